@@ -1,0 +1,14 @@
+//! The generated protobuf types. They stop at the modules that read and write sockets.
+#![allow(clippy::all, clippy::pedantic)]
+
+/// The client API, `shoal.v1`.
+pub mod v1 {
+    tonic::include_proto!("shoal.v1");
+    /// For gRPC reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/lanes.descriptors"));
+}
+
+/// What nodes and the operator say on port 7778.
+pub mod peer {
+    tonic::include_proto!("shoal.peer.v1");
+}
