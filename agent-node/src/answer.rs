@@ -1,0 +1,253 @@
+//! The form that answers take for clients: states as JSON, refusals as HTTP bodies, gRPC statuses and parts of
+//! gRPC messages. The one place where codes of one way in become codes of another.
+
+use crate::{node::Body, refusal::Refusal};
+use bytes::Bytes;
+use proto::{json, value::Value, wire::v1};
+use std::{fmt::Write as _, vec};
+use tonic::{
+    Code, Status,
+    metadata::{AsciiMetadataValue, MetadataMap},
+};
+
+/// The most that one body or value may be, as JSON.
+pub const BODY_MAX: usize = 256 << 10;
+
+const CHUNK: usize = 64 << 10;
+
+/// A lane's state as JSON text in pieces, so that a large Map is never in memory a second time.
+pub struct Text(Rest);
+
+enum Rest {
+    Value(Value),
+    Entries { left: vec::IntoIter<(Value, Value)>, object: bool, begun: bool },
+    Done,
+}
+
+impl Text {
+    pub fn of(body: Body) -> Self {
+        Self(match body {
+            Body::Value(value) => Rest::Value(value),
+            Body::Map(entries) => Rest::Entries {
+                object: entries.iter().all(|(key, _)| matches!(key, Value::Text(_))),
+                left: entries.into_iter(),
+                begun: false,
+            },
+        })
+    }
+
+    /// All of it in one piece, or `None` if that would be more than `limit`.
+    pub fn within(self, limit: usize) -> Option<Bytes> {
+        let mut all = Vec::new();
+        for piece in self {
+            if all.len() + piece.len() > limit {
+                return None;
+            }
+            all.extend_from_slice(&piece);
+        }
+        Some(all.into())
+    }
+}
+
+impl Iterator for Text {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let mut out = Vec::new();
+        match std::mem::replace(&mut self.0, Rest::Done) {
+            Rest::Done => return None,
+            Rest::Value(value) => json::write(&value, &mut out),
+            Rest::Entries { mut left, object, mut begun } => {
+                if !begun {
+                    out.push(if object { b'{' } else { b'[' });
+                }
+                while out.len() < CHUNK
+                    && let Some((key, value)) = left.next()
+                {
+                    if std::mem::replace(&mut begun, true) {
+                        out.push(b',');
+                    }
+                    write_entry(&key, &value, object, &mut out);
+                }
+                if left.len() == 0 {
+                    out.push(if object { b'}' } else { b']' });
+                } else {
+                    self.0 = Rest::Entries { left, object, begun };
+                }
+            }
+        }
+        Some(out.into())
+    }
+}
+
+fn write_entry(key: &Value, value: &Value, object: bool, out: &mut Vec<u8>) {
+    if !object {
+        out.push(b'[');
+    }
+    json::write(key, out);
+    out.push(if object { b':' } else { b',' });
+    json::write(value, out);
+    if !object {
+        out.push(b']');
+    }
+}
+
+/// What HTTP clients read about a refusal.
+pub fn refusal_json(refusal: &Refusal) -> String {
+    let mut members = serde_json::Map::new();
+    members.insert("error".into(), refusal.error.as_str().into());
+    members.insert("at".into(), refusal.at.as_str().into());
+    if refusal.outcome_unknown {
+        members.insert("outcome".into(), "unknown".into());
+    }
+    serde_json::Value::Object(members).to_string()
+}
+
+pub fn version_json(version: u64) -> String {
+    format!("{{\"version\":{version}}}")
+}
+
+/// The gRPC code for one of HTTP's.
+pub fn grpc_code(http: u16) -> Code {
+    match http {
+        400 | 415 => Code::InvalidArgument,
+        404 => Code::NotFound,
+        405 | 406 => Code::Unimplemented,
+        408 => Code::DeadlineExceeded,
+        409 => Code::OutOfRange,
+        413 | 429 => Code::ResourceExhausted,
+        422 => Code::FailedPrecondition,
+        503 => Code::Unavailable,
+        _ => Code::Internal,
+    }
+}
+
+/// A refused call. Several of HTTP's codes share one of gRPC's, so HTTP's own stands in `shoal-code`.
+pub fn status(refusal: &Refusal) -> Status {
+    let mut metadata = MetadataMap::new();
+    metadata.insert("shoal-code", refusal.code.into());
+    if let Ok(at) = AsciiMetadataValue::try_from(visible(&refusal.at)) {
+        metadata.insert("shoal-at", at);
+    }
+    if refusal.outcome_unknown {
+        metadata.insert("shoal-outcome", AsciiMetadataValue::from_static("unknown"));
+    }
+    if matches!(refusal.code, 429 | 503) {
+        metadata.insert("shoal-retry-after", refusal.retry_after_s.into());
+    }
+    Status::with_metadata(grpc_code(refusal.code), refusal.error.clone(), metadata)
+}
+
+/// Headers carry visible ASCII; an address that was sent in another form is shown percent-encoded.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if matches!(byte, b' '..=b'~') {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+/// A refusal inside a stream that goes on.
+pub fn message(refusal: Refusal) -> v1::Refusal {
+    let Refusal { code, error, at, outcome_unknown, retry_after_s } = refusal;
+    v1::Refusal { code: code.into(), error, at, outcome_unknown, retry_after_s }
+}
+
+/// A client's name and number for a command, or what is wrong with them.
+pub fn key(client: &str, sequence: u64) -> Result<(std::sync::Arc<str>, u64), Refusal> {
+    if client.is_empty() || client.len() > 128 || !client.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refusal::bad("a client is 1 to 128 visible ASCII characters", "client"));
+    }
+    if !(1..=i64::MAX as u64).contains(&sequence) {
+        return Err(Refusal::bad("a sequence is a whole number from 1 to 2^63-1", "sequence"));
+    }
+    Ok((client.into(), sequence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.into())
+    }
+
+    fn shown(body: Body) -> String {
+        let all = Text::of(body).within(usize::MAX).unwrap();
+        String::from_utf8(all.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_map_is_an_object_unless_a_key_is_no_text() {
+        assert_eq!(shown(Body::Map(vec![])), "{}");
+        assert_eq!(shown(Body::Value(Value::Int(7))), "7");
+        let texts = vec![(text("a"), Value::Int(1)), (text("b"), Value::Int(2))];
+        assert_eq!(shown(Body::Map(texts)), r#"{"a":1,"b":2}"#);
+        let mixed = vec![(Value::Int(1), Value::Int(1)), (text("b"), Value::Int(2))];
+        assert_eq!(shown(Body::Map(mixed)), r#"[[1,1],["b",2]]"#);
+    }
+
+    #[test]
+    fn a_large_map_comes_in_pieces_that_make_the_same_text() {
+        let long: String = "x".repeat(1000);
+        let entries: Vec<_> = (0..1000).map(|n| (text(&format!("k{n:04}")), text(&long))).collect();
+        let pieces: Vec<Bytes> = Text::of(Body::Map(entries.clone())).collect();
+        assert!(pieces.len() > 10 && pieces.iter().all(|piece| piece.len() < CHUNK + 2000));
+        let all = pieces.concat();
+        let read: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&all).unwrap();
+        assert_eq!(read.len(), 1000);
+        assert!(Text::of(Body::Map(entries)).within(500_000).is_none());
+    }
+
+    #[test]
+    fn every_code_of_http_has_one_of_grpc() {
+        for (http, grpc) in [
+            (400, Code::InvalidArgument),
+            (404, Code::NotFound),
+            (405, Code::Unimplemented),
+            (406, Code::Unimplemented),
+            (409, Code::OutOfRange),
+            (413, Code::ResourceExhausted),
+            (422, Code::FailedPrecondition),
+            (429, Code::ResourceExhausted),
+            (503, Code::Unavailable),
+            (500, Code::Internal),
+        ] {
+            let status = status(&Refusal::new(http, "no", "spec.agents[0]"));
+            assert_eq!(status.code(), grpc, "{http}");
+            assert_eq!(status.metadata().get("shoal-code").unwrap(), http.to_string().as_str());
+            assert_eq!(status.metadata().get("shoal-at").unwrap(), "spec.agents[0]");
+        }
+    }
+
+    #[test]
+    fn a_refusal_survives_any_text() {
+        let refusal = Refusal::unknown("lost \"it\"\n", "/zug/東京\r\n");
+        let read: serde_json::Value = serde_json::from_str(&refusal_json(&refusal)).unwrap();
+        assert_eq!(read["error"], "lost \"it\"\n");
+        assert_eq!(read["outcome"], "unknown");
+        let status = status(&refusal);
+        assert_eq!(status.metadata().get("shoal-at").unwrap(), "/zug/%E6%9D%B1%E4%BA%AC%0D%0A");
+        assert_eq!(status.metadata().get("shoal-outcome").unwrap(), "unknown");
+    }
+
+    #[test]
+    fn a_key_is_visible_ascii_and_a_positive_int64() {
+        for (client, sequence, good) in [
+            ("a", 1, true),
+            ("file-0123456789abcdef", i64::MAX as u64, true),
+            ("", 1, false),
+            ("a b", 1, false),
+            ("é", 1, false),
+            ("a", 0, false),
+            ("a", 1 << 63, false),
+        ] {
+            assert_eq!(key(client, sequence).is_ok(), good, "{client} {sequence}");
+        }
+        assert!(key(&"x".repeat(129), 1).is_err());
+    }
+}

@@ -1,0 +1,232 @@
+//! gRPC: the service `shoal.v1.Lanes`, with reflection and health.
+
+mod health;
+mod links;
+mod send_all;
+
+use crate::{
+    answer::{self, BODY_MAX, Text},
+    metrics::Metrics,
+    node::{Got, Node, NodeStatus, Request as Command, Status as NodeState},
+    refusal::Refusal,
+};
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use futures::{Stream, stream};
+use hyper::header::HeaderValue;
+use proto::wire::v1::{self, lanes_server};
+use std::{pin::Pin, sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status, Streaming, service::Routes};
+use tower::ServiceExt as _;
+
+/// The most that one message of a client may be; a batch has room for several of the largest bodies.
+const MESSAGE_MAX: usize = (1 << 20) + (64 << 10);
+/// The most that one `Get` answers; what is larger can be watched or read over HTTP.
+const STATE_MAX: usize = 64 << 20;
+/// From a call's headers to those of its answer. A client that stops in the middle of its message is not kept.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// All services, for [`call`].
+pub fn router(node: Node, metrics: Arc<Metrics>, stop: CancellationToken) -> Router {
+    let health = health::server(node.clone(), stop.clone());
+    let lanes = lanes_server::LanesServer::new(Lanes { node, metrics, stop })
+        .max_decoding_message_size(MESSAGE_MAX)
+        .max_encoding_message_size(usize::MAX);
+    let mut routes = Routes::builder();
+    routes.add_service(lanes).add_service(health);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1();
+    match reflection {
+        Ok(reflection) => {
+            routes.add_service(reflection);
+        }
+        Err(error) => tracing::error!(%error, "no reflection: the descriptors are broken"),
+    }
+    routes.routes().prepare().into_axum_router()
+}
+
+/// One call on the public port.
+pub async fn call(router: Router, request: hyper::Request<Body>) -> hyper::Response<Body> {
+    let Ok(answered) = timeout(ANSWER_TIME, router.oneshot(request)).await else {
+        let text = format!("no answer in {} s; it may have been done", ANSWER_TIME.as_secs());
+        return answer::status(&Refusal { outcome_unknown: true, ..Refusal::new(408, text, "") }).into_http();
+    };
+    let Ok(mut response) = answered;
+    too_large_is_not_out_of_range(response.headers_mut());
+    response
+}
+
+/// The library says `OUT_OF_RANGE` of a message over the limit, which for us means that a command was done before.
+fn too_large_is_not_out_of_range(headers: &mut hyper::HeaderMap) {
+    let out_of_range = HeaderValue::from(Code::OutOfRange as i32);
+    if headers.get("grpc-status") == Some(&out_of_range) && !headers.contains_key("shoal-code") {
+        headers.insert("grpc-status", HeaderValue::from(Code::ResourceExhausted as i32));
+        headers.insert("shoal-code", HeaderValue::from_static("413"));
+    }
+}
+
+/// The same for what ends a stream of messages.
+fn broken(status: Status) -> Status {
+    if status.code() == Code::OutOfRange {
+        let text = format!("a message is at most {MESSAGE_MAX} bytes");
+        answer::status(&Refusal::new(413, text, MESSAGE_MAX.to_string()))
+    } else {
+        status
+    }
+}
+
+fn stopping() -> Status {
+    answer::status(&Refusal::unavailable("this node is stopping", ""))
+}
+
+struct Lanes {
+    node: Node,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl lanes_server::Lanes for Lanes {
+    async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<v1::GetResponse>, Status> {
+        let v1::GetRequest { agent, lane, local, if_none_match } = request.into_inner();
+        self.metrics.reads.inc();
+        let got = self.node.get(&agent, &lane, local, if_none_match).await;
+        let Got { version, not_modified, body } = got.map_err(|refusal| answer::status(&refusal))?;
+        let body = if not_modified { Some(Bytes::new()) } else { Text::of(body).within(STATE_MAX) };
+        let body = body.ok_or_else(|| {
+            let text = format!("the state is more than {STATE_MAX} bytes: watch it, or GET it over HTTP");
+            answer::status(&Refusal::new(413, text, agent))
+        })?;
+        Ok(Response::new(v1::GetResponse { version, not_modified, body }))
+    }
+
+    async fn send(&self, request: Request<v1::SendRequest>) -> Result<Response<v1::SendResponse>, Status> {
+        let v1::SendRequest { agent, lane, body, client, sequence } = request.into_inner();
+        let done = match command(agent, lane, body, &client, sequence, client.is_empty() && sequence == 0) {
+            Ok(command) => self.node.send(command).await,
+            Err(refusal) => Err(refusal),
+        };
+        self.metrics.commands.count(&done);
+        let version = done.map_err(|refusal| answer::status(&refusal))?;
+        Ok(Response::new(v1::SendResponse { version }))
+    }
+
+    type SendAllStream = Messages<v1::SendAllResponse>;
+
+    async fn send_all(
+        &self,
+        request: Request<Streaming<v1::SendAllRequest>>,
+    ) -> Result<Response<Self::SendAllStream>, Status> {
+        let commands = self.node.commands();
+        let source =
+            send_all::Answers::new(commands, request.into_inner(), self.metrics.clone(), self.stop.clone());
+        Ok(messages(source))
+    }
+
+    type WatchStream = Messages<v1::WatchResponse>;
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let v1::WatchRequest { agent, lane, from } = request.into_inner();
+        let links = self.node.links();
+        links.open(0, &agent, &lane, from, None);
+        let source = links::Watch::new(links, self.metrics.clone(), self.stop.clone());
+        Ok(messages(source))
+    }
+
+    type LinksStream = Messages<v1::LinksResponse>;
+
+    async fn links(
+        &self,
+        request: Request<Streaming<v1::LinksRequest>>,
+    ) -> Result<Response<Self::LinksStream>, Status> {
+        let links = self.node.links();
+        let source = links::Many::new(links, request.into_inner(), self.metrics.clone(), self.stop.clone());
+        Ok(messages(source))
+    }
+
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
+        Ok(Response::new(status(self.node.status())))
+    }
+}
+
+/// One call's answers. `next` may be dropped at any await and loses nothing.
+trait Source: Send + 'static {
+    type Message: Send + 'static;
+    /// Waits for the next message; `None` ends the call well.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Self::Message>, Status>> + Send;
+}
+
+/// A stream that is moved on only when the client has taken what came before. An error is its last item.
+fn messages<S: Source>(source: S) -> Response<Messages<S::Message>> {
+    Response::new(Box::pin(stream::unfold(Some(source), |source| async {
+        let mut source = source?;
+        match source.next().await {
+            Ok(Some(message)) => Some((Ok(message), Some(source))),
+            Ok(None) => None,
+            Err(status) => Some((Err(status), None)),
+        }
+    })))
+}
+
+/// A command as clients send it, checked as far as the lane need not be known.
+fn command(
+    agent: String,
+    lane: String,
+    body: Bytes,
+    client: &str,
+    sequence: u64,
+    unkeyed: bool,
+) -> Result<Command, Refusal> {
+    if body.len() > BODY_MAX {
+        return Err(Refusal::new(413, format!("a body is at most {BODY_MAX} bytes"), BODY_MAX.to_string()));
+    }
+    let key = if unkeyed { None } else { Some(answer::key(client, sequence)?) };
+    Ok(Command { agent, lane, body, key })
+}
+
+fn status(state: NodeState) -> v1::StatusResponse {
+    let NodeState {
+        plan,
+        ordinal,
+        store,
+        incarnation,
+        revision,
+        generation,
+        slots_owned,
+        slots_serving,
+        agents,
+        links,
+        messages: _,
+        faults: _,
+        delivered: _,
+        nodes,
+    } = state;
+    v1::StatusResponse {
+        plan,
+        ordinal: ordinal.into(),
+        store,
+        incarnation,
+        revision,
+        generation,
+        slots_owned,
+        slots_serving,
+        agents,
+        links,
+        client_at: String::new(),
+        peer_at: String::new(),
+        metrics_at: String::new(),
+        nodes: nodes.into_iter().map(neighbour).collect(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+fn neighbour(node: NodeStatus) -> v1::NodeStatus {
+    let NodeStatus { ordinal, store, slots, reached, peer_at } = node;
+    v1::NodeStatus { ordinal: ordinal.into(), store, slots, reached, peer_at }
+}

@@ -1,0 +1,151 @@
+//! `SendAll`: many commands on one stream. Each message goes to the node as far as the node has room; each answer
+//! message carries all that is answered. Nothing more is read while commands wait, so a client that does not read its
+//! answers holds back itself.
+
+use super::{Source, broken, command, stopping};
+use crate::{
+    answer,
+    metrics::Metrics,
+    node::{Commands, Request},
+    refusal::Refusal,
+};
+use proto::wire::v1::{Answer, Command, SendAllRequest, SendAllResponse};
+use std::{collections::VecDeque, sync::Arc};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+/// Of one message: its commands take more memory than the message did.
+const COMMANDS_MAX: usize = 16_384;
+
+type Answered = (u64, Result<u64, Refusal>);
+
+pub(super) struct Answers {
+    commands: Commands,
+    incoming: Streaming<SendAllRequest>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    /// Set by the first message.
+    client: Option<String>,
+    /// Read and not yet taken by the node, in order.
+    waiting: VecDeque<(u64, Request)>,
+    /// Taken by the node and not yet answered.
+    unanswered: usize,
+    answered: Vec<Answered>,
+    reading: Reading,
+}
+
+enum Reading {
+    Open,
+    /// Nothing more is read; the call ends so when all that was taken is answered.
+    Ended(Result<(), Status>),
+}
+
+impl Answers {
+    pub(super) fn new(
+        commands: Commands,
+        incoming: Streaming<SendAllRequest>,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            commands,
+            incoming,
+            metrics,
+            stop,
+            client: None,
+            waiting: VecDeque::new(),
+            unanswered: 0,
+            answered: Vec::new(),
+            reading: Reading::Open,
+        }
+    }
+
+    fn take(&mut self, message: SendAllRequest) -> Result<(), Status> {
+        let SendAllRequest { client, commands } = message;
+        if self.client.is_none() {
+            if !client.is_empty() {
+                answer::key(&client, 1).map_err(|refusal| answer::status(&refusal))?;
+            }
+            self.client = Some(client);
+        }
+        if commands.len() > COMMANDS_MAX {
+            let text = format!("a message has at most {COMMANDS_MAX} commands");
+            return Err(answer::status(&Refusal::new(413, text, "commands")));
+        }
+        let client = self.client.clone().unwrap_or_default();
+        for Command { id, agent, lane, body, sequence } in commands {
+            match command(agent, lane, body, &client, sequence, sequence == 0) {
+                Ok(command) => self.waiting.push_back((id, command)),
+                Err(refusal) => self.answered.push((id, Err(refusal))),
+            }
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self) {
+        for _ in 0..self.commands.room().min(self.waiting.len()) {
+            let Some((id, command)) = self.waiting.pop_front() else { return };
+            match self.commands.submit(id, command) {
+                Ok(()) => self.unanswered += 1,
+                // What follows must not overtake it.
+                Err(full) => return self.end(Err(answer::status(&Refusal::full(full.to_string(), "")))),
+            }
+        }
+    }
+
+    fn message(&mut self) -> SendAllResponse {
+        let answers = self.answered.drain(..).map(|(id, end)| {
+            self.metrics.commands.count(&end);
+            match end {
+                Ok(version) => Answer { id, version, refusal: None },
+                Err(refusal) => Answer { id, version: 0, refusal: Some(answer::message(refusal)) },
+            }
+        });
+        SendAllResponse { answers: answers.collect() }
+    }
+
+    /// What the node has not taken had no effect; the client sends it again elsewhere.
+    fn end(&mut self, how: Result<(), Status>) {
+        if how.is_err() {
+            self.waiting.clear();
+        }
+        self.reading = Reading::Ended(how);
+    }
+}
+
+impl Source for Answers {
+    type Message = SendAllResponse;
+
+    async fn next(&mut self) -> Result<Option<SendAllResponse>, Status> {
+        loop {
+            self.submit();
+            if !self.answered.is_empty() {
+                return Ok(Some(self.message()));
+            }
+            if let Reading::Ended(how) = &self.reading
+                && self.unanswered == 0
+                && self.waiting.is_empty()
+            {
+                return how.clone().map(|()| None);
+            }
+            let open = matches!(self.reading, Reading::Open);
+            tokio::select! {
+                () = self.commands.answers(&mut self.answered), if self.unanswered > 0 => {
+                    self.unanswered = self.unanswered.saturating_sub(self.answered.len());
+                }
+                read = self.incoming.message(), if open && self.waiting.is_empty() => {
+                    let taken = match read {
+                        Ok(Some(message)) => self.take(message),
+                        Ok(None) => { self.end(Ok(())); Ok(()) }
+                        Err(status) => Err(broken(status)),
+                    };
+                    if let Err(status) = taken {
+                        self.end(Err(status));
+                    }
+                }
+                () = self.stop.cancelled(), if open => self.end(Err(stopping())),
+                else => return Err(answer::status(&Refusal::full("no room for what was sent", ""))),
+            }
+        }
+    }
+}

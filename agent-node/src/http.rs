@@ -1,0 +1,172 @@
+//! HTTP: `GET` and `POST` on addresses. The address is the path as it came; the node makes its normal form.
+
+pub mod call;
+
+use crate::{
+    answer::{self, BODY_MAX, Text},
+    metrics::Metrics,
+    node::{Node, Request},
+    refusal::Refusal,
+};
+use axum::body::Body;
+use bytes::Bytes;
+use call::{Call, Known};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::{
+    Method, Response, StatusCode,
+    body::Body as _,
+    header::{self, HeaderValue},
+};
+use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// For all of a body; a connection that stops in the middle of one is not kept.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+const ALL: &str = "GET, HEAD, POST";
+const READS: &str = "GET, HEAD";
+
+/// Answers one request.
+pub async fn answer<B>(node: &Node, metrics: &Metrics, request: hyper::Request<B>) -> Response<Body>
+where
+    B: hyper::body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let (head, body) = request.into_parts();
+    let agent = head.uri.path();
+    match Call::parse(&head.method, &head.uri, &head.headers) {
+        Ok(Call::Get { lane, local, known }) => {
+            let response = get(node, metrics, agent, &lane, local, &known).await;
+            if head.method == Method::HEAD { bodiless(response) } else { response }
+        }
+        Ok(Call::Post { lane, key }) => post(node, metrics, agent, lane, key, body).await,
+        Err(call::Error::NoLane) => refused(&no_lane(node, agent), ALL),
+        Err(call::Error::Method) => refused(&Refusal::new(405, "an address takes GET and POST", agent), ALL),
+        Err(call::Error::Refused(refusal)) => refused(&refusal, ALL),
+    }
+}
+
+/// There is no WebSocket here so far.
+pub fn no_socket() -> Response<Body> {
+    let text = "no WebSocket here: watch by gRPC (shoal.v1.Lanes/Watch) or by `agent-node watch`";
+    refused(&Refusal::not_found(text, "upgrade"), ALL)
+}
+
+async fn get(
+    node: &Node,
+    metrics: &Metrics,
+    agent: &str,
+    lane: &str,
+    local: bool,
+    known: &Known,
+) -> Response<Body> {
+    metrics.reads.inc();
+    let got = match node.get(agent, lane, local, known.single()).await {
+        Ok(got) => got,
+        Err(refusal) => return refused(&refusal, READS),
+    };
+    let same = got.not_modified || known.has(got.version);
+    let mut response = if same { Response::new(Body::empty()) } else { text(Text::of(got.body)) };
+    if same {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", got.version)) {
+        headers.insert(header::ETAG, tag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+async fn post<B>(
+    node: &Node,
+    metrics: &Metrics,
+    agent: &str,
+    lane: String,
+    key: Option<(Arc<str>, u64)>,
+    body: B,
+) -> Response<Body>
+where
+    B: hyper::body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refused(&refusal, READS),
+    };
+    let done = node.send(Request { agent: agent.to_owned(), lane, body, key }).await;
+    metrics.commands.count(&done);
+    match done {
+        Ok(version) => json(StatusCode::OK, answer::version_json(version).into()),
+        Err(refusal) => refused(&refusal, READS),
+    }
+}
+
+async fn read<B>(body: B) -> Result<Bytes, Refusal>
+where
+    B: hyper::body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let large = || Refusal::new(413, format!("a body is at most {BODY_MAX} bytes"), BODY_MAX.to_string());
+    if body.size_hint().lower() > BODY_MAX as u64 {
+        return Err(large());
+    }
+    match timeout(BODY_TIME, Limited::new(body, BODY_MAX).collect()).await {
+        Ok(Ok(all)) => Ok(all.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(large()),
+        Ok(Err(_)) => Err(Refusal::bad("the body broke off", "body")),
+        Err(_) => Err(Refusal::new(408, format!("no whole body in {} s", BODY_TIME.as_secs()), "body")),
+    }
+}
+
+fn no_lane(node: &Node, agent: &str) -> Refusal {
+    match node.lanes_of(agent) {
+        Ok(lanes) => {
+            let lanes: Vec<String> = lanes.iter().map(|(name, kind)| format!("{name} ({kind})")).collect();
+            Refusal::bad(format!("say which lane, ?lane=NAME, of {}", lanes.join(", ")), agent)
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+fn refused(refusal: &Refusal, allow: &'static str) -> Response<Body> {
+    let code = StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(code, answer::refusal_json(refusal).into());
+    if code == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    if matches!(refusal.code, 429 | 503) {
+        response.headers_mut().insert(header::RETRY_AFTER, refusal.retry_after_s.into());
+    }
+    response
+}
+
+/// One piece goes with its length, more go as they are written.
+fn text(mut text: Text) -> Response<Body> {
+    let (first, second) = (text.next().unwrap_or_default(), text.next());
+    if let Some(second) = second {
+        let pieces = [first, second].into_iter().chain(text).map(Ok::<_, Infallible>);
+        json(StatusCode::OK, Body::from_stream(futures::stream::iter(pieces)))
+    } else {
+        json(StatusCode::OK, first.into())
+    }
+}
+
+fn json(code: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn bodiless(response: Response<Body>) -> Response<Body> {
+    let length = response.body().size_hint().exact();
+    let has_body = response.status() != StatusCode::NOT_MODIFIED;
+    let mut response = response.map(|_| Body::empty());
+    if let Some(length) = length
+        && has_body
+    {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    response
+}

@@ -1,0 +1,311 @@
+//! What an HTTP request asks for: method, query and headers become a `Call`, or the reason why not.
+
+use crate::{answer, refusal::Refusal};
+use hyper::{HeaderMap, Method, Uri, header};
+use std::{borrow::Cow, sync::Arc};
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Call {
+    Get { lane: String, local: bool, known: Known },
+    Post { lane: String, key: Option<(Arc<str>, u64)> },
+}
+
+/// The versions that a client has, from `If-None-Match`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    any: bool,
+    versions: Vec<u64>,
+}
+
+impl Known {
+    /// Whether this is what the client has.
+    pub fn has(&self, version: u64) -> bool {
+        self.any || self.versions.contains(&version)
+    }
+
+    /// The one version that the node can compare by itself.
+    pub fn single(&self) -> Option<u64> {
+        match self.versions[..] {
+            [version] if !self.any => Some(version),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The answer names the agent's lanes, which only the node knows.
+    NoLane,
+    Method,
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Call {
+    pub fn parse(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Self, Error> {
+        let reads = method == Method::GET || method == Method::HEAD;
+        if !reads && method != Method::POST {
+            return Err(Error::Method);
+        }
+        let Query { lane, local } = Query::parse(uri.query().unwrap_or_default())?;
+        if reads {
+            accepts_json(headers)?;
+            let lane = lane.ok_or(Error::NoLane)?;
+            Ok(Self::Get { lane, local, known: known(headers) })
+        } else {
+            if local {
+                return Err(Refusal::bad("read is for GET only", "read").into());
+            }
+            let lane = lane.ok_or(Error::NoLane)?;
+            is_json(headers)?;
+            Ok(Self::Post { lane, key: key(headers)? })
+        }
+    }
+}
+
+#[derive(Default)]
+struct Query {
+    lane: Option<String>,
+    local: bool,
+}
+
+impl Query {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let mut query = Self::default();
+        for part in text.split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let (name, value) = (decode(name)?, decode(value)?);
+            let twice = || Refusal::bad(format!("{name} stands there twice"), name.as_ref());
+            match (name.as_ref(), value.as_ref()) {
+                ("lane", _) if query.lane.is_some() => return Err(twice()),
+                ("lane", lane) => query.lane = Some(lane.to_owned()),
+                ("read", _) if query.local => return Err(twice()),
+                ("read", "local") => query.local = true,
+                ("read", _) => return Err(Refusal::bad("the only value of read is local", "read")),
+                _ => return Err(Refusal::bad(format!("unknown parameter {name}"), name.as_ref())),
+            }
+        }
+        query.lane = query.lane.filter(|lane| !lane.is_empty());
+        Ok(query)
+    }
+}
+
+fn decode(text: &str) -> Result<Cow<'_, str>, Refusal> {
+    if !text.contains('%') {
+        return Ok(text.into());
+    }
+    let broken = || Refusal::bad("a broken % in the query", text);
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(if byte == b'%' {
+            let mut digit =
+                || bytes.next().and_then(|digit| char::from(digit).to_digit(16)).ok_or_else(broken);
+            (digit()? * 16 + digit()?) as u8
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(out).map(Into::into).map_err(|_| broken())
+}
+
+/// The media types that all headers of this name list, without their parameters.
+fn media(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|item| item.split(';').next().unwrap_or_default().trim())
+}
+
+fn accepts_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let events = |name: &str| name.eq_ignore_ascii_case("text/event-stream");
+    let json = |name: &str| {
+        ["application/json", "application/*", "*/*"].iter().any(|j| name.eq_ignore_ascii_case(j))
+    };
+    if media(headers, header::ACCEPT).any(events) && !media(headers, header::ACCEPT).any(json) {
+        let text =
+            "no event stream over HTTP yet: watch by gRPC (shoal.v1.Lanes/Watch) or by `agent-node watch`";
+        return Err(Refusal::new(406, text, "accept"));
+    }
+    Ok(())
+}
+
+/// Foreign web pages can send other types without asking; this keeps them out.
+fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut types = media(headers, header::CONTENT_TYPE);
+    let json = types.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let good = !headers.contains_key(header::CONTENT_TYPE) || json && types.next().is_none();
+    let text = "the content type of a body is application/json (curl --json sends it)";
+    if good { Ok(()) } else { Err(Refusal::new(415, text, "content-type")) }
+}
+
+fn known(headers: &HeaderMap) -> Known {
+    let mut known = Known::default();
+    for value in headers.get_all(header::IF_NONE_MATCH) {
+        for tag in value.to_str().unwrap_or_default().split(',').map(str::trim) {
+            let quoted = tag.strip_prefix("W/").unwrap_or(tag);
+            let version = quoted.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(digits);
+            // Tags that no node ever gave cannot match.
+            known.versions.extend(version);
+            known.any |= tag == "*";
+        }
+    }
+    known
+}
+
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<(Arc<str>, u64)>, Refusal> {
+    let (client, sequence) = (once(headers, "shoal-client")?, once(headers, "shoal-sequence")?);
+    match (client, sequence) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(Refusal::bad("Shoal-Client without Shoal-Sequence", "shoal-sequence")),
+        (None, Some(_)) => Err(Refusal::bad("Shoal-Sequence without Shoal-Client", "shoal-client")),
+        (Some(client), Some(sequence)) => answer::key(client, digits(sequence).unwrap_or(0)).map(Some),
+    }
+}
+
+fn once<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Refusal::bad("a header that stands there twice", name));
+    }
+    value.to_str().map(Some).map_err(|_| Refusal::bad("a header that is no visible ASCII", name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(method: &Method, target: &str, headers: &[(&'static str, &str)]) -> Result<Call, Error> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        Call::parse(method, &target.parse().unwrap(), &map)
+    }
+
+    fn code(result: Result<Call, Error>) -> (u16, String) {
+        match result {
+            Ok(call) => (200, format!("{call:?}")),
+            Err(Error::NoLane) => (400, "no lane".into()),
+            Err(Error::Method) => (405, String::new()),
+            Err(Error::Refused(refusal)) => (refusal.code, refusal.at),
+        }
+    }
+
+    #[test]
+    fn a_query_is_one_lane_and_nothing_unknown() {
+        for (target, expected, at) in [
+            ("/a/1", 400, "no lane"),
+            ("/a/1?lane=", 400, "no lane"),
+            ("/a/1?lane=x&lane=y", 400, "lane"),
+            ("/a/1?lane=x&lane=", 400, "lane"),
+            ("/a/1?lane=x&rate=1", 400, "rate"),
+            ("/a/1?lane=x&read=fresh", 400, "read"),
+            ("/a/1?lane=x&read=local&read=local", 400, "read"),
+            ("/a/1?lane=%zz", 400, "%zz"),
+            ("/a/1?lane=%4", 400, "%4"),
+            ("/a/1?lane=%ff", 400, "%ff"),
+            ("/a/1?LANE=x", 400, "LANE"),
+        ] {
+            assert_eq!(code(parse(&Method::GET, target, &[])), (expected, at.into()), "{target}");
+        }
+        let get = parse(&Method::GET, "/a/1?l%61ne=%78&read=local", &[]);
+        assert_eq!(get, Ok(Call::Get { lane: "x".into(), local: true, known: Known::default() }));
+        assert_eq!(code(parse(&Method::POST, "/a/1?lane=x&read=local", &[])), (400, "read".into()));
+    }
+
+    #[test]
+    fn only_get_head_and_post_are_methods_of_an_address() {
+        for method in [Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::TRACE] {
+            assert_eq!(parse(&method, "/a/1?lane=x", &[]), Err(Error::Method), "{method}");
+        }
+        assert!(parse(&Method::HEAD, "/a/1?lane=x", &[]).is_ok());
+    }
+
+    #[test]
+    fn a_body_is_json_or_says_nothing() {
+        for (value, expected) in [
+            ("application/json", 200),
+            ("Application/JSON; charset=utf-8", 200),
+            ("text/plain", 415),
+            ("application/x-www-form-urlencoded", 415),
+            ("application/json, text/plain", 415),
+            ("", 415),
+        ] {
+            let call = parse(&Method::POST, "/a/1?lane=x", &[("content-type", value)]);
+            assert_eq!(code(call).0, expected, "{value}");
+        }
+        assert_eq!(parse(&Method::POST, "/a/1?lane=x", &[]), Ok(Call::Post { lane: "x".into(), key: None }));
+    }
+
+    #[test]
+    fn an_event_stream_is_not_acceptable_unless_json_is_too() {
+        for (value, expected) in [
+            ("text/event-stream", 406),
+            ("text/html, Text/Event-Stream;q=0.5", 406),
+            ("text/event-stream, */*;q=0.1", 200),
+            ("application/json", 200),
+            ("text/html", 200),
+        ] {
+            assert_eq!(code(parse(&Method::GET, "/a/1?lane=x", &[("accept", value)])).0, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_known_version_is_an_entity_tag_of_ours() {
+        for (value, single, has_seven) in [
+            ("\"7\"", Some(7), true),
+            ("W/\"7\"", Some(7), true),
+            ("\"6\", \"7\"", None, true),
+            ("\"abc\", \"7\"", Some(7), true),
+            ("*", None, true),
+            ("7", None, false),
+            ("\"+7\"", None, false),
+            ("\"\"", None, false),
+            ("\"99999999999999999999999\"", None, false),
+        ] {
+            let call = parse(&Method::GET, "/a/1?lane=x", &[("if-none-match", value)]);
+            let Ok(Call::Get { known, .. }) = call else { panic!("{call:?}") };
+            assert_eq!((known.single(), known.has(7)), (single, has_seven), "{value}");
+        }
+    }
+
+    #[test]
+    fn client_and_sequence_come_together_or_not_at_all() {
+        let both = |client, sequence| vec![("shoal-client", client), ("shoal-sequence", sequence)];
+        for (headers, expected, at) in [
+            (both("me", "1"), 200, ""),
+            (both("me", "9223372036854775807"), 200, ""),
+            (both("me", "9223372036854775808"), 400, "sequence"),
+            (both("me", "0"), 400, "sequence"),
+            (both("me", "-1"), 400, "sequence"),
+            (both("me", "+1"), 400, "sequence"),
+            (both("me", "one"), 400, "sequence"),
+            (both("", "1"), 400, "client"),
+            (both("a b", "1"), 400, "client"),
+            (vec![("shoal-client", "me")], 400, "shoal-sequence"),
+            (vec![("shoal-sequence", "1")], 400, "shoal-client"),
+            (
+                vec![("shoal-client", "me"), ("shoal-client", "me"), ("shoal-sequence", "1")],
+                400,
+                "shoal-client",
+            ),
+        ] {
+            let (got, text) = code(parse(&Method::POST, "/a/1?lane=x", &headers));
+            assert_eq!(got, expected, "{headers:?}");
+            assert!(got == 200 || text == at, "{headers:?} at {text}");
+        }
+    }
+}

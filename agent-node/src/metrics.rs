@@ -1,0 +1,242 @@
+//! What a node counts, and port 7779, where `/metrics`, `/livez` and `/readyz` are read.
+//!
+//! Metrics are fields, so that each is registered once and a misspelt one does not compile. No label ever carries an
+//! agent's or a client's name.
+
+use crate::{
+    node::{Node, Status},
+    port,
+    refusal::Refusal,
+};
+use axum::body::Body;
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    registry::Registry,
+};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+type Label = [(&'static str, &'static str); 1];
+
+/// Everything that a node counts. Clones of a field count into the same number.
+pub struct Metrics {
+    /// Clients' commands and changes, counted by the public port.
+    pub commands: Outcomes,
+    /// Clients' `GET`s, counted by the public port.
+    pub reads: Counter,
+    /// Events given to clients' watches, counted by the public port.
+    pub updates: Counter,
+    /// Connections that the public port has open.
+    pub connections: Gauge,
+    state: State,
+    registry: Registry,
+}
+
+/// How commands ended, one counter for each end.
+pub struct Outcomes {
+    pub done: Counter,
+    /// 4xx but 429: sending it again changes nothing.
+    pub refused: Counter,
+    /// 429.
+    pub full: Counter,
+    /// 503: not done.
+    pub unavailable: Counter,
+    /// 503: perhaps done.
+    pub unknown: Counter,
+}
+
+/// Taken from the node's status when it is asked for.
+struct State {
+    plan_generation: Gauge,
+    ring_revision: Gauge,
+    slots_owned: Gauge,
+    slots_serving: Gauge,
+    agents: Gauge,
+    links: Gauge,
+    peers_connected: Gauge,
+    ready: Gauge,
+    messages: Counter,
+    faults: Counter,
+}
+
+impl Outcomes {
+    fn register(registry: &mut Registry) -> Self {
+        let family = Family::<Label, Counter>::default();
+        registry.register("commands", "Commands and changes from clients, by how they ended", family.clone());
+        let outcome = |name| family.get_or_create(&[("outcome", name)]).clone();
+        Self {
+            done: outcome("done"),
+            refused: outcome("refused"),
+            full: outcome("full"),
+            unavailable: outcome("unavailable"),
+            unknown: outcome("unknown"),
+        }
+    }
+
+    pub fn count(&self, end: &Result<u64, Refusal>) {
+        match end {
+            Ok(_) => &self.done,
+            Err(refusal) if refusal.outcome_unknown => &self.unknown,
+            Err(refusal) if refusal.code == 429 => &self.full,
+            Err(refusal) if refusal.is_final() => &self.refused,
+            Err(_) => &self.unavailable,
+        }
+        .inc();
+    }
+}
+
+impl State {
+    fn register(registry: &mut Registry) -> Self {
+        Self {
+            plan_generation: gauge(registry, "plan_generation", "The plan that this node runs"),
+            ring_revision: gauge(registry, "ring_revision", "The ring that this node has durably"),
+            slots_owned: gauge(registry, "slots_owned", "Slots that the ring gives to this node"),
+            slots_serving: gauge(registry, "slots_serving", "Slots that this node owns and serves"),
+            agents: gauge(registry, "agents", "Agents in this node's slots"),
+            links: gauge(registry, "links", "Links that clients have open on this node"),
+            peers_connected: gauge(registry, "peers_connected", "Other nodes that this node reaches"),
+            ready: gauge(registry, "ready", "1 when /readyz says so"),
+            messages: counter(registry, "messages", "Sends of agents that took effect in this node's slots"),
+            faults: counter(registry, "faults", "Sends of agents that this node's slots refused"),
+        }
+    }
+
+    fn take(&self, status: &Status, ready: bool) {
+        let reached =
+            status.nodes.iter().filter(|node| node.reached && node.ordinal != status.ordinal).count();
+        self.plan_generation.set(status.generation as i64);
+        self.ring_revision.set(status.revision as i64);
+        self.slots_owned.set(status.slots_owned.into());
+        self.slots_serving.set(status.slots_serving.into());
+        self.agents.set(status.agents as i64);
+        self.links.set(status.links as i64);
+        self.peers_connected.set(reached as i64);
+        self.ready.set(ready.into());
+        self.messages.inner().store(status.messages, Relaxed);
+        self.faults.inner().store(status.faults, Relaxed);
+    }
+}
+
+fn gauge(registry: &mut Registry, name: &str, text: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, text, gauge.clone());
+    gauge
+}
+
+fn counter(registry: &mut Registry, name: &str, text: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, text, counter.clone());
+    counter
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("shoal");
+        registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        Self {
+            commands: Outcomes::register(&mut registry),
+            reads: counter(&mut registry, "reads", "States that clients asked for"),
+            updates: counter(&mut registry, "updates", "Events given to clients' watches"),
+            connections: gauge(&mut registry, "connections", "Open connections of the public port"),
+            state: State::register(&mut registry),
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    /// In the text format that Prometheus reads.
+    pub fn text(&self, status: &Status, ready: bool) -> String {
+        self.state.take(status, ready);
+        let mut text = String::new();
+        // Writing to a text cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// Serves the metrics port until `stop`.
+pub async fn serve(listener: TcpListener, node: Node, metrics: Arc<Metrics>, stop: CancellationToken) {
+    let answer = move |request: Request<Incoming>| {
+        let (node, metrics) = (node.clone(), metrics.clone());
+        async move { answer(&node, &metrics, request.method(), request.uri().path()) }
+    };
+    port::accept(listener, Gauge::default(), stop, answer).await;
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+fn answer(node: &Node, metrics: &Metrics, method: &Method, path: &str) -> Response<Body> {
+    if method != Method::GET && method != Method::HEAD {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET only\n".into());
+    }
+    match (path, node.ready()) {
+        ("/metrics", ready) => {
+            plain(StatusCode::OK, OPEN_METRICS, metrics.text(&node.status(), ready.is_ok()))
+        }
+        ("/livez", _) | ("/readyz", Ok(())) => plain(StatusCode::OK, TEXT, "ok\n".into()),
+        ("/readyz", Err(why)) => plain(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
+        _ => plain(StatusCode::NOT_FOUND, TEXT, "/metrics, /livez, /readyz\n".into()),
+    }
+}
+
+fn plain(code: StatusCode, kind: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = code;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::NodeStatus;
+
+    #[test]
+    fn every_end_of_a_command_has_its_counter() {
+        let metrics = Metrics::default();
+        for end in [
+            Ok(1),
+            Err(Refusal::bad("no", "")),
+            Err(Refusal::new(422, "no", "")),
+            Err(Refusal::full("later", "")),
+            Err(Refusal::unavailable("starting", "")),
+            Err(Refusal::unknown("lost", "")),
+        ] {
+            metrics.commands.count(&end);
+        }
+        let text = metrics.text(&Status::default(), false);
+        for line in [
+            r#"shoal_commands_total{outcome="done"} 1"#,
+            r#"shoal_commands_total{outcome="refused"} 2"#,
+            r#"shoal_commands_total{outcome="full"} 1"#,
+            r#"shoal_commands_total{outcome="unavailable"} 1"#,
+            r#"shoal_commands_total{outcome="unknown"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_state_of_the_node_is_read_when_it_is_asked_for() {
+        let metrics = Metrics::default();
+        let node = |ordinal, reached| NodeStatus { ordinal, reached, ..NodeStatus::default() };
+        let nodes = vec![node(0, true), node(1, true), node(2, false)];
+        let status = Status { slots_owned: 86, revision: 3, messages: 7, nodes, ..Status::default() };
+        let text = metrics.text(&status, true);
+        for line in [
+            "shoal_slots_owned 86",
+            "shoal_ring_revision 3",
+            "shoal_peers_connected 1",
+            "shoal_ready 1",
+            "shoal_messages_total 7",
+            "shoal_build_info{version=",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+}
