@@ -38,7 +38,7 @@ var commands = map[string]func() *cobra.Command{
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: cluster COMPONENT [flags]")
+		fmt.Fprintln(os.Stderr, "usage: kubernetes COMPONENT [flags]")
 		os.Exit(2)
 	}
 	name := os.Args[1]
