@@ -1,1 +1,4 @@
 //! The node.
+
+pub mod log;
+pub mod store;

@@ -1,0 +1,308 @@
+//! The write-ahead log of a node: all records of all its slots in one file after the other, so that one `fdatasync`
+//! serves them all. `docs/log.md` describes the files, and how to get out of each error.
+//!
+//! *Guarantees.* `on_durable(p)` comes after every record before `p` is on the disk, in order. What `open` gives out
+//! is on the disk. A torn tail is cut; damage before the last mark is never skipped. A write or sync that fails ends
+//! the process. *Assumptions.* `reserve` is asked before a command runs. The store's folder is locked.
+
+mod chain;
+mod committer;
+mod format;
+mod prepare;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use crate::store::{self, Store};
+use chain::Chain;
+use committer::Intake;
+use prepare::Pool;
+use scan::{End, Scan, Stop};
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use writer::Writer;
+
+pub use format::{BODY_MAX, BatchHead, Head, Kind, Position};
+pub use prepare::{DiskFull, Sizes};
+pub use scan::{Damage, Lost, Seen};
+pub use writer::Counts;
+
+const FOLDER: &str = "log";
+/// Segments begin small, so that a fresh node starts at once, and double.
+pub const SIZES: Sizes = Sizes { smallest: 4 << 20, largest: 64 << 20 };
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "the log in {} is damaged, and what it lost had been acknowledged: {}; put the files back as they were, \
+         or delete the volume and let this store be declared lost",
+        folder.display(),
+        all(damage)
+    )]
+    Damaged { folder: PathBuf, damage: Vec<Damage> },
+    #[error(
+        "segment {segment} of the log in {} has format {format}, and this version reads up to {}; \
+         run the version that wrote it, or a newer one",
+        folder.display(),
+        format::VERSION
+    )]
+    Newer { folder: PathBuf, segment: u64, format: u16 },
+    #[error("segment {segment} of the log: record {} of slot {} can't be replayed: {why}", head.lsn, head.slot)]
+    Refused { segment: u64, head: Head, why: String },
+    #[error("another process has opened {} since", folder.display())]
+    NotOurs { folder: PathBuf },
+}
+
+impl Error {
+    fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        let path = path.to_path_buf();
+        move |source| Error::Io { what, path, source }
+    }
+}
+
+fn all(damage: &[Damage]) -> String {
+    damage.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// What `open` found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    pub records: u64,
+    pub segments: u64,
+    /// Length of a tail that was being written when the last process ended, and is cut.
+    pub torn_bytes: u64,
+    /// Records past the last mark, which were written anew.
+    pub renewed: u64,
+    /// After the last record.
+    pub position: Position,
+}
+
+pub struct Log {
+    intake: Arc<Intake>,
+    pool: Arc<Pool>,
+    counts: Arc<Counts>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    _lock: Arc<File>,
+}
+
+impl Log {
+    /// Gives every record to `each`, in the order in which they were written, and goes on after them.
+    pub fn open(
+        store: &Store,
+        each: &mut dyn FnMut(Head, &[u8]) -> Result<(), String>,
+        on_durable: Box<dyn Fn(Position) + Send>,
+    ) -> Result<(Log, Opened), Error> {
+        Log::open_with(store, SIZES, each, on_durable)
+    }
+
+    pub fn open_with(
+        store: &Store,
+        sizes: Sizes,
+        each: &mut dyn FnMut(Head, &[u8]) -> Result<(), String>,
+        on_durable: Box<dyn Fn(Position) + Send>,
+    ) -> Result<(Log, Opened), Error> {
+        let folder = store.folder().join(FOLDER);
+        if !folder.is_dir() {
+            fs::create_dir(&folder).map_err(Error::io("make", &folder))?;
+            store::sync_folder(store.folder())?;
+        }
+        let segments = Segments::list(&folder)?;
+        let mut records_only = |seen: Seen| match seen {
+            Seen::Record(head, body) => each(head, body),
+            Seen::Batch(_) => Ok(()),
+        };
+        let (end, unbegun) = segments.scan(store.id(), &mut records_only)?;
+        if !end.damage.is_empty() {
+            return Err(Error::Damaged { folder, damage: end.damage });
+        }
+        let frames = segments.unsynced(&end)?;
+        let pool = Arc::new(Pool::open(&folder, sizes)?);
+        let chain = Chain::new(store.id(), store.incarnation(), end.synced, end.first, end.list.clone());
+        let writer = Writer::begin(&folder, segments.after(), chain, &frames, pool.clone(), store.watch())?;
+        segments.cut(&end, &unbegun)?;
+        let opened = Opened {
+            records: end.records,
+            segments: segments.files.len() as u64,
+            torn_bytes: end.torn_bytes,
+            renewed: end.records - end.first,
+            position: writer.position(),
+        };
+        Ok((Log::start(writer, pool, store.lock(), on_durable)?, opened))
+    }
+
+    /// Whether records of so many bytes may be made: their blocks are on the disk. Ask before a command runs.
+    pub fn reserve(&self, bytes: usize) -> Result<(), DiskFull> {
+        self.pool.reserve(bytes)
+    }
+
+    /// Adds records, whose bodies are ranges of `buffer`, and returns the place after them.
+    pub fn append(&self, records: &[(Head, Range<usize>)], buffer: &[u8]) -> Position {
+        self.pool.spend(records.iter().map(|(_, body)| format::RECORD + body.len()).sum());
+        self.intake.append(records, buffer)
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Bytes that commands may still take, and why there won't be more, if that is so.
+    pub fn free(&self) -> (u64, Option<DiskFull>) {
+        (self.pool.free(), self.pool.full())
+    }
+
+    /// Brings everything to the disk and ends the threads. No `append` may follow.
+    pub fn close(&self) {
+        self.intake.close();
+        self.pool.stop();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+
+    fn start(
+        writer: Writer,
+        pool: Arc<Pool>,
+        lock: Arc<File>,
+        on_durable: Box<dyn Fn(Position) + Send>,
+    ) -> Result<Log, Error> {
+        let (intake, counts) = (Arc::new(Intake::new(writer.position())), writer.counts());
+        let (taken, prepared) = (intake.clone(), pool.clone());
+        let committer = move || committer::run(writer, &taken, &*on_durable);
+        let threads = vec![named("log", committer)?, named("log-prepare", move || prepared.run())?];
+        Ok(Log { intake, pool, counts, threads: Mutex::new(threads), _lock: lock })
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn named(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(run)
+        .map_err(Error::io("start the thread", Path::new(name)))
+}
+
+/// What is in the log of a data folder, in order, without opening it: for people who look.
+pub fn read(
+    folder: &Path,
+    each: &mut dyn FnMut(Seen) -> Result<(), String>,
+) -> Result<(Opened, Vec<Damage>), Error> {
+    let segments = Segments::list(&folder.join(FOLDER))?;
+    let (end, _) = segments.scan(store::id_in(folder)?, each)?;
+    let opened = Opened {
+        records: end.records,
+        segments: segments.files.len() as u64,
+        torn_bytes: end.torn_bytes,
+        renewed: 0,
+        position: Position(end.records),
+    };
+    Ok((opened, end.damage))
+}
+
+/// The segments of a folder, in order.
+struct Segments {
+    folder: PathBuf,
+    files: Vec<(u64, PathBuf)>,
+}
+
+impl Segments {
+    fn list(folder: &Path) -> Result<Segments, Error> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
+            let entry = entry.map_err(Error::io("list", folder))?;
+            let name = entry.file_name();
+            if let Some(index) = name.to_str().and_then(|name| name.strip_prefix("segment-")?.parse().ok()) {
+                files.push((index, entry.path()));
+            }
+        }
+        files.sort_unstable();
+        Ok(Segments { folder: folder.to_path_buf(), files })
+    }
+
+    /// The index of a new one.
+    fn after(&self) -> u64 {
+        self.files.last().map_or(1, |(index, _)| index + 1)
+    }
+
+    /// Reads them all. Beside the end of the log: those that were made and never begun.
+    fn scan(
+        &self,
+        store: u128,
+        each: &mut dyn FnMut(Seen) -> Result<(), String>,
+    ) -> Result<(End, Vec<PathBuf>), Error> {
+        let openings = self.openings(store)?;
+        let (mut scan, mut unbegun) = (Scan::new(store), Vec::new());
+        for (place, (index, path)) in self.files.iter().enumerate() {
+            let bytes = fs::read(path).map_err(Error::io("read", path))?;
+            let until = openings[place + 1..].iter().find_map(|opening| *opening);
+            let begun = scan.segment(*index, &bytes, until, each).map_err(|stop| match stop {
+                Stop::Refused { head, why } => Error::Refused { segment: *index, head, why },
+                Stop::Newer { segment, format } => {
+                    Error::Newer { folder: self.folder.clone(), segment, format }
+                }
+            })?;
+            if !begun {
+                unbegun.push(path.clone());
+            }
+        }
+        Ok((scan.end(), unbegun))
+    }
+
+    /// The number in each segment's opening, where that is sound.
+    fn openings(&self, store: u128) -> Result<Vec<Option<u64>>, Error> {
+        let opening = |(index, path): &(u64, PathBuf)| {
+            let mut bytes = [0; format::HEADER];
+            let file = File::open(path).map_err(Error::io("open", path))?;
+            if file.read_exact_at(&mut bytes, 0).is_err() {
+                return Ok(None);
+            }
+            let head = BatchHead::decode(&bytes).ok();
+            let head = head.filter(|head| head.kind == Kind::Opening && head.ident.store == store);
+            Ok(head.filter(|head| head.ident.segment == *index).map(|head| head.number))
+        };
+        self.files.iter().map(opening).collect()
+    }
+
+    /// The records past the last mark, framed.
+    fn unsynced(&self, end: &End) -> Result<Vec<u8>, Error> {
+        let mut frames = Vec::new();
+        let Some((segment, _)) = end.cut else { return Ok(frames) };
+        let path = writer::path(&self.folder, segment);
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        for range in &end.unsynced {
+            let at = frames.len();
+            frames.resize(at + range.len(), 0);
+            file.read_exact_at(&mut frames[at..], range.start as u64).map_err(Error::io("read", &path))?;
+        }
+        Ok(frames)
+    }
+
+    /// Gives back what does not count any more, now that the log goes on in a new segment.
+    fn cut(&self, end: &End, unbegun: &[PathBuf]) -> Result<(), Error> {
+        for path in unbegun {
+            fs::remove_file(path).map_err(Error::io("remove", path))?;
+        }
+        let Some((segment, at)) = end.cut else { return Ok(()) };
+        let path = writer::path(&self.folder, segment);
+        if at == 0 {
+            return fs::remove_file(&path).map_err(Error::io("remove", &path));
+        }
+        let file = File::options().write(true).open(&path).map_err(Error::io("open", &path))?;
+        file.set_len(at as u64).map_err(Error::io("cut", &path))
+    }
+}

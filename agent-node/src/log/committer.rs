@@ -1,0 +1,127 @@
+//! Group commit: shards put records into one buffer, and one thread takes whatever has gathered, writes it, syncs it,
+//! says so, and takes again. No timer: the next `fdatasync` starts when the last one has returned.
+
+use super::Error;
+use super::format::{self, Head, Position};
+use super::writer::{BUFFER_MAX, Writer};
+use std::ops::Range;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Where records gather.
+pub struct Intake {
+    gathered: Mutex<Gathered>,
+    wake: Condvar,
+}
+
+struct Gathered {
+    frames: Vec<u8>,
+    /// After the last record in `frames`.
+    position: Position,
+    /// The committer waits for `wake`.
+    asleep: bool,
+    closing: bool,
+}
+
+enum Taken {
+    Records(Position),
+    Nothing,
+    Closing,
+}
+
+impl Intake {
+    pub fn new(position: Position) -> Intake {
+        let gathered = Gathered { frames: Vec::new(), position, asleep: false, closing: false };
+        Intake { gathered: Mutex::new(gathered), wake: Condvar::new() }
+    }
+
+    /// Adds records and returns the place after them.
+    pub fn append(&self, records: &[(Head, Range<usize>)], buffer: &[u8]) -> Position {
+        let mut gathered = self.lock();
+        assert!(!gathered.closing, "records came after the log was closed");
+        for (head, body) in records {
+            format::frame(head, &buffer[body.clone()], &mut gathered.frames);
+        }
+        gathered.position.0 += records.len() as u64;
+        let position = gathered.position;
+        let asleep = std::mem::take(&mut gathered.asleep);
+        drop(gathered);
+        if asleep {
+            self.wake.notify_one();
+        }
+        position
+    }
+
+    pub fn close(&self) {
+        self.lock().closing = true;
+        self.wake.notify_one();
+    }
+
+    /// Gives what has gathered for an empty buffer.
+    fn take(&self, frames: &mut Vec<u8>, wait: bool) -> Taken {
+        frames.clear();
+        frames.shrink_to(BUFFER_MAX);
+        let mut gathered = self.lock();
+        while wait && gathered.frames.is_empty() && !gathered.closing {
+            gathered.asleep = true;
+            gathered = self.wake.wait(gathered).unwrap_or_else(PoisonError::into_inner);
+        }
+        gathered.asleep = false;
+        if gathered.frames.is_empty() {
+            return if gathered.closing { Taken::Closing } else { Taken::Nothing };
+        }
+        std::mem::swap(&mut gathered.frames, frames);
+        Taken::Records(gathered.position)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Gathered> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The committer's thread, until the intake is closed. What fails here can't be undone: whether the disk has what was
+/// written is not known any more, so the process ends.
+pub fn run(mut writer: Writer, intake: &Intake, on_durable: &dyn Fn(Position)) {
+    let _fatal = EndsTheProcess;
+    if let Err(error) = commit(&mut writer, intake, on_durable) {
+        end(&error);
+    }
+}
+
+fn commit(writer: &mut Writer, intake: &Intake, on_durable: &dyn Fn(Position)) -> Result<(), Error> {
+    let mut frames = Vec::new();
+    let mut wait = false;
+    loop {
+        match intake.take(&mut frames, wait) {
+            Taken::Records(position) => {
+                writer.write(&frames)?;
+                writer.sync()?;
+                on_durable(position);
+                wait = false;
+            }
+            Taken::Nothing => {
+                writer.mark()?;
+                wait = true;
+            }
+            Taken::Closing => {
+                writer.mark()?;
+                return writer.sync();
+            }
+        }
+    }
+}
+
+/// A panic of the thread leaves commands that nobody will ever answer.
+struct EndsTheProcess;
+
+impl Drop for EndsTheProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            end(&"the log's thread panicked");
+        }
+    }
+}
+
+fn end(why: &dyn std::fmt::Display) -> ! {
+    eprintln!("error: the log can't go on, the process ends: {why}");
+    std::process::abort()
+}

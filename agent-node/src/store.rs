@@ -1,0 +1,450 @@
+//! The data folder: whose it is, that only one process has it, and the small files in it.
+//!
+//! *Guarantees.* A folder that another plan, another ordinal, a newer version or anything else has filled is refused
+//! and left as it is. Each open has a higher incarnation than all before, and it is on the disk before `open` returns.
+//! Small files are whole: the one before, or the new one. *Assumptions.* The file system renames atomically; where its
+//! locks do not reach other machines, `Incarnation::still_ours` finds a second process at each new segment of the log.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The format of the folder that this version writes; a higher one is refused.
+pub const FORMAT: u32 = 1;
+
+const STORE: &str = "store";
+const LOCK: &str = "lock";
+const INCARNATION: &str = "incarnation";
+const CONFIGURATION: &str = "configuration";
+const HAD_RING: &str = "had-ring";
+/// Ends the names of files that are being written.
+const NEW: &str = ".new";
+
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    pub plan_uid: String,
+    pub ordinal: u16,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "{} is not a data folder of a node: it holds {found}; name an empty folder, or the one that this node had",
+        folder.display()
+    )]
+    Foreign { folder: PathBuf, found: String },
+    #[error(
+        "{} belongs to the plan with uid {has}, and this node to {wants}; \
+         name an empty folder, or go back to the plan that wrote it",
+        folder.display()
+    )]
+    OtherPlan { folder: PathBuf, has: String, wants: String },
+    #[error(
+        "{} belongs to node {has} of the plan, and this is node {wants}; mount the volume of node {wants}",
+        folder.display()
+    )]
+    OtherOrdinal { folder: PathBuf, has: u16, wants: u16 },
+    #[error(
+        "{} has format {has}, and this version reads up to {FORMAT}; run the version that wrote it, or a newer one",
+        folder.display()
+    )]
+    NewerFormat { folder: PathBuf, has: u32 },
+    #[error("{} is in use by another process{holder}; end that one first, or name another folder", folder.display())]
+    InUse { folder: PathBuf, holder: String },
+    #[error("{} is damaged: {why}; {remedy}", path.display())]
+    Damaged { path: PathBuf, why: &'static str, remedy: &'static str },
+}
+
+/// An open data folder. Held by this process until the last clone of its lock goes.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    id: u128,
+    incarnation: Incarnation,
+    lock: Arc<File>,
+}
+
+/// This start of the store, as its file says it.
+#[derive(Clone, Debug)]
+pub struct Incarnation {
+    path: PathBuf,
+    number: u64,
+    content: Vec<u8>,
+}
+
+impl Incarnation {
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// False when another process has opened the folder since, on a machine that our lock does not reach.
+    pub fn still_ours(&self) -> io::Result<bool> {
+        Ok(fs::read(&self.path)? == self.content)
+    }
+}
+
+impl Store {
+    /// Opens the folder of this node, and formats an empty one.
+    pub fn open(folder: impl AsRef<Path>, options: &StoreOptions) -> Result<Store, Error> {
+        let folder = folder.as_ref().to_path_buf();
+        make_folder(&folder)?;
+        refuse_foreign(&folder)?;
+        let lock = lock(&folder)?;
+        if !folder.join(STORE).exists() {
+            format(&folder, options)?;
+        }
+        let identity = read_identity(&folder)?;
+        identity.belongs(&folder, options)?;
+        let incarnation = count_up(&folder)?;
+        Ok(Store { folder, id: identity.id, incarnation, lock: Arc::new(lock) })
+    }
+
+    /// The random id that formatting drew.
+    pub fn id(&self) -> u128 {
+        self.id
+    }
+
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation.number
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// For those who have to see whether the folder is still ours.
+    pub fn watch(&self) -> Incarnation {
+        self.incarnation.clone()
+    }
+
+    /// Keeps the folder locked for as long as it is held.
+    pub fn lock(&self) -> Arc<File> {
+        self.lock.clone()
+    }
+
+    /// Replaces the configuration, durably. Once one with a ring was saved, `had_ring` says so for ever.
+    pub fn save_configuration(&self, bytes: &[u8], with_ring: bool) -> Result<(), Error> {
+        if with_ring && !self.had_ring() {
+            replace(&self.folder, HAD_RING, b"")?;
+        }
+        let mut content = crc32c::crc32c(bytes).to_le_bytes().to_vec();
+        content.extend_from_slice(bytes);
+        replace(&self.folder, CONFIGURATION, &content)
+    }
+
+    /// The configuration that was saved last.
+    pub fn load_configuration(&self) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.folder.join(CONFIGURATION);
+        let mut content = match fs::read(&path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::Io { what: "read", path, source }),
+        };
+        let sum = content.first_chunk().map(|sum| u32::from_le_bytes(*sum));
+        if sum.is_none_or(|sum| sum != crc32c::crc32c(&content[4..])) {
+            let remedy = "remove this one file, and the operator will send the configuration again";
+            return Err(Error::Damaged { path, why: "its sum is wrong", remedy });
+        }
+        Ok(Some(content.split_off(4)))
+    }
+
+    /// Whether this store has ever been part of a ring, so that none may be begun anew over it.
+    pub fn had_ring(&self) -> bool {
+        self.folder.join(HAD_RING).exists()
+    }
+}
+
+struct Identity {
+    format: u32,
+    id: u128,
+    plan_uid: String,
+    ordinal: u16,
+}
+
+impl Identity {
+    fn encode(&self) -> String {
+        let Identity { format, id, plan_uid, ordinal } = self;
+        let mut text =
+            format!("shoal store\nformat {format}\nid {id:032x}\nordinal {ordinal}\nplan {plan_uid}\n");
+        let sum = crc32c::crc32c(text.as_bytes());
+        let _ = writeln!(text, "sum {sum:08x}");
+        text
+    }
+
+    /// The format is read before the sum, since a newer one may sum otherwise.
+    fn parse(text: &str) -> Result<Identity, &'static str> {
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+                .ok_or("a line is missing")
+        };
+        let format = field("format")?.parse().map_err(|_| "its format is not a number")?;
+        let identity = Identity {
+            format,
+            id: u128::from_str_radix(field("id")?, 16).map_err(|_| "its id is not one")?,
+            plan_uid: field("plan")?.to_owned(),
+            ordinal: field("ordinal")?.parse().map_err(|_| "its ordinal is not a number")?,
+        };
+        if format <= FORMAT && identity.encode() != text {
+            return Err("its sum is wrong");
+        }
+        Ok(identity)
+    }
+
+    fn belongs(&self, folder: &Path, options: &StoreOptions) -> Result<(), Error> {
+        let folder = folder.to_path_buf();
+        if self.format > FORMAT {
+            return Err(Error::NewerFormat { folder, has: self.format });
+        }
+        if self.plan_uid != options.plan_uid {
+            let (has, wants) = (self.plan_uid.clone(), options.plan_uid.clone());
+            return Err(Error::OtherPlan { folder, has, wants });
+        }
+        if self.ordinal != options.ordinal {
+            return Err(Error::OtherOrdinal { folder, has: self.ordinal, wants: options.ordinal });
+        }
+        Ok(())
+    }
+}
+
+/// The id of the store in this folder, for those who only read.
+pub fn id_in(folder: &Path) -> Result<u128, Error> {
+    Ok(read_identity(folder)?.id)
+}
+
+fn read_identity(folder: &Path) -> Result<Identity, Error> {
+    let path = folder.join(STORE);
+    let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
+    let remedy = "put the file back as it was, or name an empty folder and let this store be declared lost";
+    Identity::parse(&text).map_err(|why| Error::Damaged { path, why, remedy })
+}
+
+fn make_folder(folder: &Path) -> Result<(), Error> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(io_error("make", folder))?;
+    let parent = folder.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf));
+    parent.map_or(Ok(()), |parent| sync_folder(&parent))
+}
+
+/// A folder without a store may hold what a new file system has by itself, and what an interrupted format left.
+fn refuse_foreign(folder: &Path) -> Result<(), Error> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
+        let entry = entry.map_err(io_error("list", folder))?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    if names.iter().any(|name| name == STORE) {
+        return Ok(());
+    }
+    let ours = |name: &String| {
+        [LOCK, INCARNATION, "lost+found"].contains(&name.as_str())
+            || name.strip_suffix(NEW).is_some_and(|name| [STORE, INCARNATION].contains(&name))
+    };
+    names.retain(|name| !ours(name));
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut found = names.iter().take(3).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > 3 {
+        let _ = write!(found, " and {} more", names.len() - 3);
+    }
+    Err(Error::Foreign { folder: folder.to_path_buf(), found })
+}
+
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join(LOCK);
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = open.map_err(io_error("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let pid = fs::read_to_string(&path).unwrap_or_default();
+            let holder = if pid.is_empty() { String::new() } else { format!(" ({})", pid.trim()) };
+            return Err(Error::InUse { folder: folder.to_path_buf(), holder });
+        }
+        Err(TryLockError::Error(source)) => return Err(Error::Io { what: "lock", path, source }),
+    }
+    // Who holds it is for people to read: that the line can't be written, on a full disk, changes nothing.
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "process {}", std::process::id()));
+    Ok(file)
+}
+
+fn format(folder: &Path, options: &StoreOptions) -> Result<(), Error> {
+    replace(folder, INCARNATION, incarnation_text(0).as_bytes())?;
+    let StoreOptions { plan_uid, ordinal } = options.clone();
+    let identity = Identity { format: FORMAT, id: rand::random(), plan_uid, ordinal };
+    replace(folder, STORE, identity.encode().as_bytes())
+}
+
+fn count_up(folder: &Path) -> Result<Incarnation, Error> {
+    let path = folder.join(INCARNATION);
+    let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
+    let Some(last) = text.split(' ').next().and_then(|number| number.parse::<u64>().ok()) else {
+        let remedy = "write into it a number above all that this store ever had, as its peers and the operator know it";
+        return Err(Error::Damaged { path, why: "it does not begin with a number", remedy });
+    };
+    let content = incarnation_text(last + 1);
+    replace(folder, INCARNATION, content.as_bytes())?;
+    Ok(Incarnation { path, number: last + 1, content: content.into_bytes() })
+}
+
+/// The random part tells two starts apart that counted up from the same number.
+fn incarnation_text(number: u64) -> String {
+    format!("{number} {:016x}\n", rand::random::<u64>())
+}
+
+/// Puts a whole file in place of what has the name, durably.
+fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
+    let path = folder.join(name);
+    let new = folder.join(format!("{name}{NEW}"));
+    let write = || {
+        let mut file = File::create(&new)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&new, &path)
+    };
+    write().map_err(io_error("write", &path))?;
+    sync_folder(folder)
+}
+
+/// Makes new names and renames in a folder durable.
+pub fn sync_folder(folder: &Path) -> Result<(), Error> {
+    File::open(folder).and_then(|file| file.sync_all()).map_err(io_error("sync", folder))
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_path_buf();
+    move |source| Error::Io { what, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn options() -> StoreOptions {
+        StoreOptions { plan_uid: "uid-1".into(), ordinal: 3 }
+    }
+
+    fn refusal(folder: &Path, options: &StoreOptions) -> String {
+        Store::open(folder, options).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_empty_folder_is_formatted_and_each_open_counts_up() {
+        let temp = TempDir::new().unwrap();
+        let folder = temp.path().join("new/data");
+        let first = Store::open(&folder, &options()).unwrap();
+        let (id, incarnation) = (first.id(), first.incarnation());
+        assert_eq!(incarnation, 1);
+        drop(first);
+        let second = Store::open(&folder, &options()).unwrap();
+        assert_eq!((second.id(), second.incarnation()), (id, 2));
+        assert_eq!(id_in(&folder).unwrap(), id);
+    }
+
+    #[test]
+    fn lost_and_found_and_an_interrupted_format_count_as_empty() {
+        let temp = TempDir::new().unwrap();
+        fs::create_dir(temp.path().join("lost+found")).unwrap();
+        for name in ["lock", "incarnation", "store.new"] {
+            fs::write(temp.path().join(name), "1").unwrap();
+        }
+        assert_eq!(Store::open(temp.path(), &options()).unwrap().incarnation(), 1);
+    }
+
+    #[test]
+    fn foreign_folders_are_refused_by_name_and_left_as_they_are() {
+        let temp = TempDir::new().unwrap();
+        for name in ["a", "b", "c", "d"] {
+            fs::write(temp.path().join(name), "").unwrap();
+        }
+        let text = refusal(temp.path(), &options());
+        assert!(text.contains(&temp.path().display().to_string()), "{text}");
+        assert!(text.contains("`a`, `b`, `c` and 1 more"), "{text}");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn a_folder_of_another_plan_ordinal_or_format_is_refused() {
+        let temp = TempDir::new().unwrap();
+        drop(Store::open(temp.path(), &options()).unwrap());
+        let other = StoreOptions { plan_uid: "uid-2".into(), ..options() };
+        assert!(
+            refusal(temp.path(), &other)
+                .contains("belongs to the plan with uid uid-1, and this node to uid-2")
+        );
+        let other = StoreOptions { ordinal: 4, ..options() };
+        assert!(refusal(temp.path(), &other).contains("belongs to node 3 of the plan, and this is node 4"));
+        let path = temp.path().join(STORE);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("format 1", "format 2")).unwrap();
+        assert!(refusal(temp.path(), &options()).contains("has format 2, and this version reads up to 1"));
+        fs::write(&path, text.replace("uid-1", "uid-7")).unwrap();
+        assert!(refusal(temp.path(), &options()).contains("its sum is wrong"));
+        fs::write(&path, text).unwrap();
+        assert_eq!(
+            Store::open(temp.path(), &options()).unwrap().incarnation(),
+            2,
+            "refusals count nothing up"
+        );
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused_until_its_lock_is_gone() {
+        let temp = TempDir::new().unwrap();
+        let store = Store::open(temp.path(), &options()).unwrap();
+        let text = refusal(temp.path(), &options());
+        assert!(
+            text.contains(&format!("in use by another process (process {})", std::process::id())),
+            "{text}"
+        );
+        let lock = store.lock();
+        drop(store);
+        assert!(matches!(Store::open(temp.path(), &options()), Err(Error::InUse { .. })));
+        drop(lock);
+        Store::open(temp.path(), &options()).unwrap();
+    }
+
+    #[test]
+    fn a_foreign_incarnation_is_seen() {
+        let temp = TempDir::new().unwrap();
+        let store = Store::open(temp.path(), &options()).unwrap();
+        let watch = store.watch();
+        assert!(watch.still_ours().unwrap());
+        fs::write(temp.path().join(INCARNATION), "1 0000000000000000\n").unwrap();
+        assert!(!watch.still_ours().unwrap(), "the same number of another start is not ours");
+    }
+
+    #[test]
+    fn a_damaged_incarnation_is_refused() {
+        let temp = TempDir::new().unwrap();
+        drop(Store::open(temp.path(), &options()).unwrap());
+        fs::write(temp.path().join(INCARNATION), "").unwrap();
+        assert!(refusal(temp.path(), &options()).contains("does not begin with a number"));
+    }
+
+    #[test]
+    fn the_configuration_is_replaced_whole_and_a_ring_is_remembered() {
+        let temp = TempDir::new().unwrap();
+        let store = Store::open(temp.path(), &options()).unwrap();
+        assert_eq!(store.load_configuration().unwrap(), None);
+        store.save_configuration(b"one", false).unwrap();
+        assert!(!store.had_ring());
+        store.save_configuration(b"two", true).unwrap();
+        store.save_configuration(b"", false).unwrap();
+        assert_eq!(store.load_configuration().unwrap().unwrap(), b"");
+        assert!(store.had_ring());
+        fs::write(temp.path().join(CONFIGURATION), b"none of it").unwrap();
+        assert!(matches!(store.load_configuration(), Err(Error::Damaged { .. })));
+        drop(store);
+        assert!(Store::open(temp.path(), &options()).unwrap().had_ring());
+    }
+}
