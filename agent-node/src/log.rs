@@ -126,6 +126,7 @@ impl Log {
             return Err(Error::Damaged { folder, damage: end.damage });
         }
         let frames = segments.unsynced(&end)?;
+        segments.shorten(&end)?;
         let pool = Arc::new(Pool::open(&folder, sizes)?);
         let chain = Chain::new(store.id(), store.incarnation(), end.synced, end.first, end.list.clone());
         let writer = Writer::begin(&folder, segments.after(), chain, &frames, pool.clone(), store.watch())?;
@@ -292,6 +293,12 @@ impl Segments {
         Ok(frames)
     }
 
+    /// Gives back what lies behind the last record or mark, so that a full disk has room for the next segment.
+    fn shorten(&self, end: &End) -> Result<(), Error> {
+        let Some((segment, at)) = end.content else { return Ok(()) };
+        set_length(&writer::path(&self.folder, segment), at)
+    }
+
     /// Gives back what does not count any more, now that the log goes on in a new segment.
     fn cut(&self, end: &End, unbegun: &[PathBuf]) -> Result<(), Error> {
         for path in unbegun {
@@ -302,7 +309,11 @@ impl Segments {
         if at == 0 {
             return fs::remove_file(&path).map_err(Error::io("remove", &path));
         }
-        let file = File::options().write(true).open(&path).map_err(Error::io("open", &path))?;
-        file.set_len(at as u64).map_err(Error::io("cut", &path))
+        set_length(&path, at)
     }
+}
+
+fn set_length(path: &Path, length: usize) -> Result<(), Error> {
+    let file = File::options().write(true).open(path).map_err(Error::io("open", path))?;
+    file.set_len(length as u64).map_err(Error::io("cut", path))
 }

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -291,13 +292,35 @@ fn count_up(folder: &Path) -> Result<Incarnation, Error> {
         return Err(Error::Damaged { path, why: "it does not begin with a number", remedy });
     };
     let content = incarnation_text(last + 1);
-    replace(folder, INCARNATION, content.as_bytes())?;
+    exchange(folder, INCARNATION, content.as_bytes())?;
     Ok(Incarnation { path, number: last + 1, content: content.into_bytes() })
 }
 
 /// The random part tells two starts apart that counted up from the same number.
 fn incarnation_text(number: u64) -> String {
-    format!("{number} {:016x}\n", rand::random::<u64>())
+    format!("{number:020} {:016x}\n", rand::random::<u64>())
+}
+
+/// As `replace` for content of one length, and the file that was replaced stays for the next time: so that a node
+/// whose disk is full can start.
+fn exchange(folder: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
+    let path = folder.join(name);
+    let new = folder.join(format!("{name}{NEW}"));
+    let write = || {
+        let file = File::options().write(true).create(true).truncate(false).open(&new)?;
+        file.write_all_at(content, 0)?;
+        file.set_len(content.len() as u64)?;
+        file.sync_all()?;
+        let here = rustix::fs::CWD;
+        match rustix::fs::renameat_with(here, &new, here, &path, rustix::fs::RenameFlags::EXCHANGE) {
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+                fs::rename(&new, &path)
+            }
+            exchanged => Ok(exchanged?),
+        }
+    };
+    write().map_err(io_error("write", &path))?;
+    sync_folder(folder)
 }
 
 /// Puts a whole file in place of what has the name, durably.

@@ -99,14 +99,17 @@ impl Pool {
         let path = self.folder.join(OPENING);
         let mut state = self.lock();
         let fits = |prepared: &mut Prepared| prepared.bytes >= needed;
+        let failed = Error::io("make a segment of the log as", &path);
         let (name, prepared) = if let Some(next) = state.next.take_if(fits) {
             (NEXT, next)
         } else {
-            match make(&path, self.sizes.smallest.max(needed), &AtomicBool::new(false)) {
+            match self.make_or_smaller(&path, self.sizes.smallest.max(needed), self.sizes.smallest) {
                 Ok(prepared) => (OPENING, prepared),
-                Err(source) => match state.kept.take_if(fits) {
+                Err(_) => match state.kept.take_if(fits) {
                     Some(kept) => (KEPT, kept),
-                    None => return Err(Error::Io { what: "make a segment as", path, source }),
+                    None => {
+                        (OPENING, self.make_or_smaller(&path, self.sizes.smallest, needed).map_err(failed)?)
+                    }
                 },
             }
         };
@@ -232,20 +235,22 @@ impl Pool {
         Ok(prepared)
     }
 
-    /// A smaller one is better than none.
     fn make_ahead(&self, due: &Due) -> io::Result<Prepared> {
         let path = self.folder.join(PREPARING);
-        let (mut bytes, least) = match *due {
-            Due::Kept(bytes) => (bytes, bytes),
-            Due::Next(bytes) => (bytes, self.sizes.smallest),
-        };
+        match *due {
+            Due::Kept(bytes) => make(&path, bytes, &self.stopping),
+            Due::Next(bytes) => self.make_or_smaller(&path, bytes, self.sizes.smallest),
+        }
+    }
+
+    /// A smaller one is better than none.
+    fn make_or_smaller(&self, path: &Path, mut bytes: u64, least: u64) -> io::Result<Prepared> {
         loop {
-            match make(&path, bytes, &self.stopping) {
-                Ok(prepared) => return Ok(prepared),
+            match make(path, bytes, &self.stopping) {
                 Err(_) if bytes / 2 >= least && !self.stopping.load(Ordering::Acquire) => {
                     bytes = (bytes / 2).next_multiple_of(BLOCK as u64);
                 }
-                Err(error) => return Err(error),
+                made => return made,
             }
         }
     }

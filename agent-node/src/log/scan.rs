@@ -84,6 +84,8 @@ pub struct Scan {
     unsynced_records: u64,
     /// Where the batch after `synced` begins, or an opening before which nothing else is.
     cut: Option<(u64, usize)>,
+    /// Where the last sound record or mark ends.
+    content: Option<(u64, usize)>,
     bad: Option<Bad>,
     damage: Vec<Damage>,
     /// Last LSN given out, per slot.
@@ -103,6 +105,8 @@ pub struct End {
     pub unsynced: Vec<Range<usize>>,
     /// The segment and byte from which on nothing is known to be synced; none in an empty log.
     pub cut: Option<(u64, usize)>,
+    /// Where what is read ends: behind it are zeros, or a torn tail.
+    pub content: Option<(u64, usize)>,
     pub torn_bytes: u64,
     pub damage: Vec<Damage>,
 }
@@ -118,6 +122,7 @@ impl Scan {
             unsynced: Vec::new(),
             unsynced_records: 0,
             cut: None,
+            content: None,
             bad: None,
             damage: Vec::new(),
             lsns: vec![0; 1 << 16],
@@ -162,6 +167,7 @@ impl Scan {
             if head.kind == Kind::Records {
                 self.records(index, found, &head, batch, each)?;
             } else {
+                self.content = Some((index, found + head.end()));
                 self.padding(index, found, &head, batch);
             }
             at = (found + head.length()).min(bytes.len());
@@ -184,6 +190,7 @@ impl Scan {
             list: self.list,
             unsynced: self.unsynced,
             cut: self.cut,
+            content: self.content,
             torn_bytes: self.bad.map_or(0, |bad| bad.bytes as u64),
             damage: self.damage,
         }
@@ -264,6 +271,9 @@ impl Scan {
             end += length;
             count += 1;
         }
+        if self.damage.is_empty() && count > 0 {
+            self.content = Some((index, at + head.body_at() + end));
+        }
         if end > 0 && self.damage.is_empty() {
             self.unsynced.push(at + head.body_at()..at + head.body_at() + end);
         }
@@ -339,3 +349,6 @@ impl Wanted {
             && !past
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,8 @@
 //! The log on real files: what comes back after ends of every kind.
 
+mod child;
+mod full;
+
 use super::*;
 use crate::store::StoreOptions;
 use std::sync::mpsc;
@@ -86,4 +89,129 @@ fn what_was_appended_comes_back_in_order_over_many_segments_and_starts() {
     })
     .unwrap();
     assert_eq!((seen, opened.records, damage), (written.len() as u64, written.len() as u64, vec![]));
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_reported_and_the_log_goes_on() {
+    let temp = TempDir::new().unwrap();
+    let written: Records = (0..20).map(|n| record(n, 300)).collect();
+    let (log, _, _, durables) = open(&store(temp.path())).unwrap();
+    for record in &written {
+        wait(&durables, append(&log, std::slice::from_ref(record)));
+    }
+    log.close();
+    drop(log);
+    let path = segment_files(temp.path()).pop().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    let mark = end - end % format::BLOCK;
+    // A batch that was being written: the mark is gone, and nothing sound has come in its place.
+    let file = File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&[0x55; 700], mark as u64).unwrap();
+    let (log, opened, records, _) = open(&store(temp.path())).unwrap();
+    assert_eq!(records, written);
+    assert_eq!((opened.torn_bytes, opened.renewed), (700, 1));
+    append(&log, &[record(20, 5)]);
+    drop(log);
+    let (_, opened, records, _) = open(&store(temp.path())).unwrap();
+    assert_eq!((records.len(), opened.torn_bytes), (21, 0));
+}
+
+#[test]
+fn damage_before_the_mark_is_refused_with_the_slots_that_lost_something() {
+    let temp = TempDir::new().unwrap();
+    let (log, _, _, durables) = open(&store(temp.path())).unwrap();
+    for n in 0..3 {
+        wait(&durables, append(&log, &[record(n, 300)]));
+    }
+    drop(log);
+    let path = segment_files(temp.path()).pop().unwrap();
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    let at = 2 * format::BLOCK as u64 + 200;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 4], at).unwrap();
+    for _ in 0..2 {
+        let text = open(&store(temp.path())).err().unwrap().to_string();
+        assert!(text.contains(&temp.path().display().to_string()), "{text}");
+        assert!(
+            text.contains("segment 1 at byte 8192: a record is broken; slot 1 lost LSN 1 to 1"),
+            "{text}"
+        );
+    }
+    file.write_all_at(&byte, at).unwrap();
+    assert_eq!(open(&store(temp.path())).unwrap().2.len(), 3, "a refusal changes nothing");
+}
+
+#[test]
+fn a_record_that_can_not_be_replayed_is_named() {
+    let temp = TempDir::new().unwrap();
+    let (log, ..) = open(&store(temp.path())).unwrap();
+    append(&log, &[record(9, 3)]);
+    drop(log);
+    let mut refuse = |_: Head, _: &[u8]| Err("it makes no sense".to_owned());
+    let error = Log::open(&store(temp.path()), &mut refuse, Box::new(|_| {})).err().unwrap();
+    let text = "segment 1 of the log: record 2 of slot 2 can't be replayed: it makes no sense";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn the_folder_stays_locked_until_the_log_is_gone() {
+    let temp = TempDir::new().unwrap();
+    let (log, ..) = open(&store(temp.path())).unwrap();
+    let options = StoreOptions { plan_uid: "uid".into(), ordinal: 0 };
+    assert!(matches!(Store::open(temp.path(), &options), Err(store::Error::InUse { .. })));
+    drop(log);
+    Store::open(temp.path(), &options).unwrap();
+}
+
+#[test]
+fn a_restart_takes_the_segments_that_were_prepared_and_gives_back_the_rest_of_the_last_one() {
+    let temp = TempDir::new().unwrap();
+    for _ in 0..30 {
+        let (log, ..) = open(&store(temp.path())).unwrap();
+        append(&log, &[record(0, 10)]);
+        log.reserve(10).unwrap();
+    }
+    let length = |path: &PathBuf| fs::metadata(path).unwrap().len();
+    let mut lengths: Vec<u64> = segment_files(temp.path()).iter().map(length).collect();
+    lengths.pop();
+    assert_eq!(lengths, vec![2 * format::BLOCK as u64; 29]);
+}
+
+#[test]
+fn records_of_the_greatest_length_find_room() {
+    let temp = TempDir::new().unwrap();
+    let (log, ..) = open(&store(temp.path())).unwrap();
+    let long = record(0, BODY_MAX);
+    append(&log, &[record(0, 1), long.clone(), record(2, 1)]);
+    append(&log, std::slice::from_ref(&long));
+    drop(log);
+    let (_, opened, records, _) = open(&store(temp.path())).unwrap();
+    assert_eq!((opened.records, &records[3]), (4, &long));
+}
+
+#[test]
+fn many_threads_append_and_each_record_is_durable_when_its_position_is() {
+    let temp = TempDir::new().unwrap();
+    let (log, _, _, durables) = open(&store(temp.path())).unwrap();
+    thread::scope(|scope| {
+        for slot in 0..4 {
+            let log = &log;
+            scope.spawn(move || {
+                for lsn in 1..=500 {
+                    append(log, &[(Head { slot, epoch: 1, incarnation: 1, lsn }, vec![slot as u8; 50])]);
+                }
+            });
+        }
+    });
+    wait(&durables, Position(2000));
+    drop(log);
+    let mut lsns = [0; 4];
+    for (head, body) in open(&store(temp.path())).unwrap().2 {
+        let last = &mut lsns[usize::from(head.slot)];
+        assert_eq!((head.lsn, &body[..]), (*last + 1, &[head.slot as u8; 50][..]));
+        *last = head.lsn;
+    }
+    assert_eq!(lsns, [500; 4]);
 }

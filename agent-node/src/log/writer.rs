@@ -93,6 +93,11 @@ impl Writer {
         Position(self.chain.first)
     }
 
+    #[cfg(test)]
+    pub fn write_into(&mut self, file: File) {
+        self.file = file;
+    }
+
     pub fn counts(&self) -> Arc<Counts> {
         self.counts.clone()
     }
