@@ -87,6 +87,11 @@ pub struct Opened {
     pub position: Position,
 }
 
+/// Takes a record that was read back, or says why not.
+pub type Each<'a> = dyn FnMut(Head, &[u8]) -> Result<(), String> + 'a;
+/// Hears up to where the log is on the disk. Called by the log's own thread, which waits for it.
+pub type OnDurable = Box<dyn Fn(Position) + Send>;
+
 pub struct Log {
     intake: Arc<Intake>,
     pool: Arc<Pool>,
@@ -97,19 +102,15 @@ pub struct Log {
 
 impl Log {
     /// Gives every record to `each`, in the order in which they were written, and goes on after them.
-    pub fn open(
-        store: &Store,
-        each: &mut dyn FnMut(Head, &[u8]) -> Result<(), String>,
-        on_durable: Box<dyn Fn(Position) + Send>,
-    ) -> Result<(Log, Opened), Error> {
+    pub fn open(store: &Store, each: &mut Each, on_durable: OnDurable) -> Result<(Log, Opened), Error> {
         Log::open_with(store, SIZES, each, on_durable)
     }
 
     pub fn open_with(
         store: &Store,
         sizes: Sizes,
-        each: &mut dyn FnMut(Head, &[u8]) -> Result<(), String>,
-        on_durable: Box<dyn Fn(Position) + Send>,
+        each: &mut Each,
+        on_durable: OnDurable,
     ) -> Result<(Log, Opened), Error> {
         let folder = store.folder().join(FOLDER);
         if !folder.is_dir() {
@@ -171,12 +172,7 @@ impl Log {
         }
     }
 
-    fn start(
-        writer: Writer,
-        pool: Arc<Pool>,
-        lock: Arc<File>,
-        on_durable: Box<dyn Fn(Position) + Send>,
-    ) -> Result<Log, Error> {
+    fn start(writer: Writer, pool: Arc<Pool>, lock: Arc<File>, on_durable: OnDurable) -> Result<Log, Error> {
         let (intake, counts) = (Arc::new(Intake::new(writer.position())), writer.counts());
         let (taken, prepared) = (intake.clone(), pool.clone());
         let committer = move || committer::run(writer, &taken, &*on_durable);

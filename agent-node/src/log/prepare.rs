@@ -302,9 +302,9 @@ fn make(path: &Path, bytes: u64, stop: &AtomicBool) -> io::Result<Prepared> {
 fn fill(path: &Path, bytes: u64, stop: &AtomicBool) -> io::Result<Prepared> {
     let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
     // Says that the disk is full before it is filled up. Not every file system can.
-    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
-        Err(rustix::io::Errno::NOSPC) => return Err(rustix::io::Errno::NOSPC.into()),
-        Ok(()) | Err(_) => {}
+    let allocated = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
+    if let Err(full @ rustix::io::Errno::NOSPC) = allocated {
+        return Err(full.into());
     }
     let zeros = vec![0; CHUNK.min(bytes as usize)];
     let mut at = 0;

@@ -22,7 +22,7 @@ pub const BUFFER_MAX: usize = 4 << 20;
 pub struct Counts {
     pub records: AtomicU64,
     pub batches: AtomicU64,
-    /// All of the log's writes but the zeros.
+    /// Of batches and openings. Zeros are not counted, nor marks, which the next batch mostly overwrites in memory.
     pub bytes: AtomicU64,
     pub syncs: AtomicU64,
     pub sync_us: AtomicU64,
@@ -115,7 +115,7 @@ impl Writer {
             self.out.clear();
             self.chain.batch(&self.ident, &frames[..end], &mut self.out);
             self.put()?;
-            self.at += self.out.len() as u64;
+            self.advance();
             self.pool.spend(self.out.len() - end);
             self.marked = false;
             self.counts.batches.fetch_add(1, Ordering::Relaxed);
@@ -169,15 +169,18 @@ impl Writer {
         self.out.clear();
         self.chain.mark(kind, &self.ident, &mut self.out);
         self.put()?;
-        self.at += self.out.len() as u64;
+        self.advance();
         self.pool.spend(self.out.len());
         Ok(())
     }
 
+    fn advance(&mut self) {
+        self.at += self.out.len() as u64;
+        self.counts.bytes.fetch_add(self.out.len() as u64, Ordering::Relaxed);
+    }
+
     fn put(&mut self) -> Result<(), Error> {
         let put = self.file.write_all_at(&self.out, self.at);
-        put.map_err(Error::io("write to", &path(&self.folder, self.ident.segment)))?;
-        self.counts.bytes.fetch_add(self.out.len() as u64, Ordering::Relaxed);
-        Ok(())
+        put.map_err(Error::io("write to", &path(&self.folder, self.ident.segment)))
     }
 }

@@ -248,13 +248,16 @@ fn a_refusal_names_the_record_and_a_newer_format_its_segment() {
     assert_eq!(newer, Err(Stop::Newer { segment: 1, format: 9 }));
 }
 
+/// Batches, as slots and lengths of their records, and whether a segment begins before them.
+type Group = (Vec<Vec<(u16, usize)>>, bool);
+
 /// Groups of batches that one sync brings to the disk, some of them after the beginning of a segment.
-fn groups() -> impl Strategy<Value = Vec<(Vec<Vec<(u16, usize)>>, bool)>> {
+fn groups() -> impl Strategy<Value = Vec<Group>> {
     let records = prop::collection::vec((0..5_u16, 0..3000_usize), 1..6);
     prop::collection::vec((prop::collection::vec(records, 1..4), any::<bool>()), 1..8)
 }
 
-fn write(groups: &[(Vec<Vec<(u16, usize)>>, bool)]) -> Written {
+fn write(groups: &[Group]) -> Written {
     let mut written = Written::new();
     for (batches, roll) in groups {
         if *roll {
@@ -297,7 +300,8 @@ proptest! {
         prop_assert_eq!(&end.damage, &vec![]);
         prop_assert_eq!(&records[..], &written.records[..records.len()]);
         let whole = |&&(segment, at, _): &&(usize, usize, usize)| segment < last || at + BLOCK <= cut;
-        let least = written.batches.iter().filter(whole).next_back().map_or(0, |batch| batch.2);
+        let least = written.batches
+            .iter().rfind(whole).map_or(0, |batch| batch.2);
         prop_assert!(records.len() >= least, "{} of at least {}", records.len(), least);
     }
 
