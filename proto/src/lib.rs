@@ -1,3 +1,10 @@
 //! What Shoal's programs agree on: values, addresses, the plan, the ring, and the wire. Nothing here waits.
 
+pub mod address;
+pub mod binary;
+pub mod cel;
+pub mod json;
+pub mod plan;
+pub mod ring;
+pub mod value;
 pub mod wire;

@@ -326,7 +326,7 @@ fn plan_name(text: &str) -> String {
 
 pub async fn client(address: &str) -> Result<Client> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-    let endpoint = endpoint.connect_timeout(Duration::from_secs(1)).timeout(Duration::from_secs(60));
+    let endpoint = endpoint.connect_timeout(Duration::from_secs(1)).timeout(Duration::from_mins(1));
     Ok(LanesClient::new(endpoint.connect().await?))
 }
 

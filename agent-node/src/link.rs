@@ -1,0 +1,66 @@
+//! Links: what a watcher of a lane is told, whoever it is.
+
+use crate::refusal::Refusal;
+use bytes::Bytes;
+use proto::value::Value;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    Set,
+    Update,
+    Remove,
+    Clear,
+    Event,
+    Synced,
+    Reset,
+    Gap,
+    Stale,
+}
+
+/// One event of a lane for a client, encoded. What its kind does not need is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub kind: EventKind,
+    /// JSON.
+    pub key: Bytes,
+    /// JSON.
+    pub value: Bytes,
+    /// The watermark, on `synced` and the last event of a complete flush.
+    pub id: Option<u64>,
+    pub gap: (u64, u64),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkOutput {
+    Event { link: u32, event: Event },
+    Closed { link: u32, refusal: Option<Refusal> },
+}
+
+/// What the owner of a lane says to a copy of it. All of it is committed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// Everything of the lane up to here has been said when this has.
+    pub version: u64,
+    /// State follows from nothing: the receiver drops its copy first.
+    pub first: bool,
+    /// The state that `first` began is whole with this.
+    pub synced: bool,
+    /// In the order in which they happened.
+    pub changes: Vec<Versioned>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Versioned {
+    pub change: Change,
+    /// Of the record that made it; within the state that an attachment begins with, of the entry.
+    pub version: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Set(Value),
+    Put(Value, Value),
+    Remove(Value),
+    Clear,
+    Event(Value),
+}

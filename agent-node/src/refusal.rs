@@ -1,0 +1,49 @@
+//! Why something was not done, in the one form in which every way out can say it.
+
+/// Codes are HTTP's: PLAN's table of answers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Refusal {
+    pub code: u16,
+    pub error: String,
+    /// The path of a field or rule, the place in the body, or the address.
+    pub at: String,
+    /// With 503: it may have had its effect.
+    pub outcome_unknown: bool,
+    /// With 429 and 503.
+    pub retry_after_s: u32,
+}
+
+impl Refusal {
+    pub fn new(code: u16, error: impl Into<String>, at: impl Into<String>) -> Self {
+        Self { code, error: error.into(), at: at.into(), outcome_unknown: false, retry_after_s: 0 }
+    }
+
+    pub fn bad(error: impl Into<String>, at: impl Into<String>) -> Self {
+        Self::new(400, error, at)
+    }
+
+    pub fn not_found(error: impl Into<String>, at: impl Into<String>) -> Self {
+        Self::new(404, error, at)
+    }
+
+    /// Something bounded is full; nothing was done.
+    pub fn full(error: impl Into<String>, at: impl Into<String>) -> Self {
+        Self { retry_after_s: 1, ..Self::new(429, error, at) }
+    }
+
+    /// Not now; nothing was done.
+    pub fn unavailable(error: impl Into<String>, at: impl Into<String>) -> Self {
+        Self { retry_after_s: 1, ..Self::new(503, error, at) }
+    }
+
+    /// It may have been done.
+    pub fn unknown(error: impl Into<String>, at: impl Into<String>) -> Self {
+        Self { outcome_unknown: true, ..Self::unavailable(error, at) }
+    }
+
+    /// Whether another try can't change anything.
+    pub fn is_final(&self) -> bool {
+        !matches!(self.code, 408 | 429 | 503)
+    }
+}
