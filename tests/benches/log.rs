@@ -5,12 +5,12 @@
 
 use agent_node::log::{Head, Log, Position};
 use agent_node::store::{Store, StoreOptions};
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+use tests::measure::{Bare, Disk, Table, percentile, whole};
 
 const BODY: usize = 100;
 /// Length of a record's head in the log, and where batches begin.
@@ -22,8 +22,7 @@ const SLICE: usize = 16;
 const TURNS: u32 = 10;
 
 fn main() {
-    let full = std::env::args().any(|arg| arg == "--bench");
-    let (rounds, time) = if full { (7, Duration::from_secs(2)) } else { (1, Duration::from_millis(200)) };
+    let (rounds, time) = if whole() { (7, Duration::from_secs(2)) } else { (1, Duration::from_millis(200)) };
     println!("{rounds} rounds of {time:?}, records of {BODY} B");
     for in_flight in [256, 1] {
         let rounds: Vec<Round> = (0..rounds).map(|_| round(in_flight, time)).collect();
@@ -32,8 +31,7 @@ fn main() {
 }
 
 struct Round {
-    bare_p50: f64,
-    bare_p99: f64,
+    bare: Bare,
     per_second: f64,
     /// Of one acknowledgement, with one in flight.
     p50: f64,
@@ -43,25 +41,21 @@ struct Round {
 }
 
 fn report(in_flight: usize, rounds: &[Round]) {
-    let show = |name: &str, unit: &str, of: &dyn Fn(&Round) -> f64| {
-        let mut values: Vec<f64> = rounds.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        let (min, median, max) = (values[0], values[values.len() / 2], values[values.len() - 1]);
-        println!("  {name:<52} {min:>10.2} {median:>10.2} {max:>10.2} {unit}");
-    };
-    println!("{in_flight} in flight {:>54} {:>10} {:>10}", "min", "median", "max");
-    show("bare pwrite + fdatasync p50", "us", &|round| round.bare_p50);
-    show("bare pwrite + fdatasync p99", "us", &|round| round.bare_p99);
-    show("acknowledged records per second", "/s", &|round| round.per_second);
-    show("acknowledgement p50", "us", &|round| round.p50);
-    show("acknowledgement p99", "us", &|round| round.p99);
-    show("CPU per record", "us", &|round| round.cpu_us);
-    show("bytes written / bytes of the records", "", &|round| round.bytes);
-    let bare = |round: &Round| in_flight as f64 / (round.bare_p50 / 1e6);
-    show("records per second / (in flight / bare p50)", "", &|round| round.per_second / bare(round));
-    let (low, high) = rounds
-        .iter()
-        .fold((f64::MAX, 0_f64), |(low, high), round| (low.min(round.bare_p50), high.max(round.bare_p50)));
+    let mut table = Table::new();
+    for round in rounds {
+        table.bare(round.bare);
+        table.add("acknowledged records per second", "/s", round.per_second);
+        table.add("acknowledgement p50", "us", round.p50);
+        table.add("acknowledgement p99", "us", round.p99);
+        table.add("CPU per record", "us", round.cpu_us);
+        table.add("bytes written / bytes of the records", "", round.bytes);
+        let bare = in_flight as f64 / (round.bare.p50 / 1e6);
+        table.add("records per second / (in flight / bare p50)", "", round.per_second / bare);
+    }
+    table.print(&format!("{in_flight} in flight"));
+    let p50 = |round: &Round| round.bare.p50;
+    let (low, high) =
+        rounds.iter().map(p50).fold((f64::MAX, 0_f64), |(low, high), p50| (low.min(p50), high.max(p50)));
     if high > 2.0 * low {
         println!("  the bare p50 moved by {:.1}: run it again in quieter times", high / low);
     }
@@ -70,7 +64,7 @@ fn report(in_flight: usize, rounds: &[Round]) {
 /// Bare disk and log take turns, since the disk changes from one second to the next.
 fn round(in_flight: usize, time: Duration) -> Round {
     let folder = tempfile::tempdir_in(".").expect("a folder on the disk that is measured");
-    let mut bare = Bare::new(folder.path(), (in_flight * (HEAD + BODY) + HEAD).next_multiple_of(BLOCK));
+    let mut bare = Disk::new(folder.path(), (in_flight * (HEAD + BODY) + HEAD).next_multiple_of(BLOCK));
     let mut logged = Logged::new(&folder.path().join("data"), in_flight);
     for _ in 0..TURNS {
         bare.run(time / TURNS);
@@ -79,45 +73,12 @@ fn round(in_flight: usize, time: Duration) -> Round {
     let written = logged.log.counts().bytes.load(Relaxed) - logged.bytes_before;
     let done = logged.lsn as f64;
     Round {
-        bare_p50: percentile(&mut bare.took, 0.5),
-        bare_p99: percentile(&mut bare.took, 0.99),
+        bare: Bare { p50: percentile(&mut bare.took, 0.5), p99: percentile(&mut bare.took, 0.99) },
         per_second: done / logged.elapsed,
         p50: percentile(&mut logged.took, 0.5),
         p99: percentile(&mut logged.took, 0.99),
         cpu_us: logged.cpu_us / done,
         bytes: written as f64 / (done * (HEAD + BODY) as f64),
-    }
-}
-
-struct Bare {
-    file: File,
-    block: Vec<u8>,
-    at: usize,
-    took: Vec<f64>,
-}
-
-impl Bare {
-    const FILE: usize = 32 << 20;
-
-    fn new(folder: &Path, length: usize) -> Bare {
-        let file = File::options().read(true).write(true).create_new(true).open(folder.join("bare")).unwrap();
-        file.write_all_at(&vec![0; Bare::FILE], 0).unwrap();
-        file.sync_all().unwrap();
-        Bare { file, block: vec![7; length], at: 0, took: Vec::new() }
-    }
-
-    fn run(&mut self, time: Duration) {
-        let started = Instant::now();
-        while started.elapsed() < time {
-            let began = Instant::now();
-            self.file.write_all_at(&self.block, self.at as u64).unwrap();
-            self.file.sync_data().unwrap();
-            self.took.push(began.elapsed().as_secs_f64() * 1e6);
-            self.at += self.block.len();
-            if self.at + self.block.len() > Bare::FILE {
-                self.at = 0;
-            }
-        }
     }
 }
 
@@ -184,11 +145,6 @@ impl Logged {
             free -= records.len();
         }
     }
-}
-
-fn percentile(values: &mut [f64], share: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * share) as usize]
 }
 
 /// CPU time of all threads of this process, the measuring one among them.

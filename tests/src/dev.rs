@@ -1,0 +1,132 @@
+//! `agent-node dev` as a child process, as a user starts it.
+//!
+//! *Guarantees*: its ports answer when `start` returns; it is gone when `Dev` is, however the test ends.
+
+use anyhow::{Context as _, Result, ensure};
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
+}
+
+/// A program of this very build.
+pub fn program(name: &str) -> PathBuf {
+    let this = std::env::current_exe().expect("this program's path");
+    this.ancestors().nth(2).expect("the target folder").join(name)
+}
+
+pub struct Dev {
+    child: Child,
+    pub nodes: u16,
+    pub port: u16,
+    /// From the start of the process to its line `ready:`.
+    pub started_in: Duration,
+}
+
+impl Dev {
+    /// Runs a plan's nodes on a data folder, on ports that are free now.
+    pub fn start(plan: &Path, nodes: u16, data: &Path) -> Result<Dev> {
+        Dev::start_at(plan, nodes, data, free_ports(nodes)?)
+    }
+
+    pub fn start_at(plan: &Path, nodes: u16, data: &Path, port: u16) -> Result<Dev> {
+        let began = Instant::now();
+        let mut child = Command::new(program("agent-node"))
+            .arg("dev")
+            .arg(plan)
+            .args(["--nodes", &nodes.to_string(), "--port", &port.to_string(), "--data"])
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("agent-node is not built")?;
+        let stdout = child.stdout.take().context("no output")?;
+        let mut dev = Dev { child, nodes, port, started_in: Duration::ZERO };
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        ensure!(
+            line.starts_with("ready: "),
+            "agent-node dev said `{}` and {:?}",
+            line.trim(),
+            dev.child.wait()
+        );
+        dev.started_in = began.elapsed();
+        Ok(dev)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where node `n` answers.
+    pub fn at(&self, node: u16) -> String {
+        format!("127.0.0.1:{}", self.port + node)
+    }
+
+    /// All nodes, as `--at` takes them.
+    pub fn all(&self) -> String {
+        (0..self.nodes).map(|node| self.at(node)).collect::<Vec<_>>().join(",")
+    }
+
+    /// CPU time that it has used so far.
+    pub fn cpu(&self) -> Duration {
+        cpu_of(self.pid())
+    }
+
+    /// Resident memory, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or(0) * 1024
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM; it ends cleanly.
+    pub fn stop(mut self) -> Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "agent-node dev ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The first of so many ports in a row that nobody has now.
+pub fn free_ports(count: u16) -> Result<u16> {
+    for _ in 0..100 {
+        let first = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if first < u16::MAX - count && (first..first + count).all(free) {
+            return Ok(first);
+        }
+    }
+    anyhow::bail!("no {count} free ports in a row")
+}
+
+/// CPU time of all threads of a process, in the kernel's ticks of 10 ms.
+pub fn cpu_of(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: u64 =
+        rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
