@@ -74,9 +74,10 @@ impl Dev {
         (0..self.nodes).map(|node| self.at(node)).collect::<Vec<_>>().join(",")
     }
 
-    /// CPU time that it has used so far.
-    pub fn cpu(&self) -> Duration {
-        cpu_of(self.pid())
+    /// CPU time of all its threads so far.
+    pub fn cpu_us(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        cpu_us(&stat, 11)
     }
 
     /// Resident memory, in bytes.
@@ -122,11 +123,14 @@ pub fn free_ports(count: u16) -> Result<u16> {
     anyhow::bail!("no {count} free ports in a row")
 }
 
-/// CPU time of all threads of a process, in the kernel's ticks of 10 ms.
-pub fn cpu_of(pid: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+/// CPU time of this process's children that have ended.
+pub fn children_cpu_us() -> f64 {
+    cpu_us(&fs::read_to_string("/proc/self/stat").unwrap_or_default(), 13)
+}
+
+/// The kernel counts in ticks of 10 ms. `first` is the field after the process's name.
+fn cpu_us(stat: &str, first: usize) -> f64 {
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 =
-        rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 10)
+    rest.split_whitespace().skip(first).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>()
+        * 1e4
 }
