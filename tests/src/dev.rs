@@ -60,6 +60,20 @@ impl Dev {
         Ok(dev)
     }
 
+    /// Of a start that is refused: how it ended and what it said.
+    pub fn refused(plan: &Path, nodes: u16, data: &Path) -> Result<(Option<i32>, String)> {
+        let port = free_ports(nodes)?.to_string();
+        let ended = Command::new(program("agent-node"))
+            .arg("dev")
+            .arg(plan)
+            .args(["--nodes", &nodes.to_string(), "--port", &port, "--data"])
+            .arg(data)
+            .stdin(Stdio::null())
+            .output()
+            .context("agent-node is not built")?;
+        Ok((ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned()))
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

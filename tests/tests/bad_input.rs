@@ -1,0 +1,297 @@
+//! What users and disks do wrong, tried on real processes: each gets a clear answer, ends nothing, and loses nothing.
+
+use proto::wire::v1::{Command, Event, EventKind, SendAllRequest, WatchRequest};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tests::cluster::{Client, client, eventually};
+use tests::dev::Dev;
+use tests::lanes::{get, send};
+use tonic::Code;
+
+const PLAN: &str = r"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: counters}
+spec:
+  replicas: 1
+  agents:
+  - route: /counter/:id
+    lanes:
+    - {name: add, type: Command}
+    - {name: total, type: Value, initial: 0}
+    - {name: note, type: Value, access: ReadWrite}
+    rules:
+    - command: add
+      do:
+      - set: {lane: total, to: total + event.n}
+  - route: /echo/:id
+    lanes:
+    - {name: hear, type: Command}
+    - {name: heard, type: Value, initial: 0}
+    rules:
+    - command: hear
+      do:
+      - set: {lane: heard, to: heard + 1}
+      - send: {agent: here, lane: hear}
+";
+
+struct Scene {
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let scene = Scene { folder: tempfile::tempdir().unwrap() };
+        fs::write(scene.plan(), PLAN).unwrap();
+        scene
+    }
+
+    fn plan(&self) -> PathBuf {
+        self.folder.path().join("plan.yaml")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn start(&self) -> Dev {
+        Dev::start(&self.plan(), 1, &self.data()).unwrap()
+    }
+
+    fn refused(&self) -> (Option<i32>, String) {
+        Dev::refused(&self.plan(), 1, &self.data()).unwrap()
+    }
+}
+
+async fn add(client: &mut Client, n: i64) -> Result<u64, tonic::Status> {
+    send(client, "/counter/1", "add", &json!({ "n": n })).await
+}
+
+async fn total(client: &mut Client) -> Value {
+    get(client, "/counter/1", "total").await.unwrap()
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_command_is_refused_and_the_next_one_counts() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let mut client = client(&dev.at(0)).await.unwrap();
+    let large = json!("x".repeat(300 << 10));
+    let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
+    for (agent, lane, body, expected) in [
+        ("/nobody/1", "add", json!({"n": 1}), Code::NotFound),
+        ("/counter/1", "nothing", json!({"n": 1}), Code::NotFound),
+        ("/counter/1", "total", json!(1), Code::Unimplemented),
+        ("/counter/%zz", "add", json!({"n": 1}), Code::InvalidArgument),
+        ("/counter/1", "note", large, Code::ResourceExhausted),
+        ("/counter/1", "note", deep, Code::InvalidArgument),
+        ("/counter/1", "add", json!({"n": "text"}), Code::FailedPrecondition),
+        ("/counter/1", "add", json!({}), Code::FailedPrecondition),
+    ] {
+        let status = send(&mut client, agent, lane, &body).await.unwrap_err();
+        assert_eq!(status.code(), expected, "{agent} {lane}: {status:?}");
+        assert!(!status.message().is_empty(), "{status:?}");
+    }
+    add(&mut client, 2).await.unwrap();
+    assert_eq!(total(&mut client).await, 2);
+}
+
+#[test]
+fn a_plan_with_a_wrong_expression_is_refused_by_path_and_position() {
+    let scene = Scene::new();
+    fs::write(scene.plan(), PLAN.replace("total + event.n", "total + evnt.n")).unwrap();
+    let (code, said) = scene.refused();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("spec.agents[0].rules[0].do[0].set.to:9") && said.contains("evnt"), "{said}");
+}
+
+#[test]
+fn folders_of_others_are_refused_and_left_as_they_are() {
+    let scene = Scene::new();
+    fs::create_dir(scene.data()).unwrap();
+    fs::write(scene.data().join("letters"), "mine").unwrap();
+    let (code, said) = scene.refused();
+    assert!(code.is_some_and(|code| code != 0), "{said}");
+    assert!(said.contains("data"), "{said}");
+    assert_eq!(fs::read_to_string(scene.data().join("letters")).unwrap(), "mine");
+    assert_eq!(fs::read_dir(scene.data()).unwrap().count(), 1, "nothing was added");
+}
+
+#[tokio::test]
+async fn a_folder_of_another_plan_is_refused_and_still_there_for_its_own() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    add(&mut client(&dev.at(0)).await.unwrap(), 3).await.unwrap();
+    dev.stop().unwrap();
+    fs::write(scene.plan(), PLAN.replace("name: counters", "name: others")).unwrap();
+    let (code, said) = scene.refused();
+    assert!(code.is_some_and(|code| code != 0) && said.contains("counters"), "{code:?} {said}");
+    fs::write(scene.plan(), PLAN).unwrap();
+    let dev = scene.start();
+    assert_eq!(total(&mut client(&dev.at(0)).await.unwrap()).await, 3);
+}
+
+#[tokio::test]
+async fn two_on_one_folder_are_one_too_many() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let (code, said) = scene.refused();
+    assert!(code.is_some_and(|code| code != 0), "{said}");
+    assert!(said.contains("in use") && said.contains(&scene.data().display().to_string()), "{said}");
+    add(&mut client(&dev.at(0)).await.unwrap(), 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_with_a_torn_tail_goes_on_after_its_last_record() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let mut client = client(&dev.at(0)).await.unwrap();
+    for _ in 0..20 {
+        add(&mut client, 1).await.unwrap();
+    }
+    dev.kill();
+    tear(&scene.data());
+    let dev = scene.start();
+    let mut client = tests::cluster::client(&dev.at(0)).await.unwrap();
+    assert_eq!(total(&mut client).await, 20);
+    add(&mut client, 1).await.unwrap();
+    assert_eq!(total(&mut client).await, 21);
+}
+
+/// Leaves behind the last record what a write that was cut off leaves.
+fn tear(data: &Path) {
+    let mut segments = Vec::new();
+    let mut folders = vec![data.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            match entry.file_name().to_string_lossy() {
+                _ if entry.path().is_dir() => folders.push(entry.path()),
+                name if name.starts_with("segment-") => segments.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    let last = segments.iter().max().expect("a segment of the log");
+    let mut bytes = fs::read(last).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap().next_multiple_of(4096);
+    let torn = b"SHLB and then nothing that makes sense";
+    bytes[end + 4096..][..torn.len()].copy_from_slice(torn);
+    fs::write(last, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_commands_and_the_node_lives() {
+    let scene = Scene::new();
+    let disk = Disk::mount(64 << 20);
+    let dev = Dev::start(&scene.plan(), 1, &disk.0.path().join("data")).unwrap();
+    let mut client = client(&dev.at(0)).await.unwrap();
+    add(&mut client, 1).await.unwrap();
+    disk.fill();
+    let note = json!("x".repeat(200 << 10));
+    let refused = async {
+        loop {
+            if let Err(status) = send(&mut client, "/counter/2", "note", &note).await {
+                return status;
+            }
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_mins(1), refused).await.expect("the disk is full");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(refused.message().contains("disk is full"), "{refused:?}");
+    assert_eq!(total(&mut client).await, 1, "reads go on");
+    disk.release();
+    eventually("room again", 20, async || Ok(add(&mut client.clone(), 1).await?)).await;
+    dev.kill();
+    let dev = Dev::start(&scene.plan(), 1, &disk.0.path().join("data")).unwrap();
+    assert_eq!(total(&mut tests::cluster::client(&dev.at(0)).await.unwrap()).await, 2);
+}
+
+/// A small disk in memory; it goes with this value.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn mount(bytes: u64) -> Disk {
+        let at = tempfile::tempdir().unwrap();
+        let options = format!("size={bytes}");
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "shoal-test"])
+            .arg(at.path())
+            .status();
+        assert!(mount.is_ok_and(|ended| ended.success()), "this test mounts a tmpfs: run it as root");
+        Disk(at)
+    }
+
+    fn fill(&self) {
+        let free = rustix::fs::statvfs(self.0.path()).map(|disk| disk.f_bavail * disk.f_bsize).unwrap();
+        fs::write(self.0.path().join("ballast"), vec![1; free as usize]).unwrap();
+    }
+
+    fn release(&self) {
+        fs::remove_file(self.0.path().join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_chain_of_sends_without_end_ends_as_a_fault() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let mut client = client(&dev.at(0)).await.unwrap();
+    send(&mut client, "/echo/1", "hear", &json!(1)).await.unwrap();
+    let faults = eventually("the fault", 20, async || {
+        let faults = get(&mut client.clone(), "/echo/1", "faults").await?;
+        anyhow::ensure!(faults.to_string().contains("hear"), "{faults}");
+        Ok(faults)
+    })
+    .await;
+    assert!(faults.to_string().contains("64"), "{faults}");
+    assert_eq!(get(&mut client, "/echo/1", "heard").await.unwrap(), 65, "the command and 64 sends");
+    add(&mut client, 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_watcher_that_never_reads_costs_the_others_nothing() {
+    const COMMANDS: u64 = 20_000;
+    let scene = Scene::new();
+    let dev = scene.start();
+    let watch = || WatchRequest { agent: "/counter/1".into(), lane: "total".into(), from: None };
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(client(&dev.at(0)).await.unwrap().watch(watch()).await.unwrap().into_inner());
+    }
+    let mut reader = client(&dev.at(0)).await.unwrap().watch(watch()).await.unwrap().into_inner();
+    let before = dev.memory();
+    let mut sender = client(&dev.at(0)).await.unwrap();
+    let messages: Vec<_> = (0..COMMANDS / 500).map(|_| batch(500)).collect();
+    let mut answers = sender.send_all(tokio_stream::iter(messages)).await.unwrap().into_inner();
+    while answers.message().await.unwrap().is_some() {}
+    let wanted = COMMANDS.to_string();
+    let last = |event: &Event| event.kind() == EventKind::Set && event.value == wanted.as_bytes();
+    let reads = async { while !reader.message().await.unwrap().unwrap().events.iter().any(last) {} };
+    tokio::time::timeout(Duration::from_secs(20), reads).await.expect("the reader gets the last value");
+    let grown = dev.memory().saturating_sub(before);
+    assert!(grown < 40 << 20, "the node grew by {grown} bytes");
+    // They are all still there, and get what is newest when they read at last.
+    for mut late in idle {
+        let reads = async { while !late.message().await.unwrap().unwrap().events.iter().any(last) {} };
+        tokio::time::timeout(Duration::from_secs(20), reads).await.expect("late readers get the last value");
+    }
+}
+
+fn batch(count: u64) -> SendAllRequest {
+    let command = |id| Command {
+        id,
+        agent: "/counter/1".into(),
+        lane: "add".into(),
+        body: (&b"{\"n\":1}"[..]).into(),
+        sequence: 0,
+    };
+    SendAllRequest { client: String::new(), commands: (0..count).map(command).collect() }
+}
