@@ -3,6 +3,8 @@
 pub mod address;
 pub mod binary;
 pub mod cel;
+#[cfg(test)]
+mod committed;
 pub mod json;
 pub mod plan;
 pub mod ring;

@@ -165,10 +165,66 @@ impl Kind {
     }
 }
 
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+
 impl Schema {
     /// The value in the form that the lane keeps, or what is wrong with it.
     pub fn admit(self, value: Value) -> Result<Value, String> {
-        let _ = value;
-        unimplemented!()
+        let fits = matches!(
+            (self, &value),
+            (Schema::Any, _)
+                | (Schema::Bool, Value::Bool(_))
+                | (Schema::Int, Value::Int(_))
+                | (Schema::Double, Value::Int(_) | Value::Double(_))
+                | (Schema::Text, Value::Text(_))
+                | (Schema::List, Value::List(_))
+                | (Schema::Record, Value::Record(_))
+        );
+        match value {
+            value if fits => Ok(value),
+            // Beyond 2^53 a whole number may be stored as a double.
+            Value::Double(number)
+                if self == Schema::Int && number.fract() == 0.0 && number.abs() < TWO_TO_63 =>
+            {
+                Ok(Value::Int(number as i64))
+            }
+            value => Err(format!("{} is expected, not {}", self.noun(), noun(&value))),
+        }
+    }
+
+    /// What a Value lane without `initial` begins with.
+    pub fn initial(self) -> Value {
+        match self {
+            Schema::Any => Value::Null,
+            Schema::Bool => Value::Bool(false),
+            Schema::Int | Schema::Double => Value::Int(0),
+            Schema::Text => Value::text(""),
+            Schema::List => Value::list([]),
+            Schema::Record => Value::record([]),
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Schema::Any => "a value",
+            Schema::Bool => "a bool",
+            Schema::Int => "an integer",
+            Schema::Double => "a number",
+            Schema::Text => "a text",
+            Schema::List => "a list",
+            Schema::Record => "a record",
+        }
+    }
+}
+
+fn noun(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a bool",
+        Value::Int(_) => "an integer",
+        Value::Double(_) => "a double",
+        Value::Text(_) => "a text",
+        Value::List(_) => "a list",
+        Value::Record(_) => "a record",
     }
 }
