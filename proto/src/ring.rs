@@ -1,7 +1,23 @@
 //! The ring: which store owns which slot, at one revision.
+//!
+//! *Guarantees.* Every slot has one owner; the loads of members differ by at most one; the same plan, members and
+//! slots give the same ring on every machine. `decode` takes only what such a ring can be, and never panics.
+//! *Assumptions.* There is at least one member, and no two have the same ordinal or store.
+
+mod form;
+mod placement;
+
+pub use form::BYTES_MAX;
+pub use placement::{moved, place};
 
 use std::fmt;
 use std::str::FromStr;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// A slot's history is below this, so that a version is a whole number exact in JSON.
+pub const HISTORY_END: u16 = 1 << 13;
+/// The first history of a slot is below this, so that each can rise as often again.
+const FIRST_HISTORY_BITS: u32 = 12;
 
 /// The random id of a data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,27 +65,59 @@ pub struct Ring {
     pub parent: u64,
     /// Of the writer: an ambiguous write is settled by reading.
     pub nonce: u64,
+    /// By ordinal.
     pub members: Vec<Member>,
     pub slots: Vec<Owned>,
 }
 
 impl Ring {
     /// The first ring of a plan, at revision 1.
-    pub fn begin(plan_uid: &str, members: Vec<Member>, slots: u32, nonce: u64) -> Ring {
-        let _ = (plan_uid, members, slots, nonce);
-        unimplemented!()
+    pub fn begin(plan_uid: &str, mut members: Vec<Member>, slots: u32, nonce: u64) -> Ring {
+        members.sort_by_key(|member| member.ordinal);
+        let ordinals: Vec<u16> = members.iter().map(|member| member.ordinal).collect();
+        let history = first_history(plan_uid);
+        let owners = place(&ordinals, &vec![None; slots as usize]);
+        let owned = |ordinal| Owned {
+            owner: ordinals.partition_point(|other| *other < ordinal) as u16,
+            epoch: 1,
+            history,
+        };
+        let slots = owners.into_iter().map(owned).collect();
+        Ring { plan_uid: plan_uid.to_owned(), revision: 1, parent: 0, nonce, members, slots }
     }
 
+    /// The form of the ConfigMap, of the wire and of the file that a node keeps.
     pub fn encode(&self) -> Vec<u8> {
-        unimplemented!()
+        form::encode(self)
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Ring, Error> {
-        let _ = bytes;
-        unimplemented!()
+        form::decode(bytes)
     }
 
     pub fn owner(&self, slot: u16) -> &Member {
         &self.members[usize::from(self.slots[usize::from(slot)].owner)]
     }
+
+    pub fn member(&self, ordinal: u16) -> Option<&Member> {
+        let at = self.members.binary_search_by_key(&ordinal, |member| member.ordinal);
+        at.ok().map(|index| &self.members[index])
+    }
+
+    /// How many slots each member owns.
+    pub fn loads(&self) -> Vec<u32> {
+        let mut loads = vec![0; self.members.len()];
+        for slot in &self.slots {
+            loads[usize::from(slot.owner)] += 1;
+        }
+        loads
+    }
 }
+
+/// A number taken from the plan's uid, so that a version of a plan that was made anew is of another history.
+fn first_history(plan_uid: &str) -> u16 {
+    (xxh3_64(plan_uid.as_bytes()) >> (64 - FIRST_HISTORY_BITS)) as u16
+}
+
+#[cfg(test)]
+mod tests;
