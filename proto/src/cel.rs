@@ -1,7 +1,43 @@
 //! Expressions: CEL over a command, an agent's lanes and the time. Parsed by the `cel` crate, evaluated here over
 //! Shoal's own values, with a bound on cost.
+//!
+//! *Guarantees*
+//! - The same text over the same scope gives the same value or the same fault, on every node: maps are walked in key
+//!   order, and nothing here reads a clock or a random source.
+//! - No text and no value makes it panic, overflow its stack, or work for longer than [`COST_MAX`] allows.
+//! - Lanes and the command are read in place: what an expression does not touch costs nothing, however large it is.
+//!
+//! *Assumptions*
+//! - A [`Scope`] answers for every lane that it was named with in [`Names`], and for no other.
+//!
+//! `proto/docs/cel.md` says what of CEL is there, what differs, and what it costs.
+
+mod compare;
+mod compile;
+mod convert;
+mod eval;
+mod format;
+mod function;
+mod list;
+mod math;
+mod node;
+mod number;
+mod optional;
+mod parse;
+mod store;
+mod text;
+mod time;
+mod val;
+mod walk;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
 
 use crate::value::Value;
+use eval::Run;
+use node::Node;
 
 /// An expression that does not compile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +66,9 @@ pub struct Name {
 
 /// A compiled expression.
 #[derive(Debug)]
-pub struct Program {}
+pub struct Program {
+    root: Node,
+}
 
 /// What an expression sees.
 pub trait Scope {
@@ -69,21 +107,53 @@ pub struct Cost(pub u32);
 /// Of one command.
 pub const COST_MAX: u32 = 100_000;
 
+/// The longest text of an expression, in characters.
+pub const TEXT_MAX: usize = 2048;
+
 impl Program {
     pub fn compile(text: &str, names: &Names) -> Result<Program, Error> {
-        let _ = (text, names);
-        unimplemented!()
+        Ok(Program { root: compile::compile(text, names)? })
     }
 
     /// The value, in the form in which it can be stored.
     pub fn run(&self, scope: &dyn Scope, cost: &mut Cost) -> Result<Value, Fault> {
-        let _ = (scope, cost);
-        unimplemented!()
+        let value = Run::new(scope, cost).eval(&self.root)?;
+        store::store(value, cost)
     }
 
     /// For `when`: what is no bool is a fault.
     pub fn test(&self, scope: &dyn Scope, cost: &mut Cost) -> Result<bool, Fault> {
-        let _ = (scope, cost);
-        unimplemented!()
+        match Run::new(scope, cost).eval(&self.root)? {
+            val::Val::Bool(value) => Ok(value),
+            other => Err(Fault(format!("a condition is a bool, and this one is of type {}", other.kind()))),
+        }
+    }
+}
+
+impl Cost {
+    #[inline]
+    fn charge(&mut self, amount: usize) -> Result<(), Fault> {
+        match u32::try_from(amount).ok().and_then(|amount| self.0.checked_sub(amount)) {
+            Some(left) => {
+                self.0 = left;
+                Ok(())
+            }
+            None => Err(self.exhausted()),
+        }
+    }
+
+    /// For a text that is scanned or built.
+    #[inline]
+    fn charge_text(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.charge(bytes / 64)
+    }
+
+    /// Nothing is left afterwards, so that no operator that absorbs a fault goes on.
+    #[cold]
+    fn exhausted(&mut self) -> Fault {
+        self.0 = 0;
+        Fault(format!(
+            "the expressions of one command cost more than {COST_MAX}: simplify them, or send less data"
+        ))
     }
 }
