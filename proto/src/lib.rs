@@ -8,5 +8,6 @@ mod committed;
 pub mod json;
 pub mod plan;
 pub mod ring;
+pub mod shown;
 pub mod value;
 pub mod wire;
