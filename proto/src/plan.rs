@@ -1,8 +1,34 @@
 //! A plan, parsed: what cannot be wrong any more.
+//!
+//! `spec` and `status` have the fields of an `AgentPlan`, `crd` makes the CRD of them. A plan's text goes through
+//! `yaml` (dev mode) or comes as JSON (operator, nodes); `shape` checks it against the CRD's schema, `parse` checks
+//! what a schema cannot say. All that is wrong is said at once, each with the path of its field.
 
-use crate::address::{Address, Route, Slot};
+mod crd;
+mod later;
+mod parse;
+mod quantity;
+mod shape;
+mod spec;
+mod status;
+mod step;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+pub use crd::crd;
+pub use quantity::Quantity;
+pub use spec::{
+    AccessMode, Agent, AgentPlan, AgentPlanSpec, Durability, Keep, Management, Mode, Pods, PullPolicy,
+    Resources, Retention, Storage,
+};
+pub use status::{AgentPlanStatus, DurabilityStatus, SlotsStatus};
+
+use crate::address::{Address, Route, Slot, hash_input, slot};
 use crate::cel::Program;
 use crate::value::{Text, Value};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What is wrong in a plan, and where: `spec.agents[0].rules[1].do[0].set.to:12`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,6 +36,39 @@ use crate::value::{Text, Value};
 pub struct Error {
     pub at: String,
     pub error: String,
+    pub reason: Reason,
+}
+
+/// Why a plan is not accepted; the reason of its condition `Accepted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The plan is right, or may be, in a version of Shoal to come.
+    NotSupportedYet,
+    InvalidPlan,
+}
+
+impl Error {
+    pub fn invalid(at: impl Into<String>, error: impl Into<String>) -> Error {
+        Error { at: at.into(), error: error.into(), reason: Reason::InvalidPlan }
+    }
+
+    pub fn not_yet(at: impl Into<String>, error: impl Into<String>) -> Error {
+        Error { at: at.into(), error: error.into(), reason: Reason::NotSupportedYet }
+    }
+}
+
+impl Reason {
+    /// One for all errors of a plan: it is invalid if any of them says so.
+    pub fn of(errors: &[Error]) -> Reason {
+        errors.iter().map(|error| error.reason).max().unwrap_or(Reason::InvalidPlan)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::NotSupportedYet => "NotSupportedYet",
+            Reason::InvalidPlan => "InvalidPlan",
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -17,12 +76,16 @@ pub struct Plan {
     pub replicas: u16,
     pub slots: u32,
     pub kinds: Vec<Kind>,
+    /// Indexes of the kinds: the first whose route matches an address has it.
+    order: Vec<usize>,
 }
 
 /// A kind of agents.
 #[derive(Debug)]
 pub struct Kind {
     pub route: Route,
+    /// The segments of an address that decide its slot; none: the whole address.
+    pub partition_by: Vec<usize>,
     /// As the plan lists them, then the built-in Map lane `faults`.
     pub lanes: Vec<Lane>,
     pub rules: Vec<Rule>,
@@ -31,6 +94,12 @@ pub struct Kind {
 /// `xxh3_64(route + "#" + lane)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LaneId(pub u64);
+
+impl LaneId {
+    pub fn of(route: &str, lane: &str) -> LaneId {
+        LaneId(xxhash_rust::xxh3::xxh3_64(format!("{route}#{lane}").as_bytes()))
+    }
+}
 
 #[derive(Debug, Clone)]
 pub struct Lane {
@@ -47,23 +116,31 @@ pub struct Lane {
     pub queue: Queue,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LaneKind {
+    /// One value.
     Value,
+    /// Entries of key and value.
     Map,
+    /// Takes commands from clients and agents, and shows them to its watchers.
     Command,
+    /// Shows what `emit` puts on it.
     Supply,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Access {
+    /// Set a Value, change a Map, command a Command lane.
     ReadWrite,
+    /// Get and watch.
     ReadOnly,
+    /// The lane does not exist for clients.
     Internal,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Schema {
+    #[default]
     Any,
     Bool,
     Int,
@@ -86,10 +163,14 @@ pub struct Queue {
     pub overflow: Overflow,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Overflow {
+    /// The watcher is told of a gap.
+    #[default]
     DropOldest,
+    /// Commands that would emit wait for the watcher, for a limited time.
     Block,
+    /// The watcher is closed.
     Close,
 }
 
@@ -136,14 +217,14 @@ pub struct Found {
 impl Plan {
     /// From the plan's `spec` as JSON.
     pub fn parse(spec: &[u8]) -> Result<Plan, Vec<Error>> {
-        let _ = spec;
-        unimplemented!()
+        parse::plan(spec)
     }
 
     /// `None`: no route matches.
     pub fn find(&self, address: &Address) -> Option<Found> {
-        let _ = address;
-        unimplemented!()
+        let kind = *self.order.iter().find(|kind| self.kinds[**kind].route.matches(address))?;
+        let input = hash_input(address, &self.kinds[kind].partition_by);
+        Some(Found { kind, slot: slot(&input, self.slots) })
     }
 }
 
@@ -160,8 +241,7 @@ impl Kind {
 
     /// The parameters of an address that matches: a record of decoded texts.
     pub fn parameters(&self, address: &Address) -> Value {
-        let _ = address;
-        unimplemented!()
+        self.route.values(address)
     }
 }
 

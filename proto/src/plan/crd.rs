@@ -1,0 +1,183 @@
+//! The CustomResourceDefinition of plans.
+
+use super::AgentPlan;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceColumnDefinition, CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+    JSONSchemaPropsOrBool, ValidationRule,
+};
+use kube::CustomResourceExt as _;
+
+/// The plan's name becomes part of other names, which have bounds of their own.
+pub(super) const NAME: &str = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
+
+/// Names of lanes that would mean something else in an expression, or will.
+pub(super) const RESERVED_LANES: &[&str] = &[
+    // variables
+    "agent",
+    "event",
+    "faults",
+    "here",
+    "item",
+    "key",
+    "now",
+    "old",
+    "sender",
+    // CEL's types and libraries
+    "bool",
+    "bytes",
+    "double",
+    "dyn",
+    "duration",
+    "int",
+    "list",
+    "map",
+    "null_type",
+    "optional",
+    "optional_type",
+    "string",
+    "timestamp",
+    "type",
+    "uint",
+    "base64",
+    "cel",
+    "lists",
+    "math",
+    "sets",
+    "strings",
+    // CEL's words
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
+];
+
+/// What `kubectl get aplan` shows: name, type, path; those after the first six only with `-o wide`.
+const COLUMNS: [(&str, &str, &str); 8] = [
+    ("Ready", "string", ".status.conditions[?(@.type==\"Ready\")].status"),
+    ("Nodes", "integer", ".status.readyReplicas"),
+    ("Slots", "integer", ".status.slots.owned"),
+    ("Revision", "integer", ".status.revision"),
+    ("Reason", "string", ".status.conditions[?(@.type==\"Ready\")].reason"),
+    ("Age", "date", ".metadata.creationTimestamp"),
+    ("Accepted", "string", ".status.conditions[?(@.type==\"Accepted\")].reason"),
+    ("Mode", "string", ".status.durability.mode"),
+];
+
+/// As it is installed.
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = AgentPlan::crd();
+    for version in &mut crd.spec.versions {
+        version.additional_printer_columns = Some(columns());
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let schema = schema.expect("kube derives one");
+        settle(schema);
+        schema.x_kubernetes_validations = Some(vec![rule(
+            &format!("self.metadata.name.matches('{NAME}')"),
+            "the name is a DNS label of at most 40 characters that begins with a letter",
+            None,
+        )]);
+        let lane = lane(schema).expect("plans have lanes");
+        lane.x_kubernetes_validations = Some(lane_rules());
+    }
+    crd
+}
+
+fn columns() -> Vec<CustomResourceColumnDefinition> {
+    let column = |(place, (name, kind, path)): (usize, &(&str, &str, &str))| CustomResourceColumnDefinition {
+        name: (*name).into(),
+        type_: (*kind).into(),
+        json_path: (*path).into(),
+        priority: (place >= 6).then_some(1),
+        ..CustomResourceColumnDefinition::default()
+    };
+    COLUMNS.iter().enumerate().map(column).collect()
+}
+
+/// The rules of one lane; here because one of them has the reserved names.
+fn lane_rules() -> Vec<ValidationRule> {
+    let reserved: Vec<_> = RESERVED_LANES.iter().map(|name| format!("'{name}'")).collect();
+    vec![
+        rule("!has(self.retain) || self.type == 'Map'", "retain is for Map lanes", Some(".retain")),
+        rule(
+            "!has(self.queue) || self.type in ['Command', 'Supply']",
+            "queue is for Command and Supply lanes",
+            Some(".queue"),
+        ),
+        rule(
+            "!has(self.access) || self.access != 'ReadWrite' || self.type != 'Supply'",
+            "a Supply lane takes nothing from clients",
+            Some(".access"),
+        ),
+        rule(&format!("!(self.name in [{}])", reserved.join(",")), "this name is reserved", Some(".name")),
+        rule(
+            "self.type == oldSelf.type",
+            "the type of a lane cannot change; give the new lane another name",
+            Some(".type"),
+        ),
+    ]
+}
+
+fn rule(rule: &str, message: &str, field_path: Option<&str>) -> ValidationRule {
+    ValidationRule {
+        rule: rule.into(),
+        message: Some(message.into()),
+        field_path: field_path.map(str::to_owned),
+        ..ValidationRule::default()
+    }
+}
+
+fn lane(schema: &mut JSONSchemaProps) -> Option<&mut JSONSchemaProps> {
+    let agents = schema.properties.as_mut()?.get_mut("spec")?.properties.as_mut()?.get_mut("agents")?;
+    items(items(agents)?.properties.as_mut()?.get_mut("lanes")?)
+}
+
+fn items(schema: &mut JSONSchemaProps) -> Option<&mut JSONSchemaProps> {
+    match schema.items.as_mut()? {
+        JSONSchemaPropsOrArray::Schema(items) => Some(items),
+        JSONSchemaPropsOrArray::Schemas(_) => None,
+    }
+}
+
+/// What kube's derive leaves otherwise: here `null` is no value but where anything is, a quantity says what it may be,
+/// formats are those that the API server knows, and descriptions are one paragraph.
+fn settle(schema: &mut JSONSchemaProps) {
+    schema.title = None;
+    if schema.x_kubernetes_int_or_string == Some(true) {
+        let either = ["integer", "string"]
+            .map(|kind| JSONSchemaProps { type_: Some(kind.into()), ..Default::default() });
+        schema.any_of = Some(either.to_vec());
+    }
+    if schema.x_kubernetes_preserve_unknown_fields != Some(true) {
+        schema.nullable = None;
+    }
+    if schema.format.as_deref().is_some_and(|format| format.starts_with("uint")) {
+        schema.format = None;
+    }
+    if let Some(description) = &mut schema.description {
+        *description = description.split_whitespace().collect::<Vec<_>>().join(" ");
+    }
+    schema.properties.iter_mut().flat_map(|fields| fields.values_mut()).for_each(settle);
+    if let Some(items) = items(schema) {
+        settle(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        settle(values);
+    }
+}

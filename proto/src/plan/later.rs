@@ -1,0 +1,27 @@
+//! Names that are kept free for what is not there yet: they are refused in other words than a slip of the pen.
+
+/// Where a name would stand, and the names there.
+const NAMES: &[(&str, &str)] = &[
+    ("spec", "access tls http service limits connectors modules queries update recovery"),
+    ("spec.durability", "copies minInSync"),
+    ("spec.durability.mode", "Relaxed Replicated"),
+    ("spec.pods", "affinity labels annotations"),
+    ("spec.agents[]", "passivateAfter expire logic"),
+    ("spec.agents[].lanes[]", "persistence compute join window model"),
+    ("spec.agents[].lanes[].type", "Demand DemandMap JoinValue JoinMap Window Model"),
+    ("spec.agents[].lanes[].retain", "age"),
+    ("spec.agents[].lanes[].schema", "fields key"),
+    ("spec.agents[].rules[]", "update remove start timer linked unlinked"),
+    ("spec.agents[].rules[].do[]", "schedule cancel refuse join leave call end"),
+    ("spec.agents[].rules[].do[].set", "each"),
+    ("spec.agents[].rules[].do[].put", "each"),
+    ("spec.agents[].rules[].do[].remove", "each"),
+    ("spec.agents[].rules[].do[].clear", "each"),
+    ("spec.agents[].rules[].do[].emit", "each"),
+    ("spec.agents[].rules[].do[].send", "each"),
+];
+
+pub fn is_later(at: &str, name: &str) -> bool {
+    let place: String = at.chars().filter(|char| !char.is_ascii_digit()).collect();
+    NAMES.iter().any(|(names_at, names)| *names_at == place && names.split(' ').any(|later| later == name))
+}

@@ -1,0 +1,329 @@
+//! From a plan's spec to what runs. The schema has been checked when this begins; here is what a schema cannot say.
+
+use super::spec::{self, AgentPlanSpec};
+use super::step::Only;
+use super::{
+    Access, Act, Error, Expr, Kind, Lane, LaneId, LaneKind, Plan, Queue, Retain, Rule, Schema, Step, crd,
+    shape,
+};
+use crate::address::Route;
+use crate::cel::{Name, Names, Program};
+use crate::json;
+use crate::value::{DEPTH_MAX, Text, Value};
+use std::collections::HashMap;
+
+/// Of an `initial`, as JSON.
+const INITIAL_MAX: usize = 16 << 10;
+/// Of a Map lane that says nothing else; then `put` is refused.
+const ENTRIES_MAX: usize = 1_000_000;
+/// The built-in Map lane with what was refused of what other agents sent, and how many of those it keeps.
+const FAULTS: &str = "faults";
+const FAULTS_KEPT: usize = 16;
+const STORAGE_MIN: u128 = 1 << 30;
+
+pub fn plan(spec: &[u8]) -> Result<Plan, Vec<Error>> {
+    let spec =
+        json::parse(spec).map_err(|error| vec![Error::invalid(format!("spec:{}", error.at), error.error)])?;
+    of(&typed(&spec)?)
+}
+
+/// The spec in its types, or what its schema says against it.
+pub fn typed(spec: &Value) -> Result<AgentPlanSpec, Vec<Error>> {
+    let mut errors = Vec::new();
+    let spec = shape::SPEC.check(spec, "spec", &mut errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let spec = serde_yaml_ng::to_value(spec).and_then(serde_yaml_ng::from_value);
+    spec.map_err(|error| vec![Error::invalid("spec", error.to_string())])
+}
+
+fn of(spec: &AgentPlanSpec) -> Result<Plan, Vec<Error>> {
+    let mut errors = Vec::new();
+    if spec.storage.size.value().is_none_or(|size| size < STORAGE_MIN) {
+        let error = format!("`{}` is no quantity of at least 1Gi", spec.storage.size);
+        errors.push(Error::invalid("spec.storage.size", error));
+    }
+    let agents = spec.agents.iter().enumerate();
+    let kinds: Vec<_> = agents.map(|(n, agent)| Parser::new(spec, n, &mut errors).kind(agent)).collect();
+    find_same_shape(&kinds, &mut errors);
+    find_same_id(&kinds, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let kinds: Vec<Kind> = kinds.into_iter().flatten().collect();
+    let mut order: Vec<usize> = (0..kinds.len()).collect();
+    order.sort_by_key(|kind| kinds[*kind].route.precedence());
+    Ok(Plan { replicas: spec.replicas as u16, slots: spec.slots as u32, kinds, order })
+}
+
+fn find_same_shape(kinds: &[Option<Kind>], errors: &mut Vec<Error>) {
+    let mut shapes = HashMap::new();
+    for (n, kind) in kinds.iter().enumerate() {
+        let Some(kind) = kind else { continue };
+        if let Some(first) = shapes.insert(kind.route.shape(), n) {
+            let error = format!("matches the same addresses as spec.agents[{first}].route");
+            errors.push(Error::invalid(format!("spec.agents[{n}].route"), error));
+        }
+    }
+}
+
+fn find_same_id(kinds: &[Option<Kind>], errors: &mut Vec<Error>) {
+    let mut ids = HashMap::new();
+    for (n, kind) in kinds.iter().enumerate() {
+        for (lane, Lane { id, .. }) in kind.iter().flat_map(|kind| kind.lanes.iter().enumerate()) {
+            if let Some((kind, other)) = ids.insert(*id, (n, lane)) {
+                let error =
+                    format!("has the same id as spec.agents[{kind}].lanes[{other}]: choose another name");
+                errors.push(Error::invalid(format!("spec.agents[{n}].lanes[{lane}].name"), error));
+            }
+        }
+    }
+}
+
+/// Of one kind of agents.
+struct Parser<'a> {
+    spec: &'a AgentPlanSpec,
+    at: String,
+    lanes: Vec<Lane>,
+    names: Names,
+    errors: &'a mut Vec<Error>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(spec: &'a AgentPlanSpec, agent: usize, errors: &'a mut Vec<Error>) -> Self {
+        Self { spec, at: format!("spec.agents[{agent}]"), lanes: Vec::new(), names: Names::default(), errors }
+    }
+
+    fn fault(&mut self, at: &str, error: impl Into<String>) -> Reported {
+        self.errors.push(Error::invalid(format!("{}.{at}", self.at), error));
+        Reported
+    }
+
+    /// `None`: its route is wrong. Other faults leave gaps in what is returned, and are in `errors`.
+    fn kind(mut self, agent: &spec::Agent) -> Option<Kind> {
+        for (n, lane) in agent.lanes.iter().enumerate() {
+            let lane = self.lane(&agent.route, n, lane);
+            self.lanes.push(lane);
+        }
+        self.lanes.push(faults(&agent.route));
+        self.names = Names { lanes: self.lanes.iter().enumerate().filter_map(name).collect() };
+        let rules = agent.rules.iter().enumerate().filter_map(|(n, rule)| self.rule(n, rule).ok()).collect();
+        let route = match Route::parse(&agent.route) {
+            Ok(route) => route,
+            Err(error) => {
+                self.fault("route", error.0);
+                return None;
+            }
+        };
+        let partition_by = self.partition_by(&route, agent.partition_by.as_deref().unwrap_or_default());
+        Some(Kind { route, partition_by, lanes: self.lanes, rules })
+    }
+
+    fn partition_by(&mut self, route: &Route, parameters: &[String]) -> Vec<usize> {
+        let mut places = Vec::new();
+        for (n, name) in parameters.iter().enumerate() {
+            match route.place(name) {
+                None => {
+                    self.fault(&format!("partitionBy[{n}]"), format!("the route has no parameter `:{name}`"));
+                }
+                Some(place) if places.contains(&place) => {
+                    self.fault(&format!("partitionBy[{n}]"), format!("`{name}` is there twice"));
+                }
+                Some(place) => places.push(place),
+            }
+        }
+        places
+    }
+
+    fn lane(&mut self, route: &str, n: usize, lane: &spec::Lane) -> Lane {
+        if crd::RESERVED_LANES.contains(&lane.name.as_str()) {
+            self.fault(&format!("lanes[{n}].name"), format!("the name `{}` is reserved", lane.name));
+        }
+        let kind = lane.kind;
+        let mut only = |there: bool, field: &str, kinds: &str| {
+            if there {
+                self.fault(
+                    &format!("lanes[{n}].{field}"),
+                    format!("{field} is for {kinds} lanes, this is a {kind}"),
+                );
+            }
+        };
+        only(lane.retain.is_some() && kind != LaneKind::Map, "retain", "Map");
+        only(lane.queue.is_some() && !has_queue(kind), "queue", "Command and Supply");
+        only(lane.initial.is_some() && kind != LaneKind::Value, "initial", "Value");
+        if kind == LaneKind::Supply && lane.access == Some(Access::ReadWrite) {
+            self.fault(&format!("lanes[{n}].access"), "a Supply lane takes nothing from clients");
+        }
+        let access = if kind == LaneKind::Command { Access::ReadWrite } else { Access::ReadOnly };
+        let entries = lane.retain.as_ref().and_then(|retain| retain.entries);
+        Lane {
+            name: Text::new(&lane.name),
+            id: LaneId::of(route, &lane.name),
+            kind,
+            access: lane.access.unwrap_or(access),
+            schema: lane.schema.kind,
+            initial: self.initial(n, lane),
+            retain: entries
+                .map_or(Retain::default(), |entries| Retain { entries: entries as usize, evict: true }),
+            queue: lane.queue.as_ref().map_or(Queue::default(), |queue| Queue {
+                items: queue.items as usize,
+                overflow: queue.overflow,
+            }),
+        }
+    }
+
+    fn initial(&mut self, n: usize, lane: &spec::Lane) -> Value {
+        let Some(initial) = &lane.initial else { return lane.schema.kind.initial() };
+        let error = if json::length(initial) > INITIAL_MAX {
+            format!("at most {INITIAL_MAX} bytes of JSON are expected")
+        } else if initial.depth() > DEPTH_MAX {
+            format!("at most {DEPTH_MAX} levels are expected")
+        } else {
+            match lane.schema.kind.admit(initial.clone()) {
+                Ok(initial) => return initial,
+                Err(error) => error,
+            }
+        };
+        self.fault(&format!("lanes[{n}].initial"), error);
+        Value::Null
+    }
+
+    fn rule(&mut self, n: usize, rule: &spec::Rule) -> Result<Rule, Reported> {
+        let at = format!("rules[{n}]");
+        let command = self.lane_of(&format!("{at}.command"), &rule.command, LaneKind::Command);
+        let when = self.optional(&format!("{at}.when"), rule.when.as_deref());
+        let steps = rule.steps.iter().enumerate();
+        let steps: Vec<_> = steps.map(|(n, step)| self.step(&format!("{at}.do[{n}]"), step)).collect();
+        Ok(Rule { command: command?, when: when?, steps: steps.into_iter().collect::<Result<_, _>>()? })
+    }
+
+    fn step(&mut self, at: &str, step: &spec::Step) -> Result<Step, Reported> {
+        let Some(only) = step.only() else { return Err(self.fault(at, "a step is missing")) };
+        let at = format!("{at}.{}", only.name());
+        let act = self.act(&at, only);
+        let when = self.optional(&format!("{at}.when"), only.when());
+        Ok(Step { act: act?, when: when? })
+    }
+
+    /// All parts are looked at before the first fault ends it.
+    fn act(&mut self, at: &str, step: Only<'_>) -> Result<Act, Reported> {
+        let mut lane = |lane, kind| self.lane_of(&format!("{at}.lane"), lane, kind);
+        let lane = match step {
+            Only::Set(set) => lane(&set.lane, LaneKind::Value),
+            Only::Put(put) => lane(&put.lane, LaneKind::Map),
+            Only::Remove(remove) => lane(&remove.lane, LaneKind::Map),
+            Only::Clear(clear) => lane(&clear.lane, LaneKind::Map),
+            Only::Emit(emit) => lane(&emit.lane, LaneKind::Supply),
+            Only::Send(send) => self.receiver(&format!("{at}.lane"), &send.lane).map(|()| 0),
+        };
+        let mut expression = |name: &str, text: &str| self.expression(&format!("{at}.{name}"), text);
+        Ok(match step {
+            Only::Set(set) => {
+                let to = expression("to", &set.to);
+                Act::Set { lane: lane?, to: to? }
+            }
+            Only::Put(put) => {
+                let (key, to) = (expression("key", &put.key), expression("to", &put.to));
+                Act::Put { lane: lane?, key: key?, to: to? }
+            }
+            Only::Remove(remove) => {
+                let key = expression("key", &remove.key);
+                Act::Remove { lane: lane?, key: key? }
+            }
+            Only::Clear(_) => Act::Clear { lane: lane? },
+            Only::Emit(emit) => {
+                let body = expression("body", &emit.body);
+                Act::Emit { lane: lane?, body: body? }
+            }
+            Only::Send(send) => {
+                let agent = expression("agent", &send.agent);
+                let body = expression("body", send.body.as_deref().unwrap_or("event"));
+                lane?;
+                Act::Send { agent: agent?, lane: Text::new(&send.lane), body: body? }
+            }
+        })
+    }
+
+    fn lane_of(&mut self, at: &str, name: &str, kind: LaneKind) -> Result<usize, Reported> {
+        let own = &self.lanes[..self.lanes.len() - 1];
+        let error = match own.iter().position(|lane| lane.name == name) {
+            Some(place) if own[place].kind == kind => return Ok(place),
+            Some(place) => format!("`{name}` is a {} lane, a {kind} lane is expected", own[place].kind),
+            None => {
+                let names: Vec<_> =
+                    own.iter().filter(|lane| lane.kind == kind).map(|lane| &*lane.name).collect();
+                format!("there is no {kind} lane `{name}` here, only {}", list(&names))
+            }
+        };
+        Err(self.fault(at, error))
+    }
+
+    /// Which kind of agents a send goes to is known only when it runs; but some kind must have the lane.
+    fn receiver(&mut self, at: &str, name: &str) -> Result<(), Reported> {
+        let mut lanes = self.spec.agents.iter().flat_map(|agent| &agent.lanes);
+        if lanes.any(|lane| lane.name == name && lane.kind == LaneKind::Command) {
+            return Ok(());
+        }
+        Err(self.fault(at, format!("no agent of this plan has a Command lane `{name}`")))
+    }
+
+    fn optional(&mut self, at: &str, text: Option<&str>) -> Result<Option<Expr>, Reported> {
+        text.map(|text| self.expression(at, text)).transpose()
+    }
+
+    fn expression(&mut self, at: &str, text: &str) -> Result<Expr, Reported> {
+        match Program::compile(text, &self.names) {
+            Ok(program) => Ok(Expr { at: format!("{}.{at}", self.at), program }),
+            Err(error) => Err(self.fault(&format!("{at}:{}", error.at), error.error)),
+        }
+    }
+}
+
+/// What is wrong is among the errors already.
+#[derive(Debug, Clone, Copy)]
+struct Reported;
+
+fn list(names: &[&str]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+fn has_queue(kind: LaneKind) -> bool {
+    matches!(kind, LaneKind::Command | LaneKind::Supply)
+}
+
+fn faults(route: &str) -> Lane {
+    Lane {
+        name: Text::const_new(FAULTS),
+        id: LaneId::of(route, FAULTS),
+        kind: LaneKind::Map,
+        access: Access::ReadOnly,
+        schema: Schema::Any,
+        initial: Value::Null,
+        retain: Retain { entries: FAULTS_KEPT, evict: true },
+        queue: Queue::default(),
+    }
+}
+
+/// State is what expressions can name.
+fn name((place, lane): (usize, &Lane)) -> Option<Name> {
+    let state = matches!(lane.kind, LaneKind::Value | LaneKind::Map) && lane.name != FAULTS;
+    state.then(|| Name {
+        name: lane.name.to_string(),
+        lane: place,
+        map: lane.kind == LaneKind::Map,
+        double: lane.schema == Schema::Double,
+    })
+}
+
+impl Default for Retain {
+    fn default() -> Self {
+        Self { entries: ENTRIES_MAX, evict: false }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { items: 1024, overflow: super::Overflow::default() }
+    }
+}

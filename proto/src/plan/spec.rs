@@ -1,0 +1,446 @@
+//! The fields of an `AgentPlan`: one definition for the CRD, the node and dev mode. Descriptions become those of the
+//! CRD and of its reference; bounds and rules become its schema, by which dev mode and nodes check as well.
+//!
+//! *Guarantees*: what is here is what the schema lets through; the rest is checked by [`super::Plan::of`].
+
+use super::quantity::Quantity;
+use super::status::AgentPlanStatus;
+pub use super::step::{Clear, Emit, Put, Remove, Send, Set};
+use super::{Access, LaneKind, Overflow, Schema};
+use crate::value::Value;
+use k8s_openapi::api::core::v1::{LocalObjectReference, Toleration};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the plan's agents are, on how many nodes they live, and how durably.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "shoal.dev",
+    version = "v1alpha1",
+    kind = "AgentPlan",
+    plural = "agentplans",
+    shortname = "aplan",
+    namespaced,
+    status = "AgentPlanStatus",
+    derive = "PartialEq",
+    doc = "A stateful streaming application: kinds of agents, their lanes and rules, and the nodes that run them.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    )
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AgentPlanSpec {
+    /// How many nodes run the plan.
+    #[serde(default = "default::replicas")]
+    #[schemars(range(min = 1, max = 256))]
+    pub replicas: i32,
+
+    /// Into how many hash partitions the agents are divided: the units that nodes own and that move between them.
+    /// Many more than nodes, so that loads are even.
+    #[serde(default = "default::slots")]
+    #[schemars(extend(
+        "enum" = [256, 512, 1024, 2048, 4096, 8192, 16384],
+        "x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "slots cannot change"}]
+    ))]
+    pub slots: i32,
+
+    /// Whether the operator acts on this plan.
+    #[serde(default)]
+    pub management: Management,
+
+    /// What an acknowledged command survives.
+    #[serde(default, skip_serializing_if = "Durability::is_unset")]
+    pub durability: Durability,
+
+    /// Each node's volume.
+    #[serde(default)]
+    pub storage: Storage,
+
+    /// What the nodes' pods have beside what Shoal gives them. A change restarts pods.
+    #[serde(default, skip_serializing_if = "Pods::is_unset")]
+    pub pods: Pods,
+
+    /// The kinds of agents.
+    #[schemars(
+        length(min = 1, max = 32),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["route"])
+    )]
+    pub agents: Vec<Agent>,
+}
+
+impl AgentPlanSpec {
+    /// As nodes get it.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a plan's keys are texts")
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Management {
+    /// The operator makes the cluster as the plan says.
+    #[default]
+    Managed,
+    /// The operator changes nothing but the status; the nodes go on.
+    Paused,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Durability {
+    /// Unset: chosen once when the plan is made, kept in the status, and never changed by scaling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Mode")]
+    pub mode: Option<Mode>,
+}
+
+impl Durability {
+    fn is_unset(&self) -> bool {
+        self == &Durability::default()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// A command is acknowledged when it is on the disk of the node that owns its agent.
+    Local,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.storageClassName) == has(oldSelf.storageClassName)",
+    "message": "storageClassName cannot be added or removed",
+    "fieldPath": ".storageClassName"
+}]))]
+pub struct Storage {
+    /// Of each node's volume, at least 1Gi. It only grows.
+    #[serde(default = "default::size")]
+    #[schemars(extend("maxLength" = 32, "x-kubernetes-validations" = [
+        {
+            "rule": "isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('1Gi')) >= 0",
+            "message": "size is a quantity of at least 1Gi"
+        },
+        {
+            "rule": "!isQuantity(string(self)) || !isQuantity(string(oldSelf)) || quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
+            "message": "size only grows"
+        }
+    ]))]
+    pub size: Quantity,
+
+    /// `ReadWriteOncePod` keeps every second pod away from the volume; some drivers have only `ReadWriteOnce`.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self == oldSelf", "message": "accessMode cannot change"}
+    ]))]
+    pub access_mode: AccessMode,
+
+    /// Unset: the cluster's default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 253), extend("x-kubernetes-validations" = [
+        {"rule": "self == oldSelf", "message": "storageClassName cannot change"}
+    ]))]
+    pub storage_class_name: Option<String>,
+
+    /// What becomes of volumes that are not needed any more.
+    #[serde(default)]
+    pub retention: Retention,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            size: default::size(),
+            access_mode: AccessMode::default(),
+            storage_class_name: None,
+            retention: Retention::default(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AccessMode {
+    #[default]
+    ReadWriteOncePod,
+    ReadWriteOnce,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retention {
+    /// When the plan is deleted.
+    #[serde(default)]
+    pub when_deleted: Keep,
+    /// When the plan has fewer nodes than before.
+    #[serde(default)]
+    pub when_scaled: Keep,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Keep {
+    #[default]
+    Retain,
+    Delete,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pods {
+    /// Unset: the image that belongs to the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 1024))]
+    pub image: Option<String>,
+
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PullPolicy")]
+    pub image_pull_policy: Option<PullPolicy>,
+
+    /// Secrets with which the image is fetched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub image_pull_secrets: Vec<LocalObjectReference>,
+
+    #[serde(default, skip_serializing_if = "Resources::is_unset")]
+    pub resources: Resources,
+
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub tolerations: Vec<Toleration>,
+}
+
+impl Pods {
+    fn is_unset(&self) -> bool {
+        self == &Pods::default()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PullPolicy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+/// What each pod may use (`limits`) and has reserved for it (`requests`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resources {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, Quantity>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<String, Quantity>,
+}
+
+impl Resources {
+    fn is_unset(&self) -> bool {
+        self == &Resources::default()
+    }
+}
+
+/// A kind of agents: all whose addresses match its route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.partitionBy) == has(oldSelf.partitionBy) && (!has(self.partitionBy) || self.partitionBy == oldSelf.partitionBy)",
+        "message": "partitionBy cannot change",
+        "fieldPath": ".partitionBy"
+    },
+    {
+        "rule": "!has(self.partitionBy) || self.partitionBy.all(p, (self.route + '/').contains('/:' + p + '/'))",
+        "message": "partitionBy names parameters of the route",
+        "fieldPath": ".partitionBy"
+    },
+    {
+        "rule": "!has(self.rules) || self.rules.all(r, self.lanes.exists(l, l.name == r.command && l.type == 'Command'))",
+        "message": "command names a Command lane of this agent",
+        "fieldPath": ".rules"
+    }
+]))]
+pub struct Agent {
+    /// Segments that are literal or, with a colon, parameters: `/airport/:code`.
+    #[schemars(
+        length(max = 256),
+        regex(pattern = "^(/(:[A-Za-z][A-Za-z0-9_]{0,31}|[A-Za-z0-9][A-Za-z0-9._~-]{0,63}))+$"),
+        extend("x-kubernetes-validations" = [{
+            "rule": "!self.matches('^/(console|openapi[.]json|metrics|livez|readyz|healthz|shoal[^/]*)(/|$)')",
+            "message": "the first segment is reserved"
+        }])
+    )]
+    pub route: String,
+
+    /// Only these parameters of the route are hashed, so that agents which share them live together. Unset: the whole
+    /// address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Vec<Parameter>",
+        length(min = 1, max = 8),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub partition_by: Option<Vec<String>>,
+
+    /// The agent's state and streams.
+    #[schemars(
+        length(min = 1, max = 64),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub lanes: Vec<Lane>,
+
+    /// What commands do, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub rules: Vec<Rule>,
+}
+
+/// The name of a parameter.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+#[allow(dead_code)]
+struct Parameter(#[schemars(length(min = 1, max = 32))] String);
+
+/// One named piece of an agent: state (Value, Map) or stream (Command, Supply).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lane {
+    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    pub name: String,
+
+    #[serde(rename = "type")]
+    pub kind: LaneKind,
+
+    /// Of a Value lane: its value before the first change. Any JSON value of at most 16 KiB.
+    #[serde(default, deserialize_with = "null_is_a_value", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_value")]
+    pub initial: Option<Value>,
+
+    #[serde(default, skip_serializing_if = "Form::is_any")]
+    pub schema: Form,
+
+    /// Of a Map lane: how many entries it keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Retain")]
+    pub retain: Option<Retain>,
+
+    /// Of a Command or Supply lane: what waits for each subscriber.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Queue")]
+    pub queue: Option<Queue>,
+
+    /// What clients may do. Unset: ReadWrite for Command lanes, ReadOnly for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Access")]
+    pub access: Option<Access>,
+}
+
+/// What the lane's values are; of a Map, those of its entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Form {
+    #[serde(default, rename = "type")]
+    pub kind: Schema,
+}
+
+impl Form {
+    fn is_any(&self) -> bool {
+        self == &Form::default()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub struct Retain {
+    /// Beyond it the entry that was changed longest ago goes. Unset: a million, beyond which `put` is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32", range(min = 1, max = 1_000_000))]
+    pub entries: Option<i32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Queue {
+    #[serde(default = "default::queue_items")]
+    #[schemars(range(min = 1, max = 65536))]
+    pub items: i32,
+    #[serde(default)]
+    pub overflow: Overflow,
+}
+
+/// What one kind of command does. Either all of it takes effect, or the command is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// The Command lane whose commands run this rule.
+    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    pub command: String,
+
+    /// A CEL expression: whether the steps run. Evaluated once, before them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub when: Option<String>,
+
+    /// The steps, in this order; each sees what those before it did.
+    #[serde(rename = "do")]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub steps: Vec<Step>,
+}
+
+/// Exactly one of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+pub struct Step {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Set")]
+    pub set: Option<Set>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Put")]
+    pub put: Option<Put>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Remove")]
+    pub remove: Option<Remove>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Clear")]
+    pub clear: Option<Clear>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Emit")]
+    pub emit: Option<Emit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Send")]
+    pub send: Option<Send>,
+}
+
+mod default {
+    use super::Quantity;
+
+    pub fn replicas() -> i32 {
+        3
+    }
+
+    pub fn slots() -> i32 {
+        4096
+    }
+
+    pub fn size() -> Quantity {
+        Quantity("10Gi".into())
+    }
+
+    pub fn queue_items() -> i32 {
+        1024
+    }
+}
+
+/// Otherwise serde takes `null` for an absent field.
+fn null_is_a_value<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+fn any_value(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"x-kubernetes-preserve-unknown-fields": true, "nullable": true})
+}

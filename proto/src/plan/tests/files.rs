@@ -1,0 +1,44 @@
+//! The CRD, the chart's copy of it, and the reference of its fields are generated from the plan's types.
+
+use super::reference;
+use crate::committed;
+use crate::plan::crd;
+use serde_json::Value as Json;
+
+const HEAD: &str = "# Generated from proto/src/plan. SHOAL_WRITE=1 tests/run tests writes it anew.\n";
+
+#[test]
+fn the_crd_is_as_committed() {
+    committed::check("crds/agentplans.yaml", &(HEAD.to_owned() + &yaml()));
+}
+
+/// Helm must not delete it, for with it go all plans.
+#[test]
+fn the_charts_crd_is_as_committed() {
+    let keep = "metadata:\n  annotations:\n    helm.sh/resource-policy: keep\n";
+    let yaml = yaml();
+    assert!(!yaml.contains("{{") && yaml.matches("\nmetadata:\n").count() == 1);
+    committed::check(
+        "charts/shoal/templates/crd.yaml",
+        &(HEAD.to_owned() + &yaml.replacen("metadata:\n", keep, 1)),
+    );
+}
+
+#[test]
+fn the_reference_is_as_committed() {
+    committed::check("crds/reference.md", &reference::text(&crd()));
+}
+
+fn yaml() -> String {
+    serde_yaml_ng::to_string(&whole(serde_json::to_value(crd()).unwrap())).unwrap()
+}
+
+/// Kubernetes' types have bounds as doubles: `1.0` reads badly.
+fn whole(json: Json) -> Json {
+    match json {
+        Json::Number(number) => number.as_f64().map_or(Json::Null, |number| Json::from(number as i64)),
+        Json::Array(items) => items.into_iter().map(whole).collect(),
+        Json::Object(members) => members.into_iter().map(|(name, member)| (name, whole(member))).collect(),
+        other => other,
+    }
+}
