@@ -8,7 +8,7 @@ mod read;
 mod tests;
 mod write;
 
-use crate::value::Value;
+use crate::value::{DEPTH_MAX, Value};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
@@ -21,7 +21,12 @@ pub struct Error {
 /// One value and nothing else. Doubled members, lone surrogates, integers beyond int64 and more than 32 levels are
 /// errors.
 pub fn parse(text: &[u8]) -> Result<Value, Error> {
-    read::parse(text)
+    read::parse(text, DEPTH_MAX)
+}
+
+/// For what has values within it.
+pub(crate) fn parse_deeper(text: &[u8], levels: usize) -> Result<Value, Error> {
+    read::parse(text, levels)
 }
 
 /// Without spaces.

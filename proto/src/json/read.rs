@@ -1,7 +1,7 @@
 //! From JSON to a value, in one pass and without a tree between them: every command's body comes through here.
 
 use super::Error;
-use crate::value::{DEPTH_MAX, Record, Text, Value};
+use crate::value::{Record, Text, Value};
 use std::sync::Arc;
 
 /// The one member of objects that stand for what JSON does not have.
@@ -11,6 +11,7 @@ struct Parser<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    levels_max: usize,
     /// Items and members of the lists and records that are still open.
     items: Vec<Value>,
     members: Vec<(Text, Value)>,
@@ -18,19 +19,20 @@ struct Parser<'a> {
     places: Vec<usize>,
 }
 
-pub fn parse(text: &[u8]) -> Result<Value, Error> {
+pub fn parse(text: &[u8], levels_max: usize) -> Result<Value, Error> {
     let text = std::str::from_utf8(text)
         .map_err(|error| Error { at: error.valid_up_to(), error: "the text is no UTF-8".into() })?;
     let mut parser = Parser {
         text,
         bytes: text.as_bytes(),
         at: 0,
+        levels_max,
         items: Vec::new(),
         members: Vec::new(),
         places: Vec::new(),
     };
     parser.space();
-    let value = parser.value(DEPTH_MAX)?;
+    let value = parser.value(levels_max)?;
     parser.space();
     match parser.peek() {
         None => Ok(value),
@@ -63,7 +65,7 @@ impl Parser<'_> {
         match self.peek() {
             Some(b'"') => Ok(Value::Text(self.text()?)),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b'{' | b'[') if levels == 0 => self.fail(format!("more than {DEPTH_MAX} levels")),
+            Some(b'{' | b'[') if levels == 0 => self.fail(format!("more than {} levels", self.levels_max)),
             Some(b'{') => self.record(levels - 1),
             Some(b'[') => self.list(levels - 1),
             Some(b't') => self.word("true", Value::Bool(true)),

@@ -12,6 +12,8 @@ use crate::json;
 use crate::value::{DEPTH_MAX, Text, Value};
 use std::collections::HashMap;
 
+/// Of a spec, which is deeper than the deepest `initial` in it.
+const LEVELS_MAX: usize = 100;
 /// Of an `initial`, as JSON.
 const INITIAL_MAX: usize = 16 << 10;
 /// Of a Map lane that says nothing else; then `put` is refused.
@@ -22,8 +24,8 @@ const FAULTS_KEPT: usize = 16;
 const STORAGE_MIN: u128 = 1 << 30;
 
 pub fn plan(spec: &[u8]) -> Result<Plan, Vec<Error>> {
-    let spec =
-        json::parse(spec).map_err(|error| vec![Error::invalid(format!("spec:{}", error.at), error.error)])?;
+    let spec = json::parse_deeper(spec, LEVELS_MAX)
+        .map_err(|error| vec![Error::invalid(format!("spec:{}", error.at), error.error)])?;
     of(&typed(&spec)?)
 }
 
@@ -71,7 +73,10 @@ fn find_same_shape(kinds: &[Option<Kind>], errors: &mut Vec<Error>) {
 fn find_same_id(kinds: &[Option<Kind>], errors: &mut Vec<Error>) {
     let mut ids = HashMap::new();
     for (n, kind) in kinds.iter().enumerate() {
-        for (lane, Lane { id, .. }) in kind.iter().flat_map(|kind| kind.lanes.iter().enumerate()) {
+        for (lane, Lane { id, name, .. }) in kind.iter().flat_map(|kind| kind.lanes.iter().enumerate()) {
+            if name == FAULTS && kind.as_ref().is_some_and(|kind| lane + 1 < kind.lanes.len()) {
+                continue; // its name is refused already
+            }
             if let Some((kind, other)) = ids.insert(*id, (n, lane)) {
                 let error =
                     format!("has the same id as spec.agents[{kind}].lanes[{other}]: choose another name");

@@ -1,0 +1,582 @@
+use super::{HEAD, faults};
+use crate::plan::{Error, Reason};
+use expect_test::{Expect, expect};
+
+/// `spec` is that of a plan; `I` is an invalid plan, `N` one that is not supported yet.
+fn check(spec: &str, expected: &Expect) {
+    expected.assert_eq(&faults(&format!("{HEAD}spec: {spec}")));
+}
+
+/// One agent with a lane of each type; `rule` is a rule of it.
+fn check_rule(rule: &str, expected: &Expect) {
+    let lanes =
+        "{name: c, type: Command}, {name: v, type: Value}, {name: m, type: Map}, {name: s, type: Supply}";
+    check(&format!("{{agents: [{{route: '/a/:x', lanes: [{lanes}], rules: [{rule}]}}]}}"), expected);
+}
+
+/// One agent with one lane.
+fn check_lane(lane: &str, expected: &Expect) {
+    check(&format!("{{agents: [{{route: /a, lanes: [{lane}]}}]}}"), expected);
+}
+
+fn check_route(route: &str, expected: &Expect) {
+    check(&format!("{{agents: [{{route: {route}, lanes: [{{name: v, type: Value}}]}}]}}"), expected);
+}
+
+#[test]
+fn fields_of_the_spec() {
+    let lanes = "agents: [{route: /a, lanes: [{name: v, type: Value}]}]";
+    for (fields, expected) in [
+        ("replicas: 3", expect![[""]]),
+        (
+            "replicas: 0",
+            expect![[r#"
+            I spec.replicas: 0 is less than 1
+        "#]],
+        ),
+        (
+            "replicas: 257",
+            expect![[r#"
+            I spec.replicas: 257 is more than 256
+        "#]],
+        ),
+        (
+            "replicas: '3'",
+            expect![[r#"
+            I spec.replicas: an integer is expected, not a text
+        "#]],
+        ),
+        (
+            "replicas: 1.5",
+            expect![[r#"
+            I spec.replicas: an integer is expected, not a double
+        "#]],
+        ),
+        ("replicas: null", expect![[""]]),
+        (
+            "slots: 1000",
+            expect![[r#"
+            I spec.slots: `1000` is none of 256, 512, 1024, 2048, 4096, 8192, 16384
+        "#]],
+        ),
+        (
+            "management: managed",
+            expect![[r#"
+            I spec.management: `managed` is none of Managed, Paused
+        "#]],
+        ),
+        ("durability: {mode: Local}", expect![[""]]),
+        (
+            "durability: {mode: Relaxed}",
+            expect![[r#"
+            N spec.durability.mode: `Relaxed` is not there yet
+        "#]],
+        ),
+        (
+            "durability: {mode: Replicated, copies: 1}",
+            expect![[r#"
+            N spec.durability.mode: `Replicated` is not there yet
+            N spec.durability.copies: `copies` is not there yet
+        "#]],
+        ),
+        (
+            "durability: {mode: Fast}",
+            expect![[r#"
+            I spec.durability.mode: `Fast` is none of Local
+        "#]],
+        ),
+        ("storage: {size: 2147483648}", expect![[""]]),
+        ("storage: {size: 1.5Ti}", expect![[""]]),
+        (
+            "storage: {size: 1023Mi}",
+            expect![[r#"
+            I spec.storage.size: `1023Mi` is no quantity of at least 1Gi
+        "#]],
+        ),
+        (
+            "storage: {size: 1023Mi, accessMode: ReadWriteMany}",
+            expect![[r#"
+            I spec.storage.accessMode: `ReadWriteMany` is none of ReadWriteOncePod, ReadWriteOnce
+        "#]],
+        ),
+        (
+            "storage: {size: plenty}",
+            expect![[r#"
+            I spec.storage.size: `plenty` is no quantity of at least 1Gi
+        "#]],
+        ),
+        (
+            "storage: {retention: {whenScaled: Keep}}",
+            expect![[r#"
+            I spec.storage.retention.whenScaled: `Keep` is none of Retain, Delete
+        "#]],
+        ),
+        ("pods: {resources: {limits: {cpu: 2, memory: 1Gi}}, nodeSelector: {disk: ssd}}", expect![[""]]),
+        (
+            "pods: {nodeSelector: {disk: 1}, labels: {a: b}, imagePullPolicy: Sometimes}",
+            expect![[r#"
+            I spec.pods.nodeSelector.disk: a text is expected: quote it, "1"
+            N spec.pods.labels: `labels` is not there yet
+            I spec.pods.imagePullPolicy: `Sometimes` is none of Always, IfNotPresent, Never
+        "#]],
+        ),
+        (
+            "pods: {tolerations: [{key: a, operator: Exists, until: now}]}",
+            expect![[r#"
+            I spec.pods.tolerations[0].until: there is no field `until` here, only effect, key, operator, tolerationSeconds, value
+        "#]],
+        ),
+        (
+            "access: {}",
+            expect![[r#"
+            N spec.access: `access` is not there yet
+        "#]],
+        ),
+        (
+            "nodes: 3",
+            expect![[r#"
+            I spec.nodes: there is no field `nodes` here, only agents, durability, management, pods, replicas, slots, storage
+        "#]],
+        ),
+    ] {
+        check(&format!("{{{fields}, {lanes}}}"), &expected);
+    }
+    check(
+        "{}",
+        &expect![[r#"
+        I spec.agents: is missing
+    "#]],
+    );
+    check(
+        "[]",
+        &expect![[r#"
+        I spec: fields are expected, not a list
+    "#]],
+    );
+    check(
+        "{agents: []}",
+        &expect![[r#"
+        I spec.agents: at least 1 item expected
+    "#]],
+    );
+    check(
+        "{agents: {route: /a}}",
+        &expect![[r#"
+        I spec.agents: a list is expected, not a record
+    "#]],
+    );
+    check(
+        "{agents: [{route: /a}]}",
+        &expect![[r#"
+        I spec.agents[0].lanes: is missing
+    "#]],
+    );
+    check(
+        "{agents: [{route: /a, lanes: []}]}",
+        &expect![[r#"
+        I spec.agents[0].lanes: at least 1 item expected
+    "#]],
+    );
+}
+
+#[test]
+fn routes_and_partitions() {
+    for (route, expected) in [
+        ("/a/:b, partitionBy: [b]", expect![[""]]),
+        (
+            "a",
+            expect![[r#"
+            I spec.agents[0].route: `a` does not match ^(/(:[A-Za-z][A-Za-z0-9_]{0,31}|[A-Za-z0-9][A-Za-z0-9._~-]{0,63}))+$
+        "#]],
+        ),
+        (
+            "/a/",
+            expect![[r#"
+            I spec.agents[0].route: `/a/` does not match ^(/(:[A-Za-z][A-Za-z0-9_]{0,31}|[A-Za-z0-9][A-Za-z0-9._~-]{0,63}))+$
+        "#]],
+        ),
+        (
+            "/metrics/:a",
+            expect![[r#"
+            I spec.agents[0].route: the first segment `metrics` is reserved
+        "#]],
+        ),
+        (
+            "/a/:b/:b",
+            expect![[r#"
+            I spec.agents[0].route: the parameter `:b` is there twice
+        "#]],
+        ),
+        (
+            "/a/:b, partitionBy: []",
+            expect![[r#"
+            I spec.agents[0].partitionBy: at least 1 item expected
+        "#]],
+        ),
+        (
+            "/a/:b, partitionBy: [c]",
+            expect![[r#"
+            I spec.agents[0].partitionBy[0]: the route has no parameter `:c`
+        "#]],
+        ),
+        (
+            "/a/:b, partitionBy: [b, b]",
+            expect![[r#"
+            I spec.agents[0].partitionBy[1]: `b` is there twice
+        "#]],
+        ),
+        (
+            "/a/:b, partitionBy: b",
+            expect![[r#"
+            I spec.agents[0].partitionBy: a list is expected, not a text
+        "#]],
+        ),
+        (
+            "/a/:b, expire: 1h",
+            expect![[r#"
+            N spec.agents[0].expire: `expire` is not there yet
+        "#]],
+        ),
+        (
+            "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q",
+            expect![[r#"
+            I spec.agents[0].route: a route has at most 256 bytes and 16 segments
+        "#]],
+        ),
+    ] {
+        check_route(route, &expected);
+    }
+    let lane = "lanes: [{name: v, type: Value}]";
+    for (one, other, expected) in [
+        ("/a/:x", "/a/x", expect![[""]]),
+        (
+            "/a/:x",
+            "/a/:x",
+            expect![[r#"
+            I spec.agents[1].route: "/a/:x" is there twice
+        "#]],
+        ),
+        (
+            "/a/:x",
+            "/a/:y",
+            expect![[r#"
+            I spec.agents[1].route: matches the same addresses as spec.agents[0].route
+        "#]],
+        ),
+        ("/a/:x/b", "/a/b/:x", expect![[""]]),
+    ] {
+        check(&format!("{{agents: [{{route: '{one}', {lane}}}, {{route: '{other}', {lane}}}]}}"), &expected);
+    }
+}
+
+#[test]
+fn lanes() {
+    for (lane, expected) in [
+        ("{name: v, type: Value, initial: {a: [1, null]}}", expect![[""]]),
+        (
+            "{name: v}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].type: is missing
+        "#]],
+        ),
+        (
+            "{type: Value}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].name: is missing
+        "#]],
+        ),
+        (
+            "{name: 1v, type: Value}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].name: `1v` does not match ^[A-Za-z][A-Za-z0-9_]*$
+        "#]],
+        ),
+        (
+            "{name: in, type: Value}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].name: the name `in` is reserved
+        "#]],
+        ),
+        (
+            "{name: faults, type: Map}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].name: the name `faults` is reserved
+        "#]],
+        ),
+        (
+            "{name: v, type: value}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].type: `value` is none of Value, Map, Command, Supply
+        "#]],
+        ),
+        (
+            "{name: v, type: Window, window: {of: c}}",
+            expect![[r#"
+            N spec.agents[0].lanes[0].type: `Window` is not there yet
+            N spec.agents[0].lanes[0].window: `window` is not there yet
+        "#]],
+        ),
+        (
+            "{name: v, type: Value, persistence: Transient}",
+            expect![[r#"
+            N spec.agents[0].lanes[0].persistence: `persistence` is not there yet
+        "#]],
+        ),
+        (
+            "{name: v, type: Value, retain: {entries: 1}}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].retain: retain is for Map lanes, this is a Value
+        "#]],
+        ),
+        (
+            "{name: v, type: Value, queue: {items: 1}}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].queue: queue is for Command and Supply lanes, this is a Value
+        "#]],
+        ),
+        (
+            "{name: v, type: Map, initial: 1}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].initial: initial is for Value lanes, this is a Map
+        "#]],
+        ),
+        (
+            "{name: v, type: Map, retain: {}}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].retain: at least one of entries is expected
+        "#]],
+        ),
+        (
+            "{name: v, type: Map, retain: {entries: 0}}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].retain.entries: 0 is less than 1
+        "#]],
+        ),
+        (
+            "{name: v, type: Map, retain: {age: 1h}}",
+            expect![[r#"
+            N spec.agents[0].lanes[0].retain.age: `age` is not there yet
+        "#]],
+        ),
+        (
+            "{name: v, type: Supply, access: ReadWrite}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].access: a Supply lane takes nothing from clients
+        "#]],
+        ),
+        (
+            "{name: v, type: Supply, queue: {items: 100000, overflow: Drop}}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].queue.items: 100000 is more than 65536
+            I spec.agents[0].lanes[0].queue.overflow: `Drop` is none of DropOldest, Block, Close
+        "#]],
+        ),
+        (
+            "{name: v, type: Value, schema: {type: Integer}}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].schema.type: `Integer` is none of Any, Bool, Int, Double, Text, List, Record
+        "#]],
+        ),
+        (
+            "{name: v, type: Value, schema: Int}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].schema: fields are expected, not a text
+        "#]],
+        ),
+        (
+            "{name: v, type: Value, schema: {type: Int}, initial: 1.5}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].initial: an integer is expected, not a double
+        "#]],
+        ),
+        ("{name: v, type: Value, schema: {type: Int}, initial: 2.0}", expect![[""]]),
+        (
+            "{name: v, type: Value, schema: {type: Text}, initial: null}",
+            expect![[r#"
+            I spec.agents[0].lanes[0].initial: a text is expected, not null
+        "#]],
+        ),
+        (
+            "{name: v, type: Value}, {name: v, type: Map}",
+            expect![[r#"
+            I spec.agents[0].lanes[1].name: "v" is there twice
+        "#]],
+        ),
+    ] {
+        check_lane(lane, &expected);
+    }
+    let long = format!("{{name: v, type: Value, initial: '{}'}}", "x".repeat(16 << 10));
+    check_lane(
+        &long,
+        &expect![[r#"
+        I spec.agents[0].lanes[0].initial: at most 16384 bytes of JSON are expected
+    "#]],
+    );
+    let deep = format!("{{name: v, type: Value, initial: {}{}}}", "[".repeat(32), "]".repeat(32));
+    check_lane(&deep, &expect![[""]]);
+    let deep = format!("{{name: v, type: Value, initial: {}{}}}", "[".repeat(33), "]".repeat(33));
+    check_lane(
+        &deep,
+        &expect![[r#"
+        I spec.agents[0].lanes[0].initial: at most 32 levels are expected
+    "#]],
+    );
+}
+
+#[test]
+fn rules_and_steps() {
+    for (rule, expected) in [
+        ("{command: c, do: [{set: {lane: v, to: event}}]}", expect![[""]]),
+        (
+            "{command: c}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do: is missing
+        "#]],
+        ),
+        (
+            "{command: c, do: []}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do: at least 1 item expected
+        "#]],
+        ),
+        (
+            "{command: x, do: [{clear: {lane: m}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].command: there is no Command lane `x` here, only c
+        "#]],
+        ),
+        (
+            "{command: v, do: [{clear: {lane: m}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].command: `v` is a Value lane, a Command lane is expected
+        "#]],
+        ),
+        (
+            "{timer: t, do: [{clear: {lane: m}}]}",
+            expect![[r#"
+            N spec.agents[0].rules[0].timer: `timer` is not there yet
+        "#]],
+        ),
+        (
+            "{when: 'true', do: [{clear: {lane: m}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].command: is missing
+        "#]],
+        ),
+        (
+            "{command: c, when: true, do: [{clear: {lane: m}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].when: a text is expected: quote it, "true"
+        "#]],
+        ),
+        (
+            "{command: c, when: 'v + nope', do: [{clear: {lane: m}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].when:5: there is no `nope` here, only event agent here sender now and v m
+        "#]],
+        ),
+        (
+            "{command: c, do: [{}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0]: exactly one of clear, emit, put, remove, send, set is expected
+        "#]],
+        ),
+        (
+            "{command: c, do: [{set: null}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0]: exactly one of clear, emit, put, remove, send, set is expected
+        "#]],
+        ),
+        (
+            "{command: c, do: [{set: {lane: v, to: '1'}, clear: {lane: m}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0]: exactly one of clear, emit, put, remove, send, set is expected
+        "#]],
+        ),
+        (
+            "{command: c, do: [{sett: {lane: v, to: '1'}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0].sett: there is no field `sett` here, only clear, emit, put, remove, send, set
+        "#]],
+        ),
+        (
+            "{command: c, do: [{schedule: {timer: t}}]}",
+            expect![[r#"
+            N spec.agents[0].rules[0].do[0].schedule: `schedule` is not there yet
+        "#]],
+        ),
+        (
+            "{command: c, do: [{set: {lane: v}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0].set.to: is missing
+        "#]],
+        ),
+        (
+            "{command: c, do: [{set: {lane: v, to: 1}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0].set.to: a text is expected: quote it, "1"
+        "#]],
+        ),
+        (
+            "{command: c, do: [{set: {lane: v, to: ''}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0].set.to: at least 1 character expected
+        "#]],
+        ),
+        (
+            "{command: c, do: [{set: {lane: v, to: '1', each: v}}]}",
+            expect![[r#"
+            N spec.agents[0].rules[0].do[0].set.each: `each` is not there yet
+        "#]],
+        ),
+        (
+            "{command: c, do: [{set: {lane: m, to: '1'}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0].set.lane: `m` is a Map lane, a Value lane is expected
+        "#]],
+        ),
+        (
+            "{command: c, do: [{put: {lane: v, key: '1', to: '1'}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0].put.lane: `v` is a Value lane, a Map lane is expected
+        "#]],
+        ),
+        (
+            "{command: c, do: [{remove: {lane: faults, key: '1'}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0].remove.lane: there is no Map lane `faults` here, only m
+        "#]],
+        ),
+        (
+            "{command: c, do: [{emit: {lane: c, body: event}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0].emit.lane: `c` is a Command lane, a Supply lane is expected
+        "#]],
+        ),
+        ("{command: c, do: [{send: {agent: here, lane: c}}]}", expect![[""]]),
+        (
+            "{command: c, do: [{send: {agent: here, lane: d, body: nope}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0].send.lane: no agent of this plan has a Command lane `d`
+            I spec.agents[0].rules[0].do[0].send.body:1: there is no `nope` here, only event agent here sender now and v m
+        "#]],
+        ),
+        (
+            "{command: c, do: [{put: {lane: m, key: 'v + nope', to: nope, when: f(1)}}]}",
+            expect![[r#"
+            I spec.agents[0].rules[0].do[0].put.key:5: there is no `nope` here, only event agent here sender now and v m
+            I spec.agents[0].rules[0].do[0].put.to:1: there is no `nope` here, only event agent here sender now and v m
+            I spec.agents[0].rules[0].do[0].put.when:1: there is no function `f`
+        "#]],
+        ),
+    ] {
+        check_rule(rule, &expected);
+    }
+}
+
+#[test]
+fn a_plan_is_invalid_if_any_error_says_so() {
+    let (invalid, not_yet) = (Error::invalid("a", "b"), Error::not_yet("c", "d"));
+    assert_eq!(Reason::of(std::slice::from_ref(&not_yet)), Reason::NotSupportedYet);
+    assert_eq!(Reason::of(&[invalid, not_yet]).as_str(), "InvalidPlan");
+}
