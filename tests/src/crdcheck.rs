@@ -1,0 +1,104 @@
+//! Kubernetes' own validator for CRDs and what is applied under them, without a cluster: the program in
+//! `tests/crdcheck`, built with Go the first time.
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use std::env;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hasher};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A plan that is applied, over an old one if there is one. Both are YAML.
+#[derive(Serialize)]
+pub struct Case {
+    pub plan: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub old: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Verdict {
+    pub refused: Vec<Fault>,
+    /// Of the CEL rules; the API server allows ten million.
+    pub cost: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Fault {
+    pub at: String,
+    pub error: String,
+}
+
+/// What is said of the CRD, and of each case.
+pub fn judge(crd: &Path, cases: &[Case]) -> Result<(Verdict, Vec<Verdict>)> {
+    let mut child = Command::new(program()?)
+        .arg(crd)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("crdcheck does not start")?;
+    let mut input = child.stdin.take().context("crdcheck has no input")?;
+    let text = cases
+        .iter()
+        .map(|case| Ok(serde_json::to_string(case)? + "\n"))
+        .collect::<Result<Vec<_>>>()?
+        .concat();
+    // Beside reading: both pipes have bounds.
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || input.write_all(text.as_bytes()));
+        child.wait_with_output()
+    })?;
+    ensure!(output.status.success(), "crdcheck failed: what it said stands above");
+    let lines = std::str::from_utf8(&output.stdout)?.lines();
+    let mut verdicts = lines.map(serde_json::from_str).collect::<Result<Vec<Verdict>, _>>()?;
+    ensure!(verdicts.len() == cases.len() + 1, "{} verdicts for {} cases", verdicts.len(), cases.len());
+    Ok((verdicts.remove(0), verdicts))
+}
+
+/// Built once for all runs; whoever comes while it is built waits.
+fn program() -> Result<PathBuf> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("crdcheck");
+    let cache = cache()?;
+    let folder = cache.join(format!("crdcheck-{:016x}", key(&sources)?));
+    let program = folder.join("crdcheck");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let lock = File::create(cache.join("crdcheck.lock"))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    if !program.exists() {
+        build(&sources, &folder.join("new"))?;
+        fs::rename(folder.join("new"), &program)?;
+    }
+    Ok(program)
+}
+
+fn build(sources: &Path, out: &Path) -> Result<()> {
+    eprintln!("building crdcheck (2 minutes the first time)");
+    let status = Command::new("nice")
+        .args(["-n", "5", "go", "build", "-trimpath", "-o"])
+        .arg(out)
+        .arg(".")
+        .current_dir(sources)
+        .env("CGO_ENABLED", "0")
+        .status();
+    let status = status.context("go (1.24 or newer) is missing: https://go.dev/dl")?;
+    ensure!(status.success(), "crdcheck was not built: what go said stands above");
+    Ok(())
+}
+
+fn cache() -> Result<PathBuf> {
+    if let Some(cache) = env::var_os("SHOAL_CACHE").filter(|cache| !cache.is_empty()) {
+        return Ok(cache.into());
+    }
+    Ok(Path::new(&env::var_os("HOME").context("HOME is not set")?).join(".cache/shoal"))
+}
+
+fn key(sources: &Path) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    for name in ["main.go", "go.mod", "go.sum"] {
+        hasher.write(&fs::read(sources.join(name)).with_context(|| name)?);
+    }
+    Ok(hasher.finish())
+}
