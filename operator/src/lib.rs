@@ -1,1 +1,35 @@
-//! The operator.
+//! The operator: turns an `AgentPlan` into a running set of nodes, and says in its status how that stands.
+//!
+//! What decides: `plan` and `observed` are what is wished and seen; `ring`, `node` and `outlook` what they come to;
+//! `parts`, `steps` and `status` what follows; `queue` and `lease` when, and who. What waits: `look` and `nodes` see,
+//! `act` and `news` do, `reconcile` joins them, `control` turns, `hold` keeps the lease, `port` answers.
+
+pub mod access;
+pub mod act;
+pub mod client;
+pub mod control;
+pub mod drift;
+pub mod hold;
+pub mod lease;
+pub mod look;
+pub mod metrics;
+pub mod names;
+pub mod news;
+pub mod node;
+pub mod nodes;
+pub mod observed;
+pub mod outlook;
+pub mod parts;
+pub mod plan;
+pub mod port;
+pub mod queue;
+pub mod reason;
+pub mod reconcile;
+pub mod ring;
+pub mod settings;
+pub mod status;
+pub mod steps;
+pub mod watch;
+
+#[cfg(test)]
+mod world;

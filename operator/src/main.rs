@@ -1,1 +1,110 @@
-fn main() {}
+//! The operator's process: gets the Lease, runs the loop while it holds it, and ends.
+
+use anyhow::{Context as _, bail};
+use clap::Parser as _;
+use operator::client::Clients;
+use operator::control::Control;
+use operator::hold;
+use operator::metrics::Metrics;
+use operator::news::Teller;
+use operator::nodes::Nodes;
+use operator::port::{self, Pulse};
+use operator::reconcile::Context;
+use operator::settings::{Args, Config, LogFormat};
+use operator::watch;
+use std::pin::pin;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::from(Args::parse());
+    log(&config)?;
+    let clients = Clients::infer().await.context("no Kubernetes API")?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let context = Arc::new(Context {
+        client: clients.asking.clone(),
+        nodes: Nodes::default(),
+        teller: Teller::new(clients.asking.clone(), &config.identity),
+        settings: config.settings.clone(),
+        metrics: Metrics::default(),
+    });
+    let (stop, pulse) = (CancellationToken::new(), Pulse::default());
+    let mut tasks = JoinSet::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stopping = stop.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => info!("told to end"),
+            _ = tokio::signal::ctrl_c() => {}
+            () = stopping.cancelled() => {}
+        }
+        stopping.cancel();
+        Ok(())
+    });
+    let answering = port::serve(listener, context.clone(), pulse.clone(), stop.clone());
+    tasks.spawn(async { answering.await.context("the port for metrics has ended") });
+    tasks.spawn(lead(config, clients, context, pulse, stop.clone()));
+    let mut end = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        // Whichever ends first ends the others.
+        stop.cancel();
+        end = end.and(ended.context("a task has failed").flatten());
+    }
+    end
+}
+
+/// Acts while it holds the Lease. One that loses it ends: whoever starts it again starts it without a past.
+async fn lead(
+    config: Config,
+    clients: Clients,
+    context: Arc<Context>,
+    pulse: Pulse,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let namespace = &config.settings.operator_namespace;
+    let client = clients.asking.clone();
+    let Some(mut held) = hold::acquire(client, namespace, &config.lease, &config.identity, &stop).await
+    else {
+        return Ok(());
+    };
+    context.metrics.leader.set(1);
+    let touched = watch::touched(&clients.watching, &config.namespaces);
+    let control =
+        Control::new(context.clone(), config.concurrency).run(touched, stop.clone(), move || pulse.beat());
+    let mut control = pin!(control);
+    tokio::select! {
+        () = control.as_mut() => {}
+        () = held.keep(&stop) => {
+            if !stop.is_cancelled() {
+                // What is under way is cut: another may act soon.
+                bail!("the Lease {namespace}/{} is lost", config.lease);
+            }
+            control.await;
+        }
+    }
+    context.metrics.leader.set(0);
+    held.let_go().await;
+    Ok(())
+}
+
+fn log(config: &Config) -> anyhow::Result<()> {
+    let filter =
+        EnvFilter::try_new(&config.log).with_context(|| format!("`{}` is no filter of logs", config.log))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
+    }
+    Ok(())
+}

@@ -1,6 +1,6 @@
 //! The steps of rules, as the plan has them.
 
-use super::agent::Step;
+use super::spec::Step;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

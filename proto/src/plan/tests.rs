@@ -5,7 +5,6 @@ mod files;
 mod laws;
 mod reference;
 mod right;
-mod rules;
 mod wrong;
 mod yaml;
 

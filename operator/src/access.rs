@@ -1,0 +1,64 @@
+//! What the operator may do to the Kubernetes API: exactly what it does. The chart's roles are compared with this.
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    pub group: &'static str,
+    pub resource: &'static str,
+    pub verbs: &'static [&'static str],
+    pub what_for: &'static str,
+}
+
+const fn rule(
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+    what_for: &'static str,
+) -> Rule {
+    Rule { group, resource, verbs, what_for }
+}
+
+/// An object that is applied where there is none is created.
+const APPLIED: &[&str] = &["get", "list", "watch", "create", "patch"];
+
+/// In the namespaces whose plans it runs.
+pub const PLANS: &[Rule] = &[
+    rule("shoal.dev", "agentplans", &["get", "list", "watch"], "what is wished"),
+    rule("shoal.dev", "agentplans/status", &["patch"], "how it stands"),
+    rule("", "serviceaccounts", APPLIED, "of the nodes; it may do nothing"),
+    rule("", "services", APPLIED, "names of the nodes, and a way in for clients"),
+    rule("networking.k8s.io", "networkpolicies", APPLIED, "closes the nodes' port for peers"),
+    rule("policy", "poddisruptionbudgets", APPLIED, "one node at a time"),
+    rule("apps", "statefulsets", APPLIED, "the nodes"),
+    rule("", "secrets", &["get", "create"], "the plan's token, made once"),
+    rule("", "configmaps", &["get", "list", "watch", "create"], "the ring"),
+    rule("", "pods", &["list", "watch"], "where nodes are, and what keeps them"),
+    rule("", "persistentvolumeclaims", &["list", "watch"], "volumes of plans that are gone"),
+    rule("events.k8s.io", "events", &["create", "patch"], "what has changed"),
+];
+
+/// In its own namespace.
+pub const OWN: &[Rule] =
+    &[rule("coordination.k8s.io", "leases", &["get", "create", "update"], "which of several operators acts")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+
+    fn table(rules: &[Rule]) -> String {
+        let mut text = String::from("| group | resource | verbs | for |\n|---|---|---|---|\n");
+        for Rule { group, resource, verbs, what_for } in rules {
+            let group = if group.is_empty() { "core" } else { group };
+            let _ = writeln!(text, "| {group} | {resource} | {} | {what_for} |", verbs.join(", "));
+        }
+        text
+    }
+
+    #[test]
+    fn the_document_says_what_the_operator_may_do() {
+        let text = include_str!("../docs/rbac.md");
+        for rules in [PLANS, OWN] {
+            assert!(text.contains(&table(rules)), "operator/docs/rbac.md lacks:\n{}", table(rules));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Reads what the API server has of a plan.
+//!
+//! *Guarantees.* Each read is answered by the API server's store, not by a cache, so nothing is decided from before the
+//! operator's own last write. *Assumptions.* The client limits how long an answer takes.
+
+use crate::names;
+use crate::observed::{Objects, Pod, Seen, Volume};
+use crate::parts::Part;
+use crate::plan::{Key, Plan};
+use bytes::Bytes;
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod as Manifest, Secret};
+use kube::api::{DynamicObject, ListParams};
+use kube::core::{ApiResource, PartialObjectMeta};
+use kube::{Api, Client, Result};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Of the token in its Secret, and of the ring in its ConfigMap.
+pub const TOKEN_KEY: &str = "token";
+pub const RING_KEY: &str = "ring";
+
+pub fn plans(client: Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client, namespace, &ApiResource::erase::<proto::plan::AgentPlan>(&()))
+}
+
+pub async fn plan(client: &Client, key: &Key) -> Result<Option<Plan>> {
+    let object = plans(client.clone(), &key.namespace).get_opt(&key.name).await?;
+    Ok(object.as_ref().map(Plan::of))
+}
+
+pub async fn objects(client: &Client, plan: &Plan) -> Result<Objects> {
+    let parts = try_join_all(Part::ALL.map(|one| part(client, plan, one)));
+    let (parts, token, ring, pods, volumes) = tokio::try_join!(
+        parts,
+        token(client, plan),
+        ring(client, plan),
+        pods(client, plan),
+        volumes(client, plan)
+    )?;
+    Ok(Objects { parts: parts.into_iter().collect(), token, ring, volumes, pods })
+}
+
+async fn part(client: &Client, plan: &Plan, part: Part) -> Result<(Part, Seen<Value>)> {
+    let api = parts(client.clone(), plan, part);
+    let found = api.get_opt(&part.name(plan.name())).await?;
+    let content = |object: &DynamicObject| {
+        let mut content = serde_json::to_value(object).unwrap_or_default();
+        content["metadata"]["managedFields"].take();
+        content
+    };
+    Ok((part, Seen::of(found.as_ref().map(|object| (&object.metadata, content(object))), plan)))
+}
+
+pub fn parts(client: Client, plan: &Plan, part: Part) -> Api<DynamicObject> {
+    Api::namespaced_with(client, &plan.key.namespace, &part.resource())
+}
+
+pub async fn token(client: &Client, plan: &Plan) -> Result<Seen<String>> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &plan.key.namespace);
+    let found = secrets.get_opt(&names::token(plan.name())).await?;
+    let content = |secret: &Secret| {
+        let token = secret.data.as_ref().and_then(|data| data.get(TOKEN_KEY));
+        token.map(|token| String::from_utf8_lossy(&token.0).into_owned()).unwrap_or_default()
+    };
+    Ok(Seen::of(found.as_ref().map(|secret| (&secret.metadata, content(secret))), plan))
+}
+
+async fn ring(client: &Client, plan: &Plan) -> Result<Seen<Bytes>> {
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &plan.key.namespace);
+    let found = maps.get_opt(&names::ring(plan.name())).await?;
+    let content = |map: &ConfigMap| {
+        let ring = map.binary_data.as_ref().and_then(|data| data.get(RING_KEY));
+        ring.map(|ring| Bytes::from(ring.0.clone())).unwrap_or_default()
+    };
+    Ok(Seen::of(found.as_ref().map(|map| (&map.metadata, content(map))), plan))
+}
+
+/// Of this plan's StatefulSet: pods of a plan that had this name before are not.
+async fn pods(client: &Client, plan: &Plan) -> Result<BTreeMap<u16, Pod>> {
+    let api: Api<Manifest> = Api::namespaced(client.clone(), &plan.key.namespace);
+    let found = api.list(&of_plan(plan)).await?;
+    let ordinal = |pod: &Manifest| names::ordinal(plan.name(), pod.metadata.name.as_deref()?);
+    Ok(found.iter().filter_map(|pod| Some((ordinal(pod)?, Pod::of(pod)))).collect())
+}
+
+async fn volumes(client: &Client, plan: &Plan) -> Result<Vec<Volume>> {
+    let api: Api<PartialObjectMeta<PersistentVolumeClaim>> =
+        Api::namespaced(client.clone(), &plan.key.namespace);
+    let found = api.list(&of_plan(plan)).await?;
+    Ok(found.iter().map(|claim| Volume::of(&claim.metadata)).collect())
+}
+
+fn of_plan(plan: &Plan) -> ListParams {
+    ListParams::default().labels(&names::selector(plan.name()))
+}

@@ -1,0 +1,53 @@
+//! Tells what has changed as Kubernetes' events. They may be lost; what counts stands in the conditions.
+
+use crate::names;
+use crate::plan::Plan;
+use crate::reason::Weight;
+use crate::status::News;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tracing::warn;
+
+pub struct Teller(Recorder);
+
+impl Teller {
+    pub fn new(client: Client, identity: &str) -> Teller {
+        let reporter =
+            Reporter { controller: names::FIELD_MANAGER.to_owned(), instance: Some(identity.to_owned()) };
+        Teller(Recorder::new(client, reporter))
+    }
+
+    pub async fn tell(&self, plan: &Plan, news: &[News]) {
+        for news in news {
+            if let Err(error) = self.0.publish(&event(news), &reference(plan)).await {
+                warn!(plan = %plan.key, %error, "an event is lost");
+            }
+        }
+    }
+}
+
+fn event(news: &News) -> Event {
+    let type_ = match news.reason.weight() {
+        Weight::Normal => EventType::Normal,
+        Weight::Warning => EventType::Warning,
+    };
+    Event {
+        type_,
+        reason: news.reason.as_str().to_owned(),
+        note: Some(news.reason.note().to_owned()),
+        action: news.condition.to_owned(),
+        secondary: None,
+    }
+}
+
+fn reference(plan: &Plan) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(names::API_VERSION.to_owned()),
+        kind: Some(names::KIND.to_owned()),
+        name: Some(plan.key.name.clone()),
+        namespace: Some(plan.key.namespace.clone()),
+        uid: Some(plan.uid.clone()),
+        ..ObjectReference::default()
+    }
+}

@@ -1,0 +1,175 @@
+//! How one node stands: what its pod does, what it says, and whether it is the one that the ring means.
+
+use crate::observed::{Answer, Life, Observed, Report, Silence};
+use crate::reason::Reason;
+use proto::ring::{Member, Ring};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    pub ordinal: u16,
+    pub stand: Stand,
+    /// What it says, if it is the node that is meant.
+    pub report: Option<Report>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stand {
+    NoPod,
+    /// Its pod is on its way; why it is not there yet, if that is known.
+    Starting(String),
+    /// Its container ends soon after each start; its last words.
+    Failing(String),
+    /// Its pod is ready, and it does not answer the operator.
+    Silent(String),
+    TokenRefused,
+    /// Its store was written for the plan of this uid.
+    OtherPlan(String),
+    /// Another store than the ring's.
+    Exchanged {
+        has: String,
+        ring_has: String,
+    },
+    /// Its store has an incarnation that it has left behind already.
+    RolledBack {
+        has: u64,
+        was: u64,
+    },
+    /// It has a newer generation of the plan.
+    AheadOfPlan(u64),
+    /// It waits for a first ring.
+    Empty,
+    /// It lacks the ring or the plan as they are now.
+    Behind,
+    /// So it does, and it has refused them.
+    Refuses(String),
+    /// It has both, and does not serve all its slots yet.
+    Loading,
+    Serving,
+    /// It has a ring, and the operator does not.
+    Keeping,
+}
+
+impl Stand {
+    /// What a person has to mend, if it is that.
+    pub fn fault(&self) -> Option<Reason> {
+        match self {
+            Stand::Failing(_) => Some(Reason::NodeFails),
+            Stand::TokenRefused => Some(Reason::TokenRefused),
+            Stand::Refuses(_) => Some(Reason::ConfigurationRefused),
+            Stand::OtherPlan(_) => Some(Reason::VolumesOfAnotherPlan),
+            Stand::Exchanged { .. } => Some(Reason::StoreExchanged),
+            Stand::RolledBack { .. } => Some(Reason::RolledBack),
+            Stand::AheadOfPlan(_) => Some(Reason::PlanOlder),
+            Stand::NoPod
+            | Stand::Starting(_)
+            | Stand::Silent(_)
+            | Stand::Empty
+            | Stand::Behind
+            | Stand::Loading
+            | Stand::Serving
+            | Stand::Keeping => None,
+        }
+    }
+
+    /// What is waited for, if that is all.
+    pub fn wait(&self) -> Option<Reason> {
+        match self {
+            Stand::NoPod | Stand::Starting(_) => Some(Reason::NodesStarting),
+            Stand::Silent(_) => Some(Reason::NodesSilent),
+            Stand::Empty | Stand::Behind => Some(Reason::Configuring),
+            Stand::Loading => Some(Reason::NodesLoading),
+            _ => None,
+        }
+    }
+
+    /// Whether it is given the plan and the ring.
+    pub fn is_given(&self) -> bool {
+        matches!(self, Stand::Behind | Stand::Refuses(_))
+    }
+
+    fn is_meant(&self) -> bool {
+        matches!(self, Stand::AheadOfPlan(_) | Stand::Loading | Stand::Serving | Stand::Keeping)
+            || self.is_given()
+    }
+}
+
+/// What nodes should be and have.
+pub struct Meant<'a> {
+    pub plan_uid: &'a str,
+    /// Of the plan's spec as it is now.
+    pub latest: u64,
+    /// The generation that nodes are given; 0: none.
+    pub generation: u64,
+    pub ring: Option<&'a Ring>,
+    /// By the ring's members.
+    pub loads: &'a [u32],
+}
+
+impl Meant<'_> {
+    pub fn node(&self, ordinal: u16, seen: &Observed) -> Node {
+        let stand = self.stand(ordinal, seen);
+        let report = seen.answers.get(&ordinal).and_then(|answer| answer.as_ref().ok());
+        let report = report.filter(|_| stand.is_meant()).cloned();
+        Node { ordinal, stand, report }
+    }
+
+    /// Whether a node serves all that is its own.
+    pub fn serves(&self, node: &Node) -> bool {
+        let Some(report) = &node.report else { return false };
+        match self.member(node.ordinal) {
+            Some((_, load)) => report.slots_serving >= load,
+            None => report.slots_owned > 0 && report.slots_serving >= report.slots_owned,
+        }
+    }
+
+    fn member(&self, ordinal: u16) -> Option<(&Member, u32)> {
+        let members = self.ring.iter().flat_map(|ring| &ring.members);
+        members.zip(self.loads.iter().copied()).find(|(member, _)| member.ordinal == ordinal)
+    }
+
+    fn stand(&self, ordinal: u16, seen: &Observed) -> Stand {
+        let Some(pod) = seen.objects.pods.get(&ordinal) else { return Stand::NoPod };
+        let answer: Option<&Answer> = seen.answers.get(&ordinal);
+        match (answer, &pod.life) {
+            (_, Life::Going) => Stand::Starting("its pod is being deleted".to_owned()),
+            (Some(Ok(report)), _) => match (self.answered(ordinal, report), seen.refusals.get(&ordinal)) {
+                (Stand::Behind, Some(why)) => Stand::Refuses(why.clone()),
+                (stand, _) => stand,
+            },
+            (Some(Err(Silence::TokenRefused)), _) => Stand::TokenRefused,
+            (Some(Err(Silence::Nonsense(why))), _) => Stand::Silent(why.clone()),
+            (_, Life::Failing(words)) => Stand::Failing(words.clone()),
+            (_, Life::Pending(why)) => Stand::Starting(why.clone()),
+            (_, Life::Starting) => Stand::Starting(String::new()),
+            (_, Life::Ready) => Stand::Silent("it does not answer the operator".to_owned()),
+        }
+    }
+
+    fn answered(&self, ordinal: u16, report: &Report) -> Stand {
+        if report.plan_uid != self.plan_uid {
+            return Stand::OtherPlan(report.plan_uid.clone());
+        }
+        let Some(ring) = self.ring else {
+            return if report.revision > 0 || report.had_ring { Stand::Keeping } else { Stand::Empty };
+        };
+        let Some((member, load)) = self.member(ordinal) else {
+            return Stand::Exchanged { has: report.store.to_string(), ring_has: "none".to_owned() };
+        };
+        if member.store != report.store {
+            return Stand::Exchanged { has: report.store.to_string(), ring_has: member.store.to_string() };
+        }
+        if report.incarnation < member.incarnation {
+            return Stand::RolledBack { has: report.incarnation, was: member.incarnation };
+        }
+        if report.generation > self.latest {
+            return Stand::AheadOfPlan(report.generation);
+        }
+        if report.revision < ring.revision || report.generation < self.generation {
+            Stand::Behind
+        } else if report.slots_serving < load {
+            Stand::Loading
+        } else {
+            Stand::Serving
+        }
+    }
+}

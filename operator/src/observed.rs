@@ -1,0 +1,216 @@
+//! What was seen of a plan: its objects, its pods, and what its nodes say. Values only; `look` and `nodes` fill them.
+
+use crate::names;
+use crate::parts::Part;
+use crate::plan::Plan;
+use bytes::Bytes;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod as Manifest};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use proto::ring::StoreId;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A container that ends sooner than this after its start has not run.
+const RAN_S: i64 = 60;
+/// Of what a node says as it ends.
+const LAST_WORDS_MAX: usize = 300;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    pub objects: Objects,
+    /// By ordinal: of the nodes that could be asked.
+    pub answers: BTreeMap<u16, Answer>,
+    /// By ordinal: why a node did not take what it was given last.
+    pub refusals: BTreeMap<u16, String>,
+    /// What the API server says against a part as it was applied last.
+    pub rejections: BTreeMap<Part, String>,
+}
+
+/// What the API server says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Objects {
+    pub parts: BTreeMap<Part, Seen<Value>>,
+    pub token: Seen<String>,
+    pub ring: Seen<Bytes>,
+    pub volumes: Vec<Volume>,
+    /// By ordinal.
+    pub pods: BTreeMap<u16, Pod>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen<T> {
+    Absent,
+    Ours(T),
+    /// Of an earlier plan of this name, or of ours and being deleted: it goes by itself.
+    Going,
+    /// It has the name, and is not the plan's. Whose it is.
+    Taken(String),
+}
+
+impl<T> Seen<T> {
+    /// By whose object it is, if there is one.
+    pub fn of(found: Option<(&ObjectMeta, T)>, plan: &Plan) -> Seen<T> {
+        let Some((meta, content)) = found else { return Seen::Absent };
+        let owners = meta.owner_references.as_deref().unwrap_or_default();
+        let is_ours = owners.iter().any(|owner| owner.uid == plan.uid);
+        let of_plan = owners.iter().find(|owner| owner.kind == names::KIND && owner.name == plan.name());
+        let is_leftover = of_plan.is_some() && !is_ours;
+        match owners.first() {
+            _ if meta.deletion_timestamp.is_some() || is_leftover => Seen::Going,
+            _ if is_ours => Seen::Ours(content),
+            Some(owner) => Seen::Taken(format!("{} {}", owner.kind, owner.name)),
+            None => Seen::Taken("nobody that it names".to_owned()),
+        }
+    }
+
+    pub fn ours(&self) -> Option<&T> {
+        match self {
+            Seen::Ours(content) => Some(content),
+            Seen::Absent | Seen::Going | Seen::Taken(_) => None,
+        }
+    }
+}
+
+/// A claim of a node's volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    pub name: String,
+    /// As its label says: of the plan that it was made for.
+    pub plan_uid: Option<String>,
+    pub is_going: bool,
+}
+
+impl Volume {
+    pub fn of(meta: &ObjectMeta) -> Volume {
+        Volume {
+            name: meta.name.clone().unwrap_or_default(),
+            plan_uid: label(meta, names::PLAN_UID),
+            is_going: meta.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// Where it can be asked, once it has an address.
+    pub ip: Option<String>,
+    /// Of the template that it was made from.
+    pub revision: String,
+    pub life: Life,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Life {
+    /// Waits for a machine, an image, a volume; with why, if that is known.
+    Pending(String),
+    /// Runs, and is not ready.
+    Starting,
+    Ready,
+    /// Ends soon after each start; its last words.
+    Failing(String),
+    Going,
+}
+
+impl Pod {
+    pub fn of(pod: &Manifest) -> Pod {
+        let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
+        let revision = label(&pod.metadata, names::POD_REVISION).unwrap_or_default();
+        Pod { ip, revision, life: life(pod) }
+    }
+}
+
+fn life(pod: &Manifest) -> Life {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return Life::Going;
+    }
+    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+    let node = statuses.and_then(|all| all.iter().find(|status| status.name == names::CONTAINER));
+    match node {
+        Some(node) if node.ready => Life::Ready,
+        Some(node) => container(node),
+        None => Life::Pending(unscheduled(pod).unwrap_or_default()),
+    }
+}
+
+fn container(node: &ContainerStatus) -> Life {
+    let (state, last) = (node.state.as_ref(), node.last_state.as_ref());
+    let ended = state.and_then(|state| state.terminated.as_ref());
+    let ended = ended.or(last.and_then(|last| last.terminated.as_ref()));
+    if let Some(ended) = ended.filter(|ended| has_failed(ended)) {
+        return Life::Failing(last_words(ended));
+    }
+    match state {
+        Some(state) if state.running.is_some() || state.terminated.is_some() => Life::Starting,
+        Some(state) => Life::Pending(state.waiting.as_ref().map_or_else(String::new, |waiting| {
+            let reason = waiting.reason.clone().unwrap_or_default();
+            stable(&reason, &node.image)
+        })),
+        None => Life::Pending(String::new()),
+    }
+}
+
+/// A node that has run for a while and is killed comes back; one that ends as soon as it starts says why.
+fn has_failed(ended: &ContainerStateTerminated) -> bool {
+    let seconds = |time: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
+        time.as_ref().map_or(0, |time| time.0.as_second())
+    };
+    ended.exit_code != 0 && seconds(&ended.finished_at) - seconds(&ended.started_at) < RAN_S
+}
+
+fn last_words(ended: &ContainerStateTerminated) -> String {
+    let message = ended.message.as_deref().unwrap_or_default();
+    let line = message.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    match line {
+        Some(line) => line.chars().take(LAST_WORDS_MAX).collect(),
+        None => format!("it ended with status {}", ended.exit_code),
+    }
+}
+
+/// Kubelets say the same trouble in turns by different words.
+fn stable(reason: &str, image: &str) -> String {
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" => format!("the image {image} cannot be fetched"),
+        "ErrImageNeverPull" => format!("the image {image} is not on the machine, and must not be fetched"),
+        "ContainerCreating" | "PodInitializing" | "" => String::new(),
+        other => other.to_owned(),
+    }
+}
+
+fn unscheduled(pod: &Manifest) -> Option<String> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let condition = conditions.iter().find(|one| one.type_ == "PodScheduled" && one.status == "False")?;
+    condition.message.clone()
+}
+
+fn label(meta: &ObjectMeta, name: &str) -> Option<String> {
+    meta.labels.as_ref()?.get(name).cloned()
+}
+
+/// What a node has answered, or why it has not.
+pub type Answer = Result<Report, Silence>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub plan_uid: String,
+    pub ordinal: u16,
+    pub store: StoreId,
+    pub incarnation: u64,
+    /// 0: it has no ring.
+    pub revision: u64,
+    pub generation: u64,
+    pub slots_owned: u32,
+    pub slots_serving: u32,
+    pub had_ring: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Silence {
+    /// Not reached, or not within the time.
+    Unreached,
+    TokenRefused,
+    /// What it says cannot be understood.
+    Nonsense(String),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! The objects that a plan is made of in the cluster, as they should be.
+//!
+//! *Guarantees.* The same plan, settings and state in force give the same objects. A plan's spec changes of them only
+//! the StatefulSet and what lies in it. *Assumptions.* The wish is that of the plan.
+
+mod network;
+mod services;
+mod stateful_set;
+
+use crate::drift;
+use crate::names;
+use crate::plan::{Plan, Wish};
+use crate::settings::Settings;
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
+};
+use kube::core::ApiResource;
+use serde_json::{Value, json};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    ServiceAccount,
+    /// The headless Service: the names of nodes.
+    NodesService,
+    /// For clients.
+    ClientService,
+    NetworkPolicy,
+    DisruptionBudget,
+    StatefulSet,
+}
+
+impl Part {
+    /// In the order in which they are made.
+    pub const ALL: [Part; 6] = [
+        Part::ServiceAccount,
+        Part::NodesService,
+        Part::ClientService,
+        Part::NetworkPolicy,
+        Part::DisruptionBudget,
+        Part::StatefulSet,
+    ];
+
+    pub fn resource(self) -> ApiResource {
+        match self {
+            Part::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
+            Part::NodesService | Part::ClientService => ApiResource::erase::<Service>(&()),
+            Part::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
+            Part::DisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Part::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+        }
+    }
+
+    pub fn name(self, plan: &str) -> String {
+        match self {
+            Part::ServiceAccount => names::service_account(plan),
+            Part::NodesService => names::nodes_service(plan),
+            Part::ClientService | Part::NetworkPolicy | Part::DisruptionBudget | Part::StatefulSet => {
+                plan.to_owned()
+            }
+        }
+    }
+}
+
+/// What holds of a plan although it may wish for something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    pub replicas: u16,
+    /// Of each volume, as it was written.
+    pub size: String,
+}
+
+/// The part as the operator applies it.
+pub fn desired(part: Part, plan: &Plan, wish: &Wish, force: &InForce, settings: &Settings) -> Value {
+    let mut object = match part {
+        Part::ServiceAccount => json!({"automountServiceAccountToken": false}),
+        Part::NodesService => services::nodes(plan.name()),
+        Part::ClientService => services::client(plan.name()),
+        Part::NetworkPolicy => network::policy(plan.name(), settings),
+        Part::DisruptionBudget => network::disruption_budget(plan.name()),
+        Part::StatefulSet => stateful_set::of(plan, wish, force, settings),
+    };
+    let ApiResource { api_version, kind, .. } = part.resource();
+    object["apiVersion"] = api_version.into();
+    object["kind"] = kind.into();
+    object["metadata"] = metadata(plan, &part.name(plan.name()));
+    let hash = drift::hash(&object);
+    object["metadata"]["annotations"] = json!({names::APPLIED: hash});
+    object
+}
+
+/// Of everything that belongs to the plan and goes when it goes.
+pub fn metadata(plan: &Plan, name: &str) -> Value {
+    json!({
+        "name": name,
+        "namespace": plan.key.namespace,
+        "labels": names::labels(plan.name()),
+        "ownerReferences": [plan.owner_reference()],
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! An `AgentPlan` as the API server has it, and whether it can be run.
+
+use crate::names;
+use crate::status::NAMES;
+use bytes::Bytes;
+use kube::core::DynamicObject;
+use proto::plan::{self, AgentPlanSpec, AgentPlanStatus};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+/// `namespace/name`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}/{}", self.namespace, self.name)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub key: Key,
+    pub uid: String,
+    pub generation: u64,
+    pub resource_version: String,
+    /// Someone has deleted it, and its objects go with it.
+    pub deleting: bool,
+    pub paused: bool,
+    pub wish: Result<Wish, Vec<plan::Error>>,
+    pub status: AgentPlanStatus,
+}
+
+/// A spec that parses.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub spec: AgentPlanSpec,
+    /// As nodes get it.
+    pub json: Bytes,
+}
+
+impl Plan {
+    /// Nothing in an object is so wrong that there is no plan to say so of.
+    pub fn of(object: &DynamicObject) -> Plan {
+        let meta = &object.metadata;
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let spec = &object.data["spec"];
+        Plan {
+            key: Key { namespace: text(&meta.namespace), name: text(&meta.name) },
+            uid: text(&meta.uid),
+            generation: meta.generation.unwrap_or_default().unsigned_abs(),
+            resource_version: text(&meta.resource_version),
+            deleting: meta.deletion_timestamp.is_some(),
+            paused: spec["management"] == "Paused",
+            wish: wish(spec),
+            status: status(&object.data["status"]),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.key.name
+    }
+
+    pub fn owner_reference(&self) -> Value {
+        json!({
+            "apiVersion": names::API_VERSION, "kind": names::KIND, "name": self.name(), "uid": self.uid,
+            "controller": true,
+        })
+    }
+}
+
+fn wish(spec: &Value) -> Result<Wish, Vec<plan::Error>> {
+    let invalid = |error: serde_json::Error| vec![plan::Error::invalid("spec", error.to_string())];
+    let json = serde_json::to_vec(spec).map_err(invalid)?;
+    plan::Plan::parse(&json)?;
+    let spec = AgentPlanSpec::deserialize(spec).map_err(invalid)?;
+    Ok(Wish { spec, json: json.into() })
+}
+
+/// Of a status that another version has written, at least that there was a ring is not forgotten. Conditions that
+/// others have added are theirs.
+fn status(status: &Value) -> AgentPlanStatus {
+    let of_another =
+        |_| AgentPlanStatus { revision: status["revision"].as_i64(), ..AgentPlanStatus::default() };
+    let mut read = AgentPlanStatus::deserialize(status).unwrap_or_else(of_another);
+    let place = |name: &str| NAMES.iter().position(|ours| *ours == name);
+    read.conditions.retain(|condition| place(&condition.type_).is_some());
+    read.conditions.sort_by_key(|condition| place(&condition.type_));
+    read
+}

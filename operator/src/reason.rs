@@ -1,0 +1,90 @@
+//! Why a condition is as it is. The word is the condition's reason, the note an event's text: what changes from case to
+//! case stands in conditions only, so that events of one kind are one event.
+
+macro_rules! reasons {
+    ($($name:ident $weight:ident $note:literal,)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $(#[doc = $note] $name,)*
+        }
+
+        impl Reason {
+            pub const ALL: &[Reason] = &[$(Reason::$name,)*];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Reason::$name => stringify!($name),)*
+                }
+            }
+
+            pub fn note(self) -> &'static str {
+                match self {
+                    $(Reason::$name => $note,)*
+                }
+            }
+
+            pub fn weight(self) -> Weight {
+                match self {
+                    $(Reason::$name => Weight::$weight,)*
+                }
+            }
+
+            pub fn of(text: &str) -> Option<Reason> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
+            }
+        }
+    };
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    Normal,
+    Warning,
+}
+
+reasons! {
+    // Faults, the gravest first.
+    NameTaken Warning "An object that Shoal has to make exists already and belongs to someone else.",
+    VolumesOfAnotherPlan Warning "Volumes of these names were written by another plan. They are left as they are.",
+    RingUnreadable Warning "The ring's ConfigMap cannot be read. It is left as it is.",
+    RingMissing Warning "The ring's ConfigMap is gone, and the nodes' stores had one. No new ring is begun over them.",
+    RingOlder Warning "The ring's ConfigMap is older than the ring that nodes have.",
+    StoreExchanged Warning "A node has another store than the ring's. It is given nothing.",
+    RolledBack Warning "A node's store has gone back to an earlier state. It is given nothing.",
+    TokenRefused Warning "A node refuses the plan's token.",
+    PlanOlder Warning "Nodes have a newer generation of the plan than the API server.",
+    NodeFails Warning "A node's container ends soon after each start.",
+    ConfigurationRefused Warning "A node refuses the plan or the ring that it is given.",
+    PartRefused Warning "The API server refuses an object of the plan.",
+    // What is waited for.
+    LeftoversGoing Normal "Objects of the plan that had this name before are still being deleted.",
+    NodesStarting Normal "Nodes are starting.",
+    NodesSilent Warning "Nodes do not answer.",
+    Configuring Normal "Nodes are given the plan and the ring.",
+    NodesLoading Normal "Nodes are reading their stores.",
+    PodsOutdated Normal "Pods run an older template; each takes the new one when someone deletes it.",
+    // The plan.
+    Accepted Normal "The plan is accepted.",
+    InvalidPlan Warning "The plan is invalid. Nodes go on with the one before.",
+    NotSupportedYet Warning "The plan wishes for what is not there yet. Nodes go on with the one before.",
+    // How it is when nothing is wrong.
+    Serving Normal "All slots have an owner that serves.",
+    Settled Normal "Everything is as the plan says.",
+    Blocked Warning "Nothing more can be done until what is wrong has been mended.",
+    Healthy Normal "Nothing is wrong.",
+    Managed Normal "The operator acts on the plan.",
+    Paused Normal "The plan is paused: the operator changes nothing but its status.",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_explained_in_the_operators_document() {
+        let text = include_str!("../docs/operator.md");
+        for reason in Reason::ALL {
+            assert!(text.contains(&format!("`{}`", reason.as_str())), "{} is not explained", reason.as_str());
+        }
+    }
+}

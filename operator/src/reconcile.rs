@@ -1,0 +1,230 @@
+//! One look at a plan: see, decide, do, and see again, until there is nothing left to do.
+//!
+//! *Guarantees.* Nothing is done on the word of an older look: what was remembered serves only to find that there is
+//! nothing to do. What the API server will not have is said in the plan's status.
+
+use crate::act;
+use crate::look;
+use crate::metrics::Metrics;
+use crate::news::Teller;
+use crate::nodes::Nodes;
+use crate::observed::{Objects, Observed};
+use crate::plan::{Key, Plan};
+use crate::queue::{Look, Outcome};
+use crate::settings::Settings;
+use crate::steps::{self, Configuration, Next, Pace, Step};
+use futures::future::join_all;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// All of one look.
+const LIMIT: Duration = Duration::from_mins(1);
+/// Each round takes some steps nearer; what is not done in so many is done in the next look.
+const ROUNDS: usize = 5;
+
+pub struct Context {
+    pub client: Client,
+    pub nodes: Nodes,
+    pub teller: Teller,
+    pub settings: Settings,
+    pub metrics: Metrics,
+}
+
+/// What the last look has left.
+#[derive(Debug)]
+pub struct Memory {
+    plan: Plan,
+    objects: Objects,
+    /// Of what nodes were given last: the generation, and why they do not take it.
+    refusals: BTreeMap<u16, (u64, String)>,
+}
+
+/// How the steps of one round went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Went {
+    Well,
+    /// A node has not taken what it was given.
+    Refused,
+    Rejected,
+}
+
+pub async fn reconcile(
+    context: &Context,
+    key: &Key,
+    look: Look,
+    memory: Option<Memory>,
+) -> (Option<Memory>, Outcome) {
+    match tokio::time::timeout(LIMIT, rounds(context, key, look, memory)).await {
+        Ok(Ok(end)) => end,
+        Ok(Err(act::Error::Overtaken(what))) => {
+            info!(%what, "someone else was faster");
+            (None, Outcome::Overtaken)
+        }
+        Ok(Err(error)) => {
+            warn!(%error, "trying again later");
+            (None, Outcome::Failed)
+        }
+        Err(_) => {
+            warn!("not done within {} s, trying again later", LIMIT.as_secs());
+            (None, Outcome::Failed)
+        }
+    }
+}
+
+async fn rounds(
+    context: &Context,
+    key: &Key,
+    look: Look,
+    memory: Option<Memory>,
+) -> Result<(Option<Memory>, Outcome), act::Error> {
+    let mut refusals = BTreeMap::new();
+    let mut known = None;
+    if let Some(memory) = memory {
+        refusals = memory.refusals;
+        known = (look == Look::Nodes).then_some((memory.plan, memory.objects));
+    }
+    for _ in 0..ROUNDS {
+        let is_fresh = known.is_none();
+        let (plan, objects) = match known.take() {
+            Some(known) => known,
+            None => match see(&context.client, key).await? {
+                Some(seen) => seen,
+                None => return Ok((None, Outcome::Gone)),
+            },
+        };
+        let mut seen = ask(context, objects, &refusals, plan.generation).await;
+        let next = steps::toward(&plan, &seen, &context.settings, now());
+        if next.steps.is_empty() {
+            return Ok((Some(Memory { plan, objects: seen.objects, refusals }), outcome(&next)));
+        }
+        if !is_fresh {
+            continue;
+        }
+        match take(context, &plan, &mut seen, next.steps, &mut refusals).await? {
+            Went::Well => {}
+            Went::Refused => return Ok((None, Outcome::Waiting)),
+            Went::Rejected => {
+                report_rejections(context, &plan, &seen).await?;
+                return Ok((None, Outcome::Failed));
+            }
+        }
+    }
+    Ok((None, Outcome::Overtaken))
+}
+
+async fn see(client: &Client, key: &Key) -> Result<Option<(Plan, Objects)>, act::Error> {
+    let failed = act::Error::Failed;
+    let Some(plan) = look::plan(client, key).await.map_err(failed)? else { return Ok(None) };
+    let objects = look::objects(client, &plan).await.map_err(failed)?;
+    Ok(Some((plan, objects)))
+}
+
+async fn ask(
+    context: &Context,
+    objects: Objects,
+    refusals: &BTreeMap<u16, (u64, String)>,
+    generation: u64,
+) -> Observed {
+    let answers = match objects.token.ours() {
+        Some(token) => context.nodes.ask(&objects.pods, token).await,
+        None => BTreeMap::new(),
+    };
+    let of_this = refusals.iter().filter(|(_, (of, _))| *of == generation);
+    let refusals = of_this.map(|(ordinal, (_, why))| (*ordinal, why.clone())).collect();
+    Observed { objects, answers, refusals, rejections: BTreeMap::new() }
+}
+
+/// Steps in their order; those that give nodes something, all at once.
+async fn take(
+    context: &Context,
+    plan: &Plan,
+    seen: &mut Observed,
+    steps: Vec<Step>,
+    refusals: &mut BTreeMap<u16, (u64, String)>,
+) -> Result<Went, act::Error> {
+    let client = &context.client;
+    let mut went = Went::Well;
+    let mut given = Vec::new();
+    for step in steps {
+        info!("{step}");
+        context.metrics.took(&step);
+        match step {
+            Step::MakeToken => act::make_token(client, plan).await?,
+            Step::Apply(part, desired) => match act::apply(client, plan, part, &desired).await {
+                Err(act::Error::Rejected(why)) => {
+                    warn!(%why, "the API server refuses it");
+                    seen.rejections.insert(part, why);
+                    went = Went::Rejected;
+                }
+                other => other?,
+            },
+            Step::BeginRing { members, slots } => act::begin_ring(client, plan, members, slots).await?,
+            Step::Configure { ordinal, configuration } => given.push((ordinal, configuration)),
+            // What the API server refuses belongs into it, and is known only after the last step.
+            Step::Report { .. } if went == Went::Rejected => {}
+            Step::Report { status, news } => {
+                act::report(client, plan, &status).await?;
+                context.teller.tell(plan, &news).await;
+            }
+        }
+    }
+    if give(context, plan, seen, given, refusals).await { Ok(went) } else { Ok(went.max(Went::Refused)) }
+}
+
+/// Whether all have taken it.
+async fn give(
+    context: &Context,
+    plan: &Plan,
+    seen: &Observed,
+    given: Vec<(u16, Configuration)>,
+    refusals: &mut BTreeMap<u16, (u64, String)>,
+) -> bool {
+    let Some(token) = seen.objects.token.ours() else { return true };
+    let pods = &seen.objects.pods;
+    let calls = given.iter().filter_map(|(ordinal, configuration)| {
+        let ip = pods.get(ordinal)?.ip.as_ref()?;
+        Some(async move { (*ordinal, context.nodes.configure(plan, ip, token, configuration).await) })
+    });
+    let mut all = true;
+    for (ordinal, taken) in join_all(calls).await {
+        match taken {
+            Ok(()) => {
+                refusals.remove(&ordinal);
+            }
+            Err(why) => {
+                warn!(ordinal, %why, "a node does not take the plan or the ring");
+                refusals.insert(ordinal, (plan.generation, why));
+                all = false;
+            }
+        }
+    }
+    all
+}
+
+async fn report_rejections(context: &Context, plan: &Plan, seen: &Observed) -> Result<(), act::Error> {
+    let next = steps::toward(plan, seen, &context.settings, now());
+    for step in next.steps {
+        if let Step::Report { status, news } = step {
+            act::report(&context.client, plan, &status).await?;
+            context.teller.tell(plan, &news).await;
+        }
+    }
+    Ok(())
+}
+
+fn outcome(next: &Next) -> Outcome {
+    match next.pace {
+        Pace::Settled => Outcome::Settled,
+        Pace::Waiting => Outcome::Waiting,
+        Pace::Obstructed => Outcome::Obstructed,
+    }
+}
+
+/// Whole seconds, as Kubernetes writes them.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}

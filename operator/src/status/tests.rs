@@ -1,0 +1,137 @@
+use super::*;
+use crate::observed::Life;
+use crate::steps;
+use crate::world::{World, at, flights, settings};
+use std::fmt::Write as _;
+
+fn conditions(world: &World) -> String {
+    NAMES.iter().fold(String::new(), |mut text, name| {
+        let _ = writeln!(text, "{name} {}", world.condition(name));
+        text
+    })
+}
+
+#[test]
+fn a_plan_that_runs_says_so_in_every_condition() {
+    let world = World::settled();
+    expect_test::expect![[r"
+        Accepted True Accepted: the plan can be run
+        Ready True Serving: 4096 slots are served by 3 nodes
+        Progressing False Settled: everything is as the plan says
+        Degraded False Healthy: nothing is wrong
+        Paused False Managed: the operator acts on this plan
+    "]]
+    .assert_eq(&conditions(&world));
+    let status = world.status();
+    assert_eq!((status.replicas, status.ready_replicas, status.revision), (3, 3, Some(1)));
+    assert_eq!((status.observed_generation, status.accepted_generation), (Some(1), Some(1)));
+    assert_eq!(status.selector.as_deref(), Some("shoal.dev/plan=flights"));
+    assert_eq!(status.slots.unwrap(), SlotsStatus { total: 4096, owned: 4096, moving: 0, degraded: 0 });
+    assert_eq!(status.durability.unwrap(), DurabilityStatus { mode: "Local".into(), copies: 0 });
+}
+
+#[test]
+fn nodes_that_start_are_named_with_what_keeps_them() {
+    let mut world = World::new(flights());
+    world.pods_start = false;
+    world.settle();
+    assert_eq!(world.condition("Ready"), "False NodesStarting: starting: node 0, node 1, node 2");
+    (0..3).for_each(|ordinal| world.start(ordinal));
+    world.nodes.get_mut(&1).unwrap().life = Life::Pending("0/3 nodes are available".into());
+    world.settle();
+    let text = "starting: node 1: 0/3 nodes are available";
+    assert_eq!(world.condition("Progressing"), format!("True NodesStarting: {text}"));
+    assert_eq!(world.condition("Ready"), format!("False NodesStarting: {text}"));
+}
+
+#[test]
+fn a_node_that_is_gone_is_missed_and_nothing_is_called_wrong() {
+    let mut world = World::settled();
+    world.nodes.remove(&2);
+    world.settle();
+    assert_eq!(world.condition("Ready"), "False NodesStarting: starting: node 2");
+    assert!(world.condition("Degraded").starts_with("False"));
+    let status = world.status();
+    assert_eq!((status.replicas, status.ready_replicas, status.slots.unwrap().owned), (2, 2, 2731));
+    assert_eq!(status.accepted_generation, Some(1));
+}
+
+#[test]
+fn a_missing_ring_is_degraded_while_the_nodes_go_on() {
+    let mut world = World::settled();
+    world.ring = None;
+    world.settle();
+    let text = "the ConfigMap flights-ring is gone, and the nodes' stores have had a ring (revision 1 at least): none \
+                is begun anew over them, and the nodes go on with theirs. Put the ConfigMap back from a backup; or, to \
+                give all data up, delete the plan and its volumes and apply it again";
+    assert_eq!(world.condition("Degraded"), format!("True RingMissing: {text}"));
+    assert_eq!(world.condition("Ready"), "True Serving: 4096 slots are served by 3 nodes");
+    assert_eq!(world.condition("Progressing"), "False Blocked: see the conditions Accepted and Degraded");
+    assert_eq!(world.status().revision, Some(1));
+    // One that is put back is in force again.
+    let ring = World::settled().ring;
+    world.ring = ring;
+    world.settle();
+    assert!(world.condition("Degraded").starts_with("False Healthy"));
+}
+
+#[test]
+fn a_time_changes_only_when_a_status_flips() {
+    let mut world = World::settled();
+    let report = |world: &World, second| {
+        let next = steps::toward(&world.plan(), &world.seen(), &settings(), at(second));
+        let Some(steps::Step::Report { status, .. }) = next.steps.into_iter().last() else {
+            panic!("no report")
+        };
+        status
+    };
+    let time = |status: &AgentPlanStatus, name: &str| {
+        let found = status.conditions.iter().find(|condition| condition.type_ == name).unwrap();
+        found.last_transition_time.0.as_second() - at(0).as_second()
+    };
+    world.nodes.get_mut(&2).unwrap().life = Life::Pending(String::new());
+    let first = report(&world, 50);
+    assert_eq!((time(&first, "Ready"), time(&first, "Accepted")), (50, 0));
+    world.take(steps::Step::Report { status: first, news: Vec::new() });
+    world.nodes.get_mut(&2).unwrap().life = Life::Failing("no".into());
+    let second = report(&world, 90);
+    assert_eq!((time(&second, "Ready"), time(&second, "Degraded")), (50, 90));
+}
+
+#[test]
+fn news_are_conditions_with_another_status_or_reason() {
+    let mut world = World::settled();
+    let before = world.status();
+    assert_eq!(news(&before, &before), []);
+    world.nodes.get_mut(&2).unwrap().life = Life::Failing("one".into());
+    world.settle();
+    let failing = world.status();
+    let is = |condition, reason| News { condition, reason };
+    let fails = Reason::NodeFails;
+    assert_eq!(
+        news(&before, &failing),
+        [is("Ready", fails), is("Progressing", Reason::Blocked), is("Degraded", fails)]
+    );
+    // The text alone is none.
+    world.nodes.get_mut(&2).unwrap().life = Life::Failing("two".into());
+    world.settle();
+    assert_ne!(world.status(), failing);
+    assert_eq!(news(&failing, &world.status()), []);
+    // Of a new plan, that it is accepted.
+    let first = news(&AgentPlanStatus::default(), &before);
+    assert_eq!(first, [is("Accepted", Reason::Accepted)]);
+}
+
+#[test]
+fn a_long_text_is_cut_and_says_how_much_is_missing() {
+    let many = texts((0..20).map(|n| format!("spec.agents[{n}]: wrong")));
+    assert!(many.ends_with("spec.agents[7]: wrong; and 12 more"), "{many}");
+    assert!(texts(std::iter::once("東".repeat(5000))).len() <= MESSAGE_MAX);
+}
+
+#[test]
+fn the_status_of_another_version_keeps_the_rings_revision() {
+    let mut object = flights();
+    object["status"] = serde_json::json!({"revision": 7, "conditions": "of another kind"});
+    assert_eq!(crate::world::plan(&object).status.revision, Some(7));
+}

@@ -1,0 +1,414 @@
+use super::*;
+use crate::observed::{Life, Volume};
+use crate::reason::Reason;
+use crate::world::{World, flights};
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+use proto::ring::{Ring, StoreId};
+use serde_json::json;
+
+fn steps(world: &World) -> String {
+    let steps = world.next().steps;
+    steps.iter().fold(String::new(), |text, step| text + &format!("{step}\n"))
+}
+
+fn check(world: &World, expected: &Expect) {
+    expected.assert_eq(&steps(world));
+}
+
+#[test]
+fn a_new_plan_is_made_in_the_order_in_which_its_objects_need_each_other() {
+    let mut world = World::new(flights());
+    expect![[r#"
+        [
+            "make the token",
+            "apply ServiceAccount flights-node",
+            "apply Service flights-nodes",
+            "apply Service flights",
+            "apply NetworkPolicy flights",
+            "apply PodDisruptionBudget flights",
+            "apply StatefulSet flights",
+            "report",
+            "begin a ring of 4096 slots on 3 nodes",
+            "report",
+            "give node 0 generation 1",
+            "give node 1 generation 1",
+            "give node 2 generation 1",
+            "report",
+            "report",
+        ]
+    "#]]
+    .assert_debug_eq(&world.settle());
+    check(&world, &expect![""]);
+    assert_eq!(world.next().pace, Pace::Settled);
+}
+
+#[test]
+fn a_ring_is_begun_only_when_every_store_has_reported() {
+    let mut world = World::new(flights());
+    world.settle_without_pods();
+    for (ordinal, begins) in [(0, false), (2, false), (1, true)] {
+        world.start(ordinal);
+        let steps = steps(&world);
+        assert_eq!(steps.contains("begin a ring"), begins, "with node {ordinal}: {steps}");
+    }
+}
+
+#[test]
+fn a_ring_that_is_missing_is_never_begun_anew() {
+    // The status says that there was one, and no node answers.
+    let mut world = World::settled();
+    world.ring = None;
+    world.nodes.clear();
+    assert!(!steps(&world).contains("begin"));
+    // The status was lost as well, and one of the stores had one.
+    let mut world = World::settled();
+    world.ring = None;
+    world.object["status"].take();
+    for (ordinal, node) in &mut world.nodes {
+        node.had_ring = *ordinal == 1;
+        node.revision = 0;
+    }
+    world.settle();
+    assert_eq!(world.ring, None);
+    assert!(world.condition("Degraded").starts_with("True RingMissing: the ConfigMap flights-ring is gone"));
+}
+
+#[test]
+fn stores_that_are_not_the_plans_or_come_twice_begin_no_ring() {
+    let without = |change: fn(&mut World)| {
+        let mut world = World::new(flights());
+        world.settle_without_pods();
+        (0..3).for_each(|ordinal| world.start(ordinal));
+        change(&mut world);
+        world.settle();
+        world.ring.is_none()
+    };
+    assert!(!without(|_| {}));
+    assert!(without(|world| world.nodes.get_mut(&1).unwrap().plan_uid = "another".into()));
+    assert!(without(|world| world.nodes.get_mut(&1).unwrap().store = 100));
+}
+
+#[test]
+fn a_node_is_told_of_a_ring_only_when_its_config_map_was_read() {
+    let mut world = World::new(flights());
+    world.settle_without_pods();
+    (0..3).for_each(|ordinal| world.start(ordinal));
+    let before = world.clone();
+    for step in world.next().steps {
+        world.take(step);
+    }
+    assert!(world.ring.is_some() && !steps(&before).contains("give"));
+    assert!(steps(&world).contains("give node 0"));
+}
+
+#[test]
+fn a_change_of_a_rule_goes_to_the_nodes_and_to_no_object() {
+    let mut world = World::settled();
+    world.edit(|spec| spec["agents"][0]["rules"][0]["do"][0]["set"]["to"] = "flights + 2".into());
+    check(
+        &world,
+        &expect![[r"
+            give node 0 generation 2
+            give node 1 generation 2
+            give node 2 generation 2
+            report
+        "]],
+    );
+    world.settle();
+    assert_eq!(world.status().accepted_generation, Some(2));
+}
+
+#[test]
+fn a_change_of_pods_goes_into_the_stateful_set_and_restarts_nothing() {
+    let mut world = World::settled();
+    world.edit(|spec| spec["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
+    let taken = world.settle();
+    assert!(taken.contains(&"apply StatefulSet flights".to_owned()), "{taken:?}");
+    let text = "True PodsOutdated: these pods run an older template, and each takes the new one when it is deleted: ";
+    assert_eq!(world.condition("Progressing"), format!("{text}flights-0, flights-1, flights-2"));
+    world.restart(1);
+    world.settle();
+    assert_eq!(world.condition("Progressing"), format!("{text}flights-0, flights-2"));
+    world.restart(0);
+    world.restart(2);
+    world.settle();
+    assert!(world.condition("Progressing").starts_with("False Settled"));
+}
+
+#[test]
+fn what_was_changed_or_deleted_by_others_is_put_right() {
+    let mut world = World::settled();
+    world.parts.remove(&Part::ClientService);
+    world.parts.get_mut(&Part::DisruptionBudget).unwrap()["spec"]["maxUnavailable"] = 2.into();
+    check(
+        &world,
+        &expect![[r"
+            apply Service flights
+            apply PodDisruptionBudget flights
+        "]],
+    );
+}
+
+#[test]
+fn other_numbers_of_nodes_and_other_sizes_are_refused_with_their_fields() {
+    let mut world = World::settled();
+    world.edit(|spec| {
+        spec["replicas"] = 5.into();
+        spec["storage"]["size"] = "20Gi".into();
+    });
+    check(&world, &expect!["report\n"]);
+    world.settle();
+    let texts = "spec.replicas: 3 nodes run; changing their number is not there yet: set it back to 3; \
+                 spec.storage.size: the volumes have 10Gi; changing their size is not there yet: set it back to 10Gi";
+    assert_eq!(world.condition("Accepted"), format!("False NotSupportedYet: {texts}"));
+    assert_eq!(world.condition("Ready"), "True Serving: 4096 slots are served by 3 nodes");
+    assert_eq!((world.status().accepted_generation, world.status().observed_generation), (Some(1), Some(2)));
+    // The same size in other words is no change.
+    world.edit(|spec| {
+        spec["replicas"] = 3.into();
+        spec["storage"]["size"] = "10240Mi".into();
+    });
+    world.settle();
+    assert_eq!(world.condition("Accepted"), "True Accepted: the plan can be run");
+}
+
+#[test]
+fn an_invalid_plan_changes_nothing_and_says_where() {
+    let mut world = World::settled();
+    let parts = world.parts.clone();
+    world.edit(|spec| {
+        spec["pods"] = json!({"nodeSelector": {"disk": "ssd"}});
+        spec["agents"][0]["rules"][0]["do"][0]["set"]["to"] = "flights +".into();
+    });
+    check(&world, &expect!["report\n"]);
+    world.settle();
+    let accepted = world.condition("Accepted");
+    assert!(accepted.starts_with("False InvalidPlan: spec.agents[0].rules[0].do[0].set.to"), "{accepted}");
+    assert_eq!(world.parts, parts);
+    let mut never_valid = World::new(world.object.clone());
+    never_valid.object["status"].take();
+    never_valid.settle();
+    assert!(never_valid.parts.is_empty());
+    assert!(never_valid.condition("Ready").starts_with("False InvalidPlan"));
+}
+
+#[test]
+fn a_paused_plan_has_nothing_changed_but_its_status() {
+    let mut world = World::settled();
+    world.edit(|spec| spec["management"] = "Paused".into());
+    world.parts.remove(&Part::ClientService);
+    check(&world, &expect!["report\n"]);
+    world.settle();
+    assert!(world.condition("Paused").starts_with("True Paused"));
+    assert!(world.condition("Ready").starts_with("True"));
+    world.edit(|spec| spec["management"] = "Managed".into());
+    assert!(steps(&world).contains("apply Service flights\ngive node 0 generation 3"));
+    let mut new = World::new(flights());
+    new.edit(|spec| spec["management"] = "Paused".into());
+    new.settle();
+    assert!(new.parts.is_empty() && new.token.is_none());
+    assert!(new.condition("Ready").starts_with("False Paused"));
+}
+
+#[test]
+fn volumes_of_another_plan_are_left_alone_until_a_person_deletes_them() {
+    let mut world = World::new(flights());
+    let of =
+        |uid: &str, is_going| Volume { name: "data-flights-1".into(), plan_uid: Some(uid.into()), is_going };
+    world.volumes = vec![of("the-one-before", false)];
+    world.settle();
+    assert!(world.parts.is_empty() && world.token.is_none());
+    let text = "the claims data-flights-1 hold the data of an earlier plan of this name (uid the-one-before); nothing \
+                is started over them. To begin anew, delete these claims, and with them that data: kubectl delete pvc \
+                -n default -l shoal.dev/plan=flights";
+    for (condition, status) in [("Degraded", "True"), ("Ready", "False")] {
+        assert_eq!(world.condition(condition), format!("{status} VolumesOfAnotherPlan: {text}"));
+    }
+    assert_eq!(world.next().pace, Pace::Obstructed);
+    world.volumes = vec![of("the-one-before", true)];
+    world.settle();
+    assert!(world.condition("Progressing").starts_with("True LeftoversGoing"));
+    world.volumes.clear();
+    world.settle();
+    assert!(world.condition("Ready").starts_with("True"));
+}
+
+#[test]
+fn a_name_that_somebody_else_has_is_not_taken_over() {
+    let mut world = World::new(flights());
+    world.taken.insert(Part::ClientService, "Deployment web".into());
+    world.settle();
+    assert!(world.parts.is_empty());
+    let text = world.condition("Degraded");
+    assert!(
+        text.starts_with("True NameTaken: Service flights exists and belongs to Deployment web"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_node_with_another_store_is_given_nothing() {
+    let mut world = World::settled();
+    let node = world.nodes.get_mut(&1).unwrap();
+    (node.store, node.revision, node.generation, node.slots_owned) = (77, 0, 0, 0);
+    check(&world, &expect!["report\n"]);
+    world.settle();
+    let text = world.condition("Degraded");
+    assert!(
+        text.starts_with(&format!("True StoreExchanged: pod flights-1 has the store {}", StoreId(77))),
+        "{text}"
+    );
+    assert!(world.condition("Ready").starts_with("False StoreExchanged"));
+    assert_eq!(world.status().slots.unwrap().owned, 2731);
+}
+
+#[test]
+fn what_is_wrong_with_a_node_is_said_and_the_node_is_left_alone() {
+    let check = |change: fn(&mut crate::world::Node), reason: &str| {
+        let mut world = World::settled();
+        change(world.nodes.get_mut(&2).unwrap());
+        let steps = world.settle();
+        assert!(steps.iter().all(|step| step == "report"), "{reason}: {steps:?}");
+        let degraded = world.condition("Degraded");
+        assert!(degraded.starts_with(&format!("True {reason}: pod flights-2")), "{degraded}");
+    };
+    check(|node| node.incarnation = 0, "RolledBack");
+    check(|node| node.token = "an older one".into(), "TokenRefused");
+    check(|node| node.plan_uid = "another".into(), "VolumesOfAnotherPlan");
+    check(|node| node.generation = 9, "PlanOlder");
+    check(|node| node.life = Life::Failing("Error: no".into()), "NodeFails");
+}
+
+#[test]
+fn a_ring_that_is_older_than_the_nodes_or_broken_is_told_to_nobody() {
+    let mut world = World::settled();
+    world.nodes.values_mut().for_each(|node| node.revision = 4);
+    world.nodes.get_mut(&0).unwrap().generation = 0;
+    world.settle();
+    assert!(world.condition("Degraded").starts_with("True RingOlder"));
+    assert_eq!(world.nodes[&0].generation, 0);
+    let other = Ring::begin("another", Ring::decode(world.ring.as_ref().unwrap()).unwrap().members, 4096, 1);
+    for bytes in [Bytes::new(), Bytes::from_static(b"SHRG and nothing"), other.encode().into()] {
+        let mut world = World::settled();
+        world.ring = Some(bytes.clone());
+        world.nodes.get_mut(&0).unwrap().generation = 0;
+        world.settle();
+        assert!(world.condition("Degraded").starts_with("True RingUnreadable"));
+        assert_eq!((world.nodes[&0].generation, world.ring), (0, Some(bytes)));
+    }
+}
+
+#[test]
+fn what_the_api_server_refuses_is_said_until_it_takes_it() {
+    let mut world = World::settled();
+    world.edit(|spec| spec["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
+    let mut seen = world.seen();
+    seen.rejections.insert(Part::StatefulSet, "the quota is used up".into());
+    let next = toward(&world.plan(), &seen, &crate::world::settings(), crate::world::at(0));
+    let Some(Step::Report { status, news }) = next.steps.last() else { panic!("{next:?}") };
+    let degraded = status.conditions.iter().find(|one| one.type_ == "Degraded").unwrap();
+    assert_eq!(degraded.message, "the API server refuses StatefulSet flights: the quota is used up");
+    assert_eq!(
+        news.last().map(|news| (news.condition, news.reason)),
+        Some(("Degraded", Reason::PartRefused))
+    );
+}
+
+#[test]
+fn a_plan_that_is_being_deleted_is_left_alone() {
+    let mut world = World::settled();
+    world.parts.clear();
+    world.object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    check(&world, &expect![""]);
+}
+
+fn with_few_slots() -> Value {
+    let mut object = flights();
+    object["spec"]["slots"] = 256.into();
+    object
+}
+
+impl World {
+    /// Until only nodes are missing.
+    fn settle_without_pods(&mut self) {
+        self.pods_start = false;
+        self.settle();
+        self.pods_start = true;
+    }
+
+    /// What others do to a cluster meanwhile, all of which can be mended without a person.
+    fn disturb(&mut self, what: u8) {
+        let ordinal = u16::from(what) % 3;
+        match what % 8 {
+            0 => self.pods_start = !self.pods_start,
+            1 if self.parts.contains_key(&Part::StatefulSet) => {
+                (0..3).for_each(|ordinal| self.start(ordinal));
+            }
+            2 if self.nodes.contains_key(&ordinal) => self.restart(ordinal),
+            3 => drop(self.parts.remove(&Part::ClientService)),
+            4 => drop(self.parts.remove(&Part::NetworkPolicy)),
+            5 => self.edit(|spec| spec["pods"] = json!({"nodeSelector": {"n": what.to_string()}})),
+            6 => self.edit(|spec| {
+                spec["agents"][2]["rules"][0]["do"][0]["set"]["to"] = format!("flights + {what}").into();
+            }),
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Each pair: how many of the steps are taken before the operator ends and begins again, and what happens then.
+    #[test]
+    fn a_crash_between_any_two_steps_changes_nothing_in_the_end(turns in prop::collection::vec((0..8_usize, any::<u8>()), 0..24)) {
+        let mut world = World::new(with_few_slots());
+        for (count, what) in turns {
+            for step in world.next().steps.into_iter().take(count) {
+                world.take(step);
+            }
+            world.disturb(what);
+        }
+        world.settle();
+        (0..3).for_each(|ordinal| world.start(ordinal));
+        world.settle();
+        prop_assert_eq!(world.next().steps, Vec::new());
+        let status = world.status();
+        let generation = world.plan().generation as i64;
+        prop_assert_eq!((status.ready_replicas, status.revision), (3, Some(1)));
+        prop_assert_eq!((status.accepted_generation, status.observed_generation), (Some(generation), Some(generation)));
+        prop_assert!(world.condition("Ready").starts_with("True Serving"));
+        prop_assert!(world.condition("Degraded").starts_with("False Healthy"));
+        // Whatever came between, the objects are those of a plan that was made in one go.
+        let mut at_once = World::new(world.object.clone());
+        at_once.object["status"].take();
+        at_once.settle();
+        for part in Part::ALL {
+            let spec = |world: &World| world.parts[&part]["spec"].clone();
+            prop_assert_eq!(spec(&world), spec(&at_once));
+        }
+    }
+
+    /// The ring that has been begun once stays, whatever becomes of the rest.
+    #[test]
+    fn no_second_ring_is_ever_begun(lost in prop::collection::vec((0..4_u8, 0..3_u16), 1..12)) {
+        let mut world = World::new(with_few_slots());
+        world.settle();
+        world.ring = None;
+        for (what, ordinal) in lost {
+            match what {
+                0 => { world.nodes.remove(&ordinal); }
+                1 => world.start(ordinal),
+                2 => { world.parts.remove(&Part::StatefulSet); }
+                // An emptied volume.
+                _ => if let Some(node) = world.nodes.get_mut(&ordinal) {
+                    (node.store, node.revision, node.had_ring) = (900 + u128::from(ordinal), 0, false);
+                }
+            }
+            world.settle();
+            prop_assert_eq!(&world.ring, &None);
+            prop_assert!(world.condition("Degraded").starts_with("True RingMissing"));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Hears from the API server that something of a plan has changed; what, is read when the plan is looked at. Only
+//! metadata come over these streams, so that no object can be so wrong that the stream ends.
+
+use crate::client::WATCH_S;
+use crate::names;
+use crate::plan::Key;
+use futures::stream::{BoxStream, SelectAll, StreamExt as _};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource};
+use proto::plan::AgentPlan;
+use std::fmt::Debug;
+use tracing::warn;
+
+/// Keys of plans of which something has changed. Streams begin again by themselves.
+pub type Touched = SelectAll<BoxStream<'static, Key>>;
+
+/// Of these namespaces, or of all.
+pub fn touched(client: &Client, namespaces: &[String]) -> Touched {
+    let mut all = Touched::new();
+    let mut add = |namespace: Option<&str>| {
+        let ours = watcher::Config::default().labels(names::MANAGED_BY_US);
+        all.push(plans(client, namespace));
+        all.push(parts::<StatefulSet>(client, namespace, &ours));
+        all.push(parts::<Pod>(client, namespace, &ours));
+        all.push(parts::<Service>(client, namespace, &ours));
+        all.push(parts::<ServiceAccount>(client, namespace, &ours));
+        all.push(parts::<ConfigMap>(client, namespace, &ours));
+        all.push(parts::<PersistentVolumeClaim>(client, namespace, &ours));
+        all.push(parts::<NetworkPolicy>(client, namespace, &ours));
+        all.push(parts::<PodDisruptionBudget>(client, namespace, &ours));
+    };
+    if namespaces.is_empty() {
+        add(None);
+    }
+    for namespace in namespaces {
+        add(Some(namespace));
+    }
+    all
+}
+
+fn plans(client: &Client, namespace: Option<&str>) -> BoxStream<'static, Key> {
+    stream::<AgentPlan>(client, namespace, watcher::Config::default(), |meta| meta.name.clone())
+}
+
+fn parts<K: Part>(
+    client: &Client,
+    namespace: Option<&str>,
+    ours: &watcher::Config,
+) -> BoxStream<'static, Key> {
+    stream::<K>(client, namespace, ours.clone(), |meta| meta.labels.as_ref()?.get(names::PLAN).cloned())
+}
+
+trait Part:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static
+{
+}
+
+impl<K> Part for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static
+{
+}
+
+fn stream<K: Part>(
+    client: &Client,
+    namespace: Option<&str>,
+    config: watcher::Config,
+    plan: fn(&ObjectMeta) -> Option<String>,
+) -> BoxStream<'static, Key> {
+    let api: Api<PartialObjectMeta<K>> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let key = move |meta: &ObjectMeta| Some(Key { namespace: meta.namespace.clone()?, name: plan(meta)? });
+    let events = watcher(api, config.timeout(WATCH_S)).default_backoff();
+    let keys = events.filter_map(move |event| {
+        std::future::ready(match event {
+            Ok(Event::Apply(object) | Event::Delete(object) | Event::InitApply(object)) => {
+                key(&object.metadata)
+            }
+            Ok(Event::Init | Event::InitDone) => None,
+            Err(error) => {
+                warn!(kind = %K::kind(&()), %error, "a watch has ended, and begins again");
+                None
+            }
+        })
+    });
+    keys.boxed()
+}

@@ -1,0 +1,272 @@
+//! A small model of a cluster with one plan, for tests: an API server, a StatefulSet's controller, and nodes. It takes
+//! steps as the real ones do, and is seen as they are.
+
+use crate::names;
+use crate::observed::{Life, Objects, Observed, Pod, Report, Seen, Volume};
+use crate::parts::Part;
+use crate::plan::Plan;
+use crate::settings::Settings;
+use crate::steps::{self, Next, Step};
+use bytes::Bytes;
+use k8s_openapi::jiff::Timestamp;
+use kube::core::DynamicObject;
+use proto::plan::AgentPlanStatus;
+use proto::ring::{Ring, StoreId};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+pub const UID: &str = "3f0e1c52-9a40-4d0b-8e57-4a1c7a1a6f10";
+
+pub fn settings() -> Settings {
+    Settings {
+        node_image: "docker.io/shoal/agent-node:0.1.0".to_owned(),
+        node_image_pull_policy: None,
+        operator_namespace: "shoal-system".to_owned(),
+    }
+}
+
+/// The sample, as the API server has it.
+pub fn flights() -> Value {
+    let mut object: Value = serde_yaml_ng::from_str(include_str!("../../crds/samples/flights.yaml")).unwrap();
+    object["metadata"]["namespace"] = "default".into();
+    object["metadata"]["uid"] = UID.into();
+    object["metadata"]["generation"] = 1.into();
+    object["metadata"]["resourceVersion"] = "1".into();
+    object
+}
+
+pub fn plan(object: &Value) -> Plan {
+    let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
+    Plan::of(&object)
+}
+
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + second).unwrap()
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    pub store: u128,
+    /// Of the plan that the store was written for.
+    pub plan_uid: String,
+    pub incarnation: u64,
+    pub revision: u64,
+    pub generation: u64,
+    pub had_ring: bool,
+    pub slots_owned: u32,
+    pub life: Life,
+    pub token: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct World {
+    pub object: Value,
+    pub parts: BTreeMap<Part, Value>,
+    pub token: Option<String>,
+    pub ring: Option<Bytes>,
+    pub volumes: Vec<Volume>,
+    pub nodes: BTreeMap<u16, Node>,
+    /// Whether pods that are made come up.
+    pub pods_start: bool,
+    pub taken: BTreeMap<Part, String>,
+}
+
+impl World {
+    pub fn new(object: Value) -> World {
+        World {
+            object,
+            parts: BTreeMap::new(),
+            token: None,
+            ring: None,
+            volumes: Vec::new(),
+            nodes: BTreeMap::new(),
+            pods_start: true,
+            taken: BTreeMap::new(),
+        }
+    }
+
+    /// The sample, with everything made and nothing left to do.
+    pub fn settled() -> World {
+        let mut world = World::new(flights());
+        world.settle();
+        world
+    }
+
+    pub fn plan(&self) -> Plan {
+        plan(&self.object)
+    }
+
+    pub fn status(&self) -> AgentPlanStatus {
+        self.plan().status
+    }
+
+    /// `True NodesStarting: ...`
+    pub fn condition(&self, name: &str) -> String {
+        let status = self.status();
+        let found =
+            status.conditions.iter().find(|condition| condition.type_ == name).expect("such a condition");
+        format!("{} {}: {}", found.status, found.reason, found.message)
+    }
+
+    pub fn seen(&self) -> Observed {
+        let part = |part: Part| match (self.taken.get(&part), self.parts.get(&part)) {
+            (Some(owner), _) => (part, Seen::Taken(owner.clone())),
+            (None, Some(object)) => (part, Seen::Ours(object.clone())),
+            (None, None) => (part, Seen::Absent),
+        };
+        let ip = |ordinal: u16| Some(format!("198.18.0.{ordinal}"));
+        let revision = |ordinal: &u16| self.revision_of(*ordinal);
+        let pod = |(ordinal, node): (&u16, &Node)| {
+            (*ordinal, Pod { ip: ip(*ordinal), revision: revision(ordinal), life: node.life.clone() })
+        };
+        let objects = Objects {
+            parts: Part::ALL.map(part).into(),
+            token: self.token.clone().map_or(Seen::Absent, Seen::Ours),
+            ring: self.ring.clone().map_or(Seen::Absent, Seen::Ours),
+            volumes: self.volumes.clone(),
+            pods: self.nodes.iter().map(pod).collect(),
+        };
+        let alive = self.nodes.iter().filter(|(_, node)| matches!(node.life, Life::Ready | Life::Starting));
+        let answers = alive.map(|(ordinal, node)| (*ordinal, self.answer(*ordinal, node)));
+        Observed {
+            answers: answers.collect(),
+            objects,
+            refusals: BTreeMap::new(),
+            rejections: BTreeMap::new(),
+        }
+    }
+
+    fn answer(&self, ordinal: u16, node: &Node) -> crate::observed::Answer {
+        if self.token.as_ref() != Some(&node.token) {
+            return Err(crate::observed::Silence::TokenRefused);
+        }
+        let Node { store, plan_uid, incarnation, revision, generation, had_ring, slots_owned, .. } =
+            node.clone();
+        let store = StoreId(store);
+        let slots_serving = slots_owned;
+        Ok(Report {
+            plan_uid,
+            ordinal,
+            store,
+            incarnation,
+            revision,
+            generation,
+            slots_owned,
+            slots_serving,
+            had_ring,
+        })
+    }
+
+    fn revision_of(&self, ordinal: u16) -> String {
+        let pods =
+            self.parts.get(&Part::StatefulSet).and_then(|set| set["pods"][ordinal.to_string()].as_str());
+        pods.unwrap_or_default().to_owned()
+    }
+
+    pub fn next(&self) -> Next {
+        steps::toward(&self.plan(), &self.seen(), &settings(), at(0))
+    }
+
+    pub fn take(&mut self, step: Step) {
+        match step {
+            Step::MakeToken => {
+                self.token.get_or_insert_with(|| "token".to_owned());
+            }
+            Step::Apply(part, desired) => self.apply(part, desired),
+            Step::BeginRing { members, slots } => {
+                self.ring.get_or_insert_with(|| Ring::begin(UID, members, slots, 1).encode().into());
+            }
+            Step::Configure { ordinal, configuration } => {
+                let ring = Ring::decode(&configuration.ring).unwrap();
+                let node = self.nodes.get_mut(&ordinal).unwrap();
+                let mine = ring.members.iter().position(|member| member.store.0 == node.store);
+                node.slots_owned = mine.map_or(0, |index| ring.loads()[index]);
+                node.revision = node.revision.max(ring.revision);
+                node.generation = node.generation.max(configuration.generation);
+                node.had_ring = true;
+                node.life = Life::Ready;
+            }
+            Step::Report { status, .. } => {
+                self.object["status"] = serde_json::to_value(status).unwrap();
+            }
+        }
+    }
+
+    /// As the API server merges it, and the StatefulSet's controller follows.
+    fn apply(&mut self, part: Part, desired: Value) {
+        let old = self.parts.insert(part, desired).unwrap_or_default();
+        if part == Part::StatefulSet {
+            self.follow(&old);
+        }
+    }
+
+    fn follow(&mut self, old: &Value) {
+        let set = self.parts.get_mut(&Part::StatefulSet).unwrap();
+        let template = set["spec"]["template"].to_string();
+        let revision = format!("{:x}", xxhash_rust::xxh3::xxh3_64(template.as_bytes()));
+        set["metadata"]["generation"] = 1.into();
+        set["status"] = json!({"observedGeneration": 1, "updateRevision": revision});
+        set["pods"] = old["pods"].clone();
+        let replicas = set["spec"]["replicas"].as_u64().unwrap() as u16;
+        if self.pods_start {
+            (0..replicas).for_each(|ordinal| self.start(ordinal));
+        }
+    }
+
+    /// Makes a pod where there is none, of the newest template.
+    pub fn start(&mut self, ordinal: u16) {
+        let Some(set) = self.parts.get_mut(&Part::StatefulSet) else { return };
+        if set["pods"][ordinal.to_string()].is_null() {
+            set["pods"][ordinal.to_string()] = set["status"]["updateRevision"].clone();
+        }
+        let name = names::claim("flights", ordinal);
+        if !self.volumes.iter().any(|volume| volume.name == name) {
+            self.volumes.push(Volume { name, plan_uid: Some(UID.to_owned()), is_going: false });
+        }
+        let token = self.token.clone().unwrap_or_default();
+        self.nodes.entry(ordinal).or_insert_with(|| Node {
+            store: 100 + u128::from(ordinal),
+            plan_uid: UID.to_owned(),
+            incarnation: 1,
+            revision: 0,
+            generation: 0,
+            had_ring: false,
+            slots_owned: 0,
+            life: Life::Starting,
+            token,
+        });
+    }
+
+    /// Deletes a pod, and the StatefulSet makes it again; its volume stays.
+    pub fn restart(&mut self, ordinal: u16) {
+        let set = self.parts.get_mut(&Part::StatefulSet).unwrap();
+        set["pods"][ordinal.to_string()] = set["status"]["updateRevision"].clone();
+        let token = self.token.clone().unwrap_or_default();
+        let node = self.nodes.get_mut(&ordinal).unwrap();
+        node.incarnation += 1;
+        node.token = token;
+    }
+
+    /// Changes the spec as `kubectl apply` does.
+    pub fn edit(&mut self, change: impl FnOnce(&mut Value)) {
+        change(&mut self.object["spec"]);
+        let generation = self.object["metadata"]["generation"].as_u64().unwrap();
+        self.object["metadata"]["generation"] = (generation + 1).into();
+    }
+
+    /// Takes all steps, and those that follow, until there are none. What they were.
+    pub fn settle(&mut self) -> Vec<String> {
+        let mut taken = Vec::new();
+        for _ in 0..20 {
+            let steps = self.next().steps;
+            if steps.is_empty() {
+                return taken;
+            }
+            for step in steps {
+                taken.push(step.to_string());
+                self.take(step);
+            }
+        }
+        panic!("there is no end to it: {taken:#?}");
+    }
+}
