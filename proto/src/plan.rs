@@ -1,9 +1,10 @@
 //! A plan, parsed: what cannot be wrong any more.
 //!
-//! `spec` and `status` have the fields of an `AgentPlan`, `crd` makes the CRD of them. A plan's text goes through
+//! `spec`, `agent`, `step` and `status` have the fields of an `AgentPlan`, `crd` makes the CRD of them. A plan's text goes through
 //! `yaml` (dev mode) or comes as JSON (operator, nodes); `shape` checks it against the CRD's schema, `parse` checks
 //! what a schema cannot say. All that is wrong is said at once, each with the path of its field.
 
+mod agent;
 mod crd;
 mod later;
 mod parse;
@@ -16,11 +17,12 @@ mod step;
 mod tests;
 mod yaml;
 
+pub use agent::{Agent, Form};
 pub use crd::crd;
 pub use quantity::Quantity;
 pub use spec::{
-    AccessMode, Agent, AgentPlan, AgentPlanSpec, Durability, Keep, Management, Mode, Pods, PullPolicy,
-    Resources, Retention, Storage,
+    AccessMode, AgentPlan, AgentPlanSpec, Durability, Keep, Management, Mode, Pods, PullPolicy, Resources,
+    Retention, Storage,
 };
 pub use status::{AgentPlanStatus, DurabilityStatus, SlotsStatus};
 

@@ -1,8 +1,8 @@
 //! A real Kubernetes for tests: the one that `tests/cluster` starts, with the chart installed as a user would.
 //!
-//! *Guarantees*: tests take turns, each in a namespace of its own that is under the `restricted` pod security level;
-//! nothing is skipped: without a cluster every test fails with the reason; the cluster goes when this process does,
-//! unless it was up before.
+//! *Guarantees*: tests take turns, each in a namespace of its own; these and the operator's are under the `restricted`
+//! pod security level; nothing is skipped: without a cluster every test fails with the reason; the cluster goes when
+//! this process does, unless it was up before.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -63,28 +63,27 @@ impl Cluster {
         let pid = std::process::id().to_string();
         let up = Command::new(cluster.root.join("tests/cluster")).args(["up", "--while", &pid]).status()?;
         ensure!(up.success(), "the cluster did not start: what it said stands above");
-        cluster.install()?;
+        cluster.run(
+            &["kubectl", "apply", "-f", "-"],
+            Some(&namespace(OPERATOR_NAMESPACE, "shoal.dev/operator")),
+        )?;
+        cluster.install(&[])?;
         Ok(cluster)
     }
 
-    /// The chart with the images of this build. A tag says which build it is, so that a new one is rolled out.
-    pub fn install(&self) -> Result<()> {
+    /// The chart with the images of this build, and with more values. A tag says which build it is, so that a new one
+    /// is rolled out.
+    pub fn install(&self, values: &[&str]) -> Result<()> {
         let tags = [("agent-node", "nodeImage"), ("shoal-operator", "image")].map(|(program, value)| {
             let tag = self.load(program)?;
             Ok(format!("{value}.tag={tag},{value}.pullPolicy=Never"))
         });
         let chart = self.root.join("charts/shoal");
         let mut arguments = vec!["helm", "upgrade", "--install", RELEASE, chart.to_str().context("path")?];
-        arguments.extend([
-            "--namespace",
-            OPERATOR_NAMESPACE,
-            "--create-namespace",
-            "--wait",
-            "--timeout",
-            "120s",
-        ]);
+        arguments.extend(["--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s"]);
         let tags = tags.into_iter().collect::<Result<Vec<_>>>()?;
         arguments.extend(tags.iter().flat_map(|tag| ["--set-string", tag.as_str()]));
+        arguments.extend(values.iter().flat_map(|value| ["--set", value]));
         self.run(&arguments, None)?;
         Ok(())
     }
@@ -126,6 +125,11 @@ impl Cluster {
         self.run(&[&["kubectl"], arguments].concat(), None)
     }
 
+    /// Where the administrator's kubeconfig is.
+    pub fn kubeconfig(&self) -> Result<String> {
+        Ok(self.run(&["kubeconfig"], None)?.trim().to_owned())
+    }
+
     /// Every request that the operator has made, oldest first.
     pub fn operator_requests(&self) -> Result<Vec<Value>> {
         let user = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR}");
@@ -154,20 +158,19 @@ fn started() -> &'static Cluster {
 }
 
 impl Scene {
-    /// Waits for its turn, and until what the test before it had is gone.
+    /// Waits for its turn.
     pub async fn begin(name: &str) -> Scene {
         let turn = TURN.lock().await;
         let cluster = started();
-        clear(cluster).await;
-        let namespace = format!("test-{name}");
-        let scene = Scene { cluster, namespace, plan: String::new(), _turn: turn };
-        let text = format!(
-            r#"{{"apiVersion": "v1", "kind": "Namespace", "metadata": {{"name": "{}", "labels":
-            {{"{TEST_LABEL}": "true", "pod-security.kubernetes.io/enforce": "restricted"}}}}}}"#,
-            scene.namespace
-        );
-        scene.apply(&text).unwrap();
+        let name = format!("{name}-{}", std::process::id());
+        let scene = Scene { cluster, namespace: name, plan: String::new(), _turn: turn };
+        scene.apply(&namespace(&scene.namespace, TEST_LABEL)).unwrap();
         scene
+    }
+
+    /// Waits until what the tests before it had is gone.
+    pub async fn alone(&self) {
+        clear(self.cluster, &self.namespace).await;
     }
 
     /// With this plan applied and Ready.
@@ -189,6 +192,12 @@ impl Scene {
 
     pub fn get(&self, kind: &str, name: &str) -> Result<Value> {
         Ok(serde_json::from_str(&self.kubectl(&["get", kind, name, "--output", "json"])?)?)
+    }
+
+    /// Another plan, or another version of it.
+    pub fn change(&mut self, text: &str) {
+        self.plan = plan_name(text);
+        self.apply(text).unwrap();
     }
 
     pub fn plan(&self) -> Result<Value> {
@@ -226,6 +235,12 @@ impl Scene {
         self.pods().unwrap().iter().map(|pod| format!("{}:7777", pod.ip)).collect()
     }
 
+    /// The Service for clients: whichever pod is ready.
+    pub fn service(&self) -> String {
+        let service = self.get("service", &self.plan).unwrap();
+        format!("{}:7777", service["spec"]["clusterIP"].as_str().unwrap())
+    }
+
     pub async fn clients(&self) -> Vec<Client> {
         let mut clients = Vec::new();
         for address in self.addresses() {
@@ -245,8 +260,9 @@ impl Scene {
         .await
     }
 
-    /// Ready, with nothing on its way, on three pods that say so themselves.
+    /// Accepted, Ready, with nothing on its way, on three pods that say so themselves.
     pub async fn settled(&self) {
+        self.becomes("Accepted", "True", "").await;
         self.becomes("Ready", "True", "").await;
         self.becomes("Progressing", "False", "").await;
         eventually("pods", 60, async || {
@@ -292,15 +308,25 @@ impl Drop for Scene {
     }
 }
 
-/// Namespaces of tests before, this run's or another's.
-async fn clear(cluster: &Cluster) {
+/// A namespace whose pods have to be restricted.
+fn namespace(name: &str, label: &str) -> String {
+    format!(
+        r#"{{"apiVersion": "v1", "kind": "Namespace", "metadata": {{"name": "{name}", "labels":
+        {{"{label}": "true", "pod-security.kubernetes.io/enforce": "restricted"}}}}}}"#
+    )
+}
+
+/// Namespaces of other tests, this run's or another's.
+async fn clear(cluster: &Cluster, but: &str) {
     eventually("namespaces of earlier tests to go", 120, async || {
         let selector = format!("--selector={TEST_LABEL}");
         let left = cluster.kubectl(&["get", "namespaces", &selector, "--output", "name"])?;
+        let left: Vec<&str> =
+            left.lines().filter(|name| name.trim_start_matches("namespace/") != but).collect();
         if !left.is_empty() {
-            cluster.kubectl(&["delete", "namespaces", &selector, "--wait=false"])?;
+            cluster.kubectl(&[&["delete", "--wait=false"], left.as_slice()].concat())?;
         }
-        ensure!(left.is_empty(), "{left}");
+        ensure!(left.is_empty(), "{left:?}");
         Ok(())
     })
     .await;

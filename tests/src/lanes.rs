@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use proto::wire::v1::{Event, EventKind, GetRequest, SendRequest, WatchRequest};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::cluster::{Client, client};
+use crate::cluster::{Client, client, eventually};
+use crate::flights::Lanes;
 
 pub async fn get(client: &mut Client, agent: &str, lane: &str) -> Result<Value, Status> {
     let request = GetRequest { agent: agent.into(), lane: lane.into(), ..GetRequest::default() };
@@ -27,6 +29,36 @@ pub async fn send(client: &mut Client, agent: &str, lane: &str, body: &Value) ->
     Ok(client.send(request).await?.into_inner().version)
 }
 
+/// How many lanes are looked at side by side.
+const LOOKS: usize = 64;
+
+/// Waits until all nodes say of all lanes what they must hold.
+pub async fn all_hold(clients: &[Client], lanes: &Lanes, seconds: u64) {
+    eventually("what the independent count says", seconds, async || {
+        for client in clients {
+            let wrong = differences(client, lanes).await?;
+            ensure!(
+                wrong.is_empty(),
+                "{} of {} lanes differ: {:?}",
+                wrong.len(),
+                lanes.len(),
+                &wrong[..wrong.len().min(3)]
+            );
+        }
+        Ok(())
+    })
+    .await;
+}
+
+/// The first lanes that one node says otherwise of.
+async fn differences(client: &Client, lanes: &Lanes) -> Result<Vec<String>, Status> {
+    let looks = lanes.iter().map(async |((agent, lane), wanted)| {
+        let seen = get(&mut client.clone(), agent, lane).await?;
+        Ok::<_, Status>((seen != *wanted).then(|| format!("{agent} {lane}: {seen} instead of {wanted}")))
+    });
+    stream::iter(looks).buffer_unordered(LOOKS).try_filter_map(async |wrong| Ok(wrong)).try_collect().await
+}
+
 /// Clients that send one command after the other, each with a key, and each again until it is acknowledged.
 pub struct Feed {
     stop: Arc<AtomicBool>,
@@ -37,6 +69,20 @@ pub struct Feed {
 impl Feed {
     const WORKERS: u64 = 8;
     pub const AGENTS: u64 = 48;
+
+    /// Of a plan with this agent, whose command `add` has a number and an id of its own each time.
+    pub const AGENT: &str = r"
+  - route: /counter/:id
+    lanes:
+    - {name: add, type: Command}
+    - {name: total, type: Value, initial: 0}
+    - {name: ids, type: Map}
+    rules:
+    - command: add
+      do:
+      - set: {lane: total, to: total + event.n}
+      - put: {lane: ids, key: event.id, to: event.n}
+";
 
     /// Each worker begins at another of the addresses, and goes to the next one whenever one does not answer.
     pub fn begin(addresses: &[String]) -> Feed {
@@ -53,7 +99,7 @@ impl Feed {
     /// Waits until this many more have been acknowledged.
     pub async fn goes_on(&self, more: u64) {
         let from = self.acknowledged.load(Ordering::Relaxed);
-        crate::cluster::eventually("acknowledgements", 90, async || {
+        eventually("acknowledgements", 90, async || {
             let now = self.acknowledged.load(Ordering::Relaxed);
             ensure!(now >= from + more, "{} of {more} came", now - from);
             Ok(())
@@ -69,6 +115,18 @@ impl Feed {
             sent.entry(agent).or_default().push(id);
         }
         sent
+    }
+}
+
+/// Everything that was acknowledged has had its effect, once, on whichever node is asked.
+pub async fn nothing_is_missing(clients: &[Client], sent: &BTreeMap<String, Vec<u64>>) {
+    for client in clients {
+        for (agent, ids) in sent {
+            let wanted: Map<String, Value> = ids.iter().map(|id| (id.to_string(), 1.into())).collect();
+            let mut client = client.clone();
+            assert_eq!(get(&mut client, agent, "ids").await.unwrap(), Value::from(wanted), "{agent}");
+            assert_eq!(get(&mut client, agent, "total").await.unwrap(), ids.len(), "{agent}");
+        }
     }
 }
 

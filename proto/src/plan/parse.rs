@@ -1,6 +1,7 @@
 //! From a plan's spec to what runs. The schema has been checked when this begins; here is what a schema cannot say.
 
-use super::spec::{self, AgentPlanSpec};
+use super::agent;
+use super::spec::AgentPlanSpec;
 use super::step::Only;
 use super::{
     Access, Act, Error, Expr, Kind, Lane, LaneId, LaneKind, Plan, Queue, Retain, Rule, Schema, Step, crd,
@@ -106,7 +107,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `None`: its route is wrong. Other faults leave gaps in what is returned, and are in `errors`.
-    fn kind(mut self, agent: &spec::Agent) -> Option<Kind> {
+    fn kind(mut self, agent: &agent::Agent) -> Option<Kind> {
         for (n, lane) in agent.lanes.iter().enumerate() {
             let lane = self.lane(&agent.route, n, lane);
             self.lanes.push(lane);
@@ -141,7 +142,7 @@ impl<'a> Parser<'a> {
         places
     }
 
-    fn lane(&mut self, route: &str, n: usize, lane: &spec::Lane) -> Lane {
+    fn lane(&mut self, route: &str, n: usize, lane: &agent::Lane) -> Lane {
         if crd::RESERVED_LANES.contains(&lane.name.as_str()) {
             self.fault(&format!("lanes[{n}].name"), format!("the name `{}` is reserved", lane.name));
         }
@@ -178,7 +179,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn initial(&mut self, n: usize, lane: &spec::Lane) -> Value {
+    fn initial(&mut self, n: usize, lane: &agent::Lane) -> Value {
         let Some(initial) = &lane.initial else { return lane.schema.kind.initial() };
         let error = if json::length(initial) > INITIAL_MAX {
             format!("at most {INITIAL_MAX} bytes of JSON are expected")
@@ -194,7 +195,7 @@ impl<'a> Parser<'a> {
         Value::Null
     }
 
-    fn rule(&mut self, n: usize, rule: &spec::Rule) -> Result<Rule, Reported> {
+    fn rule(&mut self, n: usize, rule: &agent::Rule) -> Result<Rule, Reported> {
         let at = format!("rules[{n}]");
         let command = self.lane_of(&format!("{at}.command"), &rule.command, LaneKind::Command);
         let when = self.optional(&format!("{at}.when"), rule.when.as_deref());
@@ -203,7 +204,7 @@ impl<'a> Parser<'a> {
         Ok(Rule { command: command?, when: when?, steps: steps.into_iter().collect::<Result<_, _>>()? })
     }
 
-    fn step(&mut self, at: &str, step: &spec::Step) -> Result<Step, Reported> {
+    fn step(&mut self, at: &str, step: &agent::Step) -> Result<Step, Reported> {
         let Some(only) = step.only() else { return Err(self.fault(at, "a step is missing")) };
         let at = format!("{at}.{}", only.name());
         let act = self.act(&at, only);

@@ -1,6 +1,6 @@
 //! The steps of rules, as the plan has them.
 
-use super::spec::Step;
+use super::agent::Step;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

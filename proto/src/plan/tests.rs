@@ -5,6 +5,7 @@ mod files;
 mod laws;
 mod reference;
 mod right;
+mod rules;
 mod wrong;
 mod yaml;
 

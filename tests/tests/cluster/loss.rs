@@ -1,0 +1,92 @@
+//! Pods and the operator are lost while clients send: nothing that was acknowledged is missing after it.
+
+use crate::plan;
+use anyhow::ensure;
+use tests::cluster::{OPERATOR, OPERATOR_NAMESPACE, Scene, eventually};
+use tests::lanes::{Feed, nothing_is_missing};
+
+/// Clients that know the Service and the pods as they were at first.
+fn feed(scene: &Scene) -> Feed {
+    let mut addresses = scene.addresses();
+    addresses.push(scene.service());
+    Feed::begin(&addresses)
+}
+
+/// SIGKILL to the processes of a pod, and back.
+async fn kill(scene: &Scene, ordinal: usize) {
+    let before = scene.pod(ordinal).unwrap();
+    scene.cluster.run(&["kill-pod", &scene.namespace, &before.name], None).unwrap();
+    back(scene, ordinal, |pod| pod.uid == before.uid && pod.restarts > before.restarts).await;
+}
+
+async fn delete(scene: &Scene, ordinal: usize) {
+    let before = scene.pod(ordinal).unwrap();
+    scene.kubectl(&["delete", "pod", &before.name]).unwrap();
+    back(scene, ordinal, |pod| pod.uid != before.uid).await;
+}
+
+async fn back(scene: &Scene, ordinal: usize, is_new: impl Fn(&tests::cluster::Pod) -> bool) {
+    eventually("the pod to be back", 60, async || {
+        let pod = scene.pod(ordinal)?;
+        ensure!(is_new(&pod) && pod.ready, "{pod:?}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_are_killed_and_deleted_and_nothing_acknowledged_is_missing() {
+    let scene = Scene::with_plan("kill", &plan("counters", 1)).await;
+    let feed = feed(&scene);
+    feed.goes_on(200).await;
+    kill(&scene, 0).await;
+    feed.goes_on(200).await;
+    delete(&scene, 1).await;
+    feed.goes_on(200).await;
+    // All at once.
+    for pod in scene.pods().unwrap() {
+        scene.cluster.run(&["kill-pod", &scene.namespace, &pod.name], None).unwrap();
+    }
+    feed.goes_on(200).await;
+    let sent = feed.end().await;
+    scene.settled().await;
+    nothing_is_missing(&scene.clients().await, &sent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_operator_a_plan_goes_on_and_its_pods_come_back() {
+    let scene = Scene::with_plan("alone", &plan("counters", 1)).await;
+    let feed = feed(&scene);
+    feed.goes_on(200).await;
+    let absence = Absence::begin(&scene);
+    feed.goes_on(200).await;
+    kill(&scene, 2).await;
+    delete(&scene, 0).await;
+    feed.goes_on(200).await;
+    let sent = feed.end().await;
+    nothing_is_missing(&scene.clients().await, &sent).await;
+    drop(absence);
+    scene.settled().await;
+    nothing_is_missing(&scene.clients().await, &sent).await;
+}
+
+/// There is no operator while this is there.
+struct Absence<'a>(&'a Scene);
+
+impl<'a> Absence<'a> {
+    fn begin(scene: &'a Scene) -> Absence<'a> {
+        let absence = Absence(scene);
+        let of = ["--namespace", OPERATOR_NAMESPACE];
+        let named = ["delete", "deployment", OPERATOR, "--cascade=foreground"];
+        scene.cluster.kubectl(&[&named[..], &of[..]].concat()).unwrap();
+        absence
+    }
+}
+
+impl Drop for Absence<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.cluster.install(&[]) {
+            eprintln!("{error:#}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The operator: it writes nothing at rest, begins no ring anew over stores that had one, and may do no more than it
+//! needs.
+
+use crate::plan;
+use anyhow::ensure;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+use tests::cluster::{OPERATOR, OPERATOR_NAMESPACE, Scene, eventually};
+use tests::lanes::{get, send};
+
+const AT_REST: Duration = Duration::from_mins(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_rest_the_operator_asks_for_nothing_but_its_lease() {
+    let scene = Scene::with_plan("rest", &plan("counters", 1)).await;
+    scene.alone().await;
+    scene.settled().await;
+    let before = eventually("a quiet beginning", 60, async || {
+        let seen = scene.cluster.operator_requests()?.len();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let requests = scene.cluster.operator_requests()?;
+        ensure!(
+            requests[seen..].iter().all(is_of_rest),
+            "{:?}",
+            requests[seen..].iter().map(told).collect::<Vec<_>>()
+        );
+        Ok(requests.len())
+    })
+    .await;
+    // Silence can't be awaited, only listened to.
+    tokio::time::sleep(AT_REST).await;
+    let requests = scene.cluster.operator_requests().unwrap();
+    let others: Vec<_> = requests[before..].iter().filter(|request| !is_of_rest(request)).map(told).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    assert!(requests[before..].iter().any(|request| request["verb"] == "update"), "the Lease was renewed");
+}
+
+/// GET, WATCH, or the renewal of the Lease.
+fn is_of_rest(request: &Value) -> bool {
+    let of_lease = request["objectRef"]["resource"] == "leases";
+    matches!(request["verb"].as_str(), Some("get" | "watch")) || (of_lease && request["verb"] == "update")
+}
+
+fn told(request: &Value) -> String {
+    format!("{} {}", request["verb"], request["requestURI"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ring_that_is_gone_is_not_begun_anew() {
+    let scene = Scene::with_plan("ring", &plan("counters", 1)).await;
+    let mut clients = scene.clients().await;
+    send(&mut clients[0], "/counter/1", "add", &json!({"id": "a", "n": 5})).await.unwrap();
+    let mut ring = scene.get("configmap", "counters-ring").unwrap();
+    scene.kubectl(&["delete", "configmap", "counters-ring"]).unwrap();
+    let seen = scene.becomes("Degraded", "True", "RingMissing").await;
+    assert!(seen.message.contains("counters-ring") && seen.message.contains("backup"), "{seen:?}");
+    // Nodes go on, and one that starts anew does so too.
+    scene.kubectl(&["delete", "pod", "counters-0"]).unwrap();
+    eventually("the pod to be back", 60, async || {
+        ensure!(scene.pod(0)?.ready);
+        Ok(())
+    })
+    .await;
+    for client in &mut scene.clients().await {
+        assert_eq!(get(client, "/counter/1", "total").await.unwrap(), 5);
+    }
+    assert!(scene.get("configmap", "counters-ring").is_err(), "no ring was made");
+    // Put back from a backup, all is well.
+    let kept = ["name", "labels", "annotations", "ownerReferences"];
+    ring["metadata"].as_object_mut().unwrap().retain(|name, _| kept.contains(&name.as_str()));
+    scene.apply(&ring.to_string()).unwrap();
+    scene.becomes("Degraded", "False", "").await;
+    scene.settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_made_again_is_not_given_the_volumes_of_the_one_before() {
+    let scene = Scene::with_plan("again", &plan("counters", 1)).await;
+    let mut clients = scene.clients().await;
+    send(&mut clients[0], "/counter/1", "add", &json!({"id": "a", "n": 5})).await.unwrap();
+    scene.kubectl(&["delete", "aplan", "counters"]).unwrap();
+    eventually("the pods to go", 60, async || {
+        let pods = scene.pods()?;
+        ensure!(pods.is_empty(), "{pods:?}");
+        Ok(())
+    })
+    .await;
+    let claims = || scene.kubectl(&["get", "pvc", "--output", "jsonpath={.items[*].metadata.uid}"]).unwrap();
+    let (before, files) = (claims(), volumes(&scene));
+    assert!(before.split_whitespace().count() == 3 && files.len() >= 3, "{before} {files:?}");
+    scene.apply(&plan("counters", 1)).unwrap();
+    let seen = scene.becomes("Degraded", "True", "VolumesOfAnotherPlan").await;
+    assert!(
+        seen.message.contains("data-counters-0") && seen.message.contains("kubectl delete pvc"),
+        "{seen:?}"
+    );
+    scene.becomes("Ready", "False", "VolumesOfAnotherPlan").await;
+    assert_eq!((claims(), volumes(&scene)), (before, files), "no data was touched");
+    assert!(scene.pods().unwrap().is_empty());
+    // What the condition says helps.
+    scene.kubectl(&["delete", "pvc", "--selector", "shoal.dev/plan=counters"]).unwrap();
+    scene.settled().await;
+    for client in &mut scene.clients().await {
+        assert_eq!(get(client, "/counter/1", "total").await.unwrap(), 0);
+    }
+}
+
+/// Every file of the plan's volumes, as this machine has them: its path, length and time.
+fn volumes(scene: &Scene) -> Vec<(String, u64, SystemTime)> {
+    let volumes = scene.cluster.kubectl(&["get", "pv", "--output", "json"]).unwrap();
+    let volumes: Value = serde_json::from_str(&volumes).unwrap();
+    let ours = |volume: &&Value| volume["spec"]["claimRef"]["namespace"] == scene.namespace.as_str();
+    let mut files = Vec::new();
+    for volume in volumes["items"].as_array().unwrap().iter().filter(ours) {
+        list(Path::new(volume["spec"]["hostPath"]["path"].as_str().unwrap()), &mut files);
+    }
+    files.sort();
+    files
+}
+
+fn list(folder: &Path, files: &mut Vec<(String, u64, SystemTime)>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let meta = entry.metadata().unwrap();
+        if meta.is_dir() {
+            list(&entry.path(), files);
+        } else {
+            files.push((entry.path().display().to_string(), meta.len(), meta.modified().unwrap()));
+        }
+    }
+}
+
+/// Whether one of the cluster's users may do this in the scene's namespace.
+fn may(scene: &Scene, user: &str, verb: &str, resource: &str) -> bool {
+    let user = format!("--as=system:serviceaccount:{user}");
+    scene.kubectl(&["auth", "can-i", verb, resource, &user]).is_ok_and(|said| said.trim() == "yes")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operator_and_nodes_may_do_no_more_than_they_need() {
+    let scene = Scene::with_plan("rights", &plan("counters", 1)).await;
+    let operator = format!("{OPERATOR_NAMESPACE}:{OPERATOR}");
+    for (verb, resource, allowed) in [
+        ("list", "agentplans.shoal.dev", true),
+        ("patch", "agentplans.shoal.dev/status", true),
+        ("patch", "statefulsets.apps", true),
+        ("patch", "agentplans.shoal.dev", false),
+        ("delete", "agentplans.shoal.dev", false),
+        ("list", "secrets", false),
+        ("delete", "pods", false),
+        ("delete", "persistentvolumeclaims", false),
+        ("create", "pods", false),
+        ("create", "deployments.apps", false),
+        ("create", "rolebindings.rbac.authorization.k8s.io", false),
+        ("list", "nodes", false),
+    ] {
+        assert_eq!(may(&scene, &operator, verb, resource), allowed, "{verb} {resource}");
+    }
+    let node = format!("{}:counters-node", scene.namespace);
+    for (verb, resource) in
+        [("get", "pods"), ("list", "agentplans.shoal.dev"), ("get", "configmaps"), ("get", "secrets")]
+    {
+        assert!(!may(&scene, &node, verb, resource), "a node may {verb} {resource}");
+    }
+    let pod = scene.get("pod", "counters-0").unwrap();
+    assert_eq!(pod["spec"]["automountServiceAccountToken"], false);
+    assert_eq!(
+        scene.get("networkpolicy", "counters").unwrap()["spec"]["ingress"][1]["ports"][0]["port"],
+        7778
+    );
+    // Whatever it has asked for, it was allowed to.
+    let refused: Vec<_> = scene
+        .cluster
+        .operator_requests()
+        .unwrap()
+        .into_iter()
+        .filter(|one| one["responseStatus"]["code"] == 403)
+        .collect();
+    assert!(refused.is_empty(), "{:?}", refused.iter().map(told).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_namespaces_named_plans_elsewhere_are_left_alone() {
+    let mut scene = Scene::begin("named").await;
+    let elsewhere = Elsewhere::begin(&scene);
+    scene.change(&plan("counters", 1));
+    scene.settled().await;
+    let operator = format!("{OPERATOR_NAMESPACE}:{OPERATOR}");
+    assert!(may(&scene, &operator, "patch", "statefulsets.apps"));
+    let user = format!("--as=system:serviceaccount:{operator}");
+    let there = scene.cluster.kubectl(&[
+        "auth",
+        "can-i",
+        "list",
+        "agentplans.shoal.dev",
+        "--namespace",
+        "default",
+        &user,
+    ]);
+    assert!(there.is_err(), "{there:?}");
+    drop(elsewhere);
+    assert!(may(&scene, &operator, "patch", "statefulsets.apps"));
+}
+
+/// The operator looks after the scene's namespace only, while this is there.
+struct Elsewhere<'a>(&'a tests::cluster::Cluster);
+
+impl Elsewhere<'_> {
+    fn begin(scene: &Scene) -> Elsewhere<'static> {
+        let named = format!("namespaces={{{}}}", scene.namespace);
+        scene.cluster.install(&[&named]).unwrap();
+        Elsewhere(scene.cluster)
+    }
+}
+
+impl Drop for Elsewhere<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.install(&[]) {
+            eprintln!("{error:#}");
+        }
+    }
+}
