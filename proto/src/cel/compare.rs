@@ -21,7 +21,7 @@ pub fn equal<'a>(a: &Val<'a>, b: &Val<'a>, cost: &mut Cost) -> Result<bool, Faul
         },
         _ => match (a.as_text(), b.as_text()) {
             (Some(a), Some(b)) => same_bytes(a.as_bytes(), b.as_bytes(), cost)?,
-            _ => numbers(a, b) == Some(Some(Ordering::Equal)),
+            _ => numbers(a, b) == Compared::Order(Ordering::Equal),
         },
     })
 }
@@ -53,7 +53,7 @@ fn maps<'a>(a: &Map<'a>, b: &Map<'a>, cost: &mut Cost) -> Result<bool, Fault> {
     }
     cost.charge(a.len())?;
     for (key, value) in a.entries() {
-        match b.get(&key, cost)? {
+        match b.get(&key) {
             Some(other) if equal(&value, &other, cost)? => {}
             _ => return Ok(false),
         }
@@ -61,8 +61,16 @@ fn maps<'a>(a: &Map<'a>, b: &Map<'a>, cost: &mut Cost) -> Result<bool, Fault> {
     Ok(true)
 }
 
-/// `None`: these two have no order. `Some(None)`: one is NaN.
-pub fn order(a: &Val<'_>, b: &Val<'_>, cost: &mut Cost) -> Result<Option<Option<Ordering>>, Fault> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    Order(Ordering),
+    /// One is NaN: neither is less or greater.
+    NotANumber,
+    /// There is no order of these two types.
+    Unlike,
+}
+
+pub fn order(a: &Val<'_>, b: &Val<'_>, cost: &mut Cost) -> Result<Compared, Fault> {
     let order = match (a, b) {
         (Val::Bool(a), Val::Bool(b)) => a.cmp(b),
         (Val::Time(a), Val::Time(b)) => a.cmp(b),
@@ -79,13 +87,13 @@ pub fn order(a: &Val<'_>, b: &Val<'_>, cost: &mut Cost) -> Result<Option<Option<
             _ => return Ok(numbers(a, b)),
         },
     };
-    Ok(Some(Some(order)))
+    Ok(Compared::Order(order))
 }
 
-/// `None`: not two numbers. With a double, both are compared as doubles, as CEL has it.
+/// With a double, both are compared as doubles, as CEL has it.
 #[inline]
-pub fn numbers(a: &Val<'_>, b: &Val<'_>) -> Option<Option<Ordering>> {
-    Some(match (a, b) {
+pub fn numbers(a: &Val<'_>, b: &Val<'_>) -> Compared {
+    let order = match (a, b) {
         (Val::Int(a), Val::Int(b)) => Some(a.cmp(b)),
         (Val::Double(a), Val::Double(b)) => a.partial_cmp(b),
         (Val::Int(a), Val::Double(b)) => (*a as f64).partial_cmp(b),
@@ -95,8 +103,9 @@ pub fn numbers(a: &Val<'_>, b: &Val<'_>) -> Option<Option<Ordering>> {
         (Val::Double(a), Val::Uint(b)) => a.partial_cmp(&(*b as f64)),
         (Val::Int(a), Val::Uint(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
         (Val::Uint(a), Val::Int(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
-        _ => return None,
-    })
+        _ => return Compared::Unlike,
+    };
+    order.map_or(Compared::NotANumber, Compared::Order)
 }
 
 /// The order of a map's keys: bool, number, text by bytes. 1, 1u and 1.0 are one key.
@@ -117,7 +126,7 @@ fn rank(key: &Val<'_>) -> u8 {
     match key {
         Val::Bool(_) => 0,
         Val::Int(_) | Val::Uint(_) => 1,
-        Val::Str(_) | Val::Text(_) => 2,
+        Val::Str(_) | Val::Short(_) | Val::Long(_) => 2,
         // No key: past all of them, where a search finds nothing.
         _ => 3,
     }
@@ -139,7 +148,7 @@ pub fn class(value: &Val<'_>) -> Option<Class> {
         Val::Bool(_) => Class::Bool,
         Val::Int(_) | Val::Uint(_) => Class::Number,
         Val::Double(value) if !value.is_nan() => Class::Number,
-        Val::Str(_) | Val::Text(_) => Class::Text,
+        Val::Str(_) | Val::Short(_) | Val::Long(_) => Class::Text,
         Val::Bytes(_) => Class::Bytes,
         Val::Time(_) => Class::Time,
         Val::Span(_) => Class::Span,

@@ -32,7 +32,7 @@ type Compiled = Result<Node, Error>;
 impl Compiler<'_> {
     fn node(&mut self, expr: &IdedExpr) -> Compiled {
         if self.depth == DEPTH_MAX {
-            return Err(self.error(expr, "the expression is nested too deeply, or too long a chain"));
+            return Err(self.error(expr, "the expression is too long a chain, or nested too deeply"));
         }
         self.depth += 1;
         let node = self.any(expr);
@@ -185,19 +185,13 @@ fn constant_record(entries: &[Entry]) -> Option<Record> {
     for entry in entries {
         match (&entry.key, stored(&entry.value)) {
             (Node::Const(Const::Text(name)), Some(value)) if !entry.optional => {
-                members.push((name.clone(), value))
+                members.push((name.clone(), value));
             }
             _ => return None,
         }
     }
     members.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
-    if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return None;
-    }
-    match Value::record(members) {
-        Value::Record(record) => Some(record),
-        _ => None,
-    }
+    Record::new(members).ok()
 }
 
 /// An operator of two operands, as the parser names it.

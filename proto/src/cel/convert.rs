@@ -101,17 +101,17 @@ fn unread(kind: &str, text: &str) -> Fault {
 
 pub fn string<'a>(value: &Val<'a>, cost: &mut Cost) -> Result<Val<'a>, Fault> {
     Ok(match value {
-        Val::Str(_) | Val::Text(_) => value.clone(),
+        Val::Str(_) | Val::Short(_) | Val::Long(_) => value.clone(),
         Val::Bool(value) => Val::Str(if *value { "true" } else { "false" }),
-        Val::Int(value) => Val::Text(int_text(*value)),
-        Val::Uint(value) => Val::Text(compact_str::format_compact!("{value}")),
-        Val::Double(value) => Val::Text(double_text(*value)),
-        Val::Time(at) => Val::Text(time::text(*at)),
-        Val::Span(span) => Val::Text(time::span_text(*span)),
+        Val::Int(value) => Val::text(int_text(*value)),
+        Val::Uint(value) => Val::text(compact_str::format_compact!("{value}")),
+        Val::Double(value) => Val::text(double_text(*value)),
+        Val::Time(at) => Val::text(time::text(*at)),
+        Val::Span(span) => Val::text(time::span_text(*span)),
         Val::Bytes(bytes) => {
             cost.charge_text(bytes.len())?;
             let text = std::str::from_utf8(bytes).map_err(|_| Fault("the bytes are no UTF-8".into()))?;
-            Val::Text(Text::new(text))
+            Val::text(Text::new(text))
         }
         other => return Err(wrong("string", other)),
     })
@@ -154,13 +154,13 @@ fn size<'a>(cost: &mut Cost, args: &[Val<'a>]) -> Result<Val<'a>, Fault> {
 fn segment<'a>(cost: &mut Cost, args: &[Val<'a>]) -> Result<Val<'a>, Fault> {
     let Some(text) = args[0].as_text() else { return Err(wrong("segment", &args[0])) };
     cost.charge_text(text.len())?;
-    Ok(Val::Text(address::segment(text)))
+    Ok(Val::text(address::segment(text)))
 }
 
 fn encode<'a>(cost: &mut Cost, args: &[Val<'a>]) -> Result<Val<'a>, Fault> {
     let Val::Bytes(bytes) = &args[0] else { return Err(wrong("base64.encode", &args[0])) };
     cost.charge_text(bytes.len())?;
-    Ok(Val::Text(BASE64.encode(&bytes[..]).into()))
+    Ok(Val::text(BASE64.encode(&bytes[..]).into()))
 }
 
 fn decode<'a>(cost: &mut Cost, args: &[Val<'a>]) -> Result<Val<'a>, Fault> {

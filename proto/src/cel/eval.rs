@@ -1,9 +1,10 @@
 //! The evaluator: it walks the tree of nodes and charges for each.
 
-use super::function::ARGUMENTS_MAX;
+use super::compare::Compared;
+use super::function::{ARGUMENTS_MAX, Function};
 use super::node::{Binary, Entry, Item, Node};
 use super::number::{self, arithmetic, mismatch, negate};
-use super::val::{List, Map, Val};
+use super::val::{Kind, List, Map, Val};
 use super::{Cost, Fault, Scope, compare, text, time};
 use crate::value::Value;
 use std::cmp::Ordering;
@@ -57,37 +58,59 @@ impl<'a, 'c> Run<'a, 'c> {
             Node::OptionalMap { of, flat } => self.optional_map(of, *flat),
             Node::OptionalOr { of, value } => self.optional_or(of, *value),
             Node::Matches(of, regex) => text::matches(&self.eval(of)?, regex, self.cost),
-            Node::Call(function, args) => {
-                let mut values: [Val<'a>; ARGUMENTS_MAX] = [const { Val::Null }; ARGUMENTS_MAX];
-                for (value, arg) in values.iter_mut().zip(args) {
-                    *value = self.eval(arg)?;
-                }
-                (function.call)(self.cost, &values[..args.len()])
-            }
+            Node::Call(function, args) => self.call(function, args),
         }
+    }
+
+    /// What is stored, where it lies. Values that pass from hand to hand are what evaluation spends most time on.
+    /// `None`: the node makes a value, and has not been charged.
+    #[inline]
+    fn place(&mut self, node: &'a Node) -> Result<Option<&'a Value>, Fault> {
+        let place = match node {
+            Node::Lane(lane) => self.scope.value(*lane),
+            Node::Event => self.scope.event(),
+            Node::Agent => self.scope.agent(),
+            _ => return Ok(None),
+        };
+        self.cost.charge(1)?;
+        Ok(Some(place))
+    }
+
+    /// Not in the frame of `eval`, which is the one that recurs.
+    #[inline(never)]
+    fn call(&mut self, function: &'static Function, args: &'a [Node]) -> Evaluated<'a> {
+        let mut values: [Val<'a>; ARGUMENTS_MAX] = [const { Val::Null }; ARGUMENTS_MAX];
+        for (value, arg) in values.iter_mut().zip(args) {
+            *value = self.eval(arg)?;
+        }
+        (function.call)(self.cost, &values[..args.len()])
     }
 
     #[inline]
     fn binary(&mut self, op: Binary, of: &'a [Node; 2]) -> Evaluated<'a> {
-        let a = self.eval(&of[0])?;
-        let b = self.eval(&of[1])?;
+        // Looked at where they are: `?` would move them.
+        let a = self.eval(&of[0]);
+        let Ok(a) = &a else { return a };
+        let b = self.eval(&of[1]);
+        let Ok(b) = &b else { return b };
         match op {
-            Binary::Equal => compare::equal(&a, &b, self.cost).map(Val::Bool),
-            Binary::NotEqual => compare::equal(&a, &b, self.cost).map(|equal| Val::Bool(!equal)),
+            Binary::Equal => compare::equal(a, b, self.cost).map(Val::Bool),
+            Binary::NotEqual => compare::equal(a, b, self.cost).map(|equal| Val::Bool(!equal)),
             Binary::Less | Binary::LessOrEqual | Binary::Greater | Binary::GreaterOrEqual => {
-                match compare::order(&a, &b, self.cost)? {
-                    Some(order) => Ok(Val::Bool(order.is_some_and(|order| holds(op, order)))),
-                    None => Err(mismatch(op, &a, &b)),
+                match compare::order(a, b, self.cost)? {
+                    Compared::Order(order) => Ok(Val::Bool(holds(op, order))),
+                    Compared::NotANumber => Ok(Val::Bool(false)),
+                    Compared::Unlike => Err(mismatch(op, a, b)),
                 }
             }
-            Binary::In => self.contained(&a, &b),
+            Binary::In => self.contained(a, b),
             _ => arithmetic(op, a, b, self.cost),
         }
     }
 
     fn contained(&mut self, item: &Val<'a>, of: &Val<'a>) -> Evaluated<'a> {
         match of {
-            Val::Map(map) => Ok(Val::Bool(map.get(item, self.cost)?.is_some())),
+            Val::Map(map) => Ok(Val::Bool(map.get(item).is_some())),
             Val::List(list) => {
                 for other in list.iter() {
                     self.cost.charge(1)?;
@@ -102,62 +125,39 @@ impl<'a, 'c> Run<'a, 'c> {
     }
 
     fn member(&mut self, of: &'a Node, name: &'a Value) -> Evaluated<'a> {
+        if let (Some(Value::Record(record)), Value::Text(name)) = (self.place(of)?, name)
+            && let Some(value) = record.get(name)
+        {
+            return Ok(Val::of(value));
+        }
         let of = self.eval(of)?;
-        match self.found(&of, name)? {
+        match found(&of, name)? {
             Some(value) => Ok(value),
             None => Err(number::absent(&of, &Val::of(name))),
         }
     }
 
-    /// A member of what is in an optional is in an optional.
-    fn found(&mut self, of: &Val<'a>, name: &'a Value) -> Result<Option<Val<'a>>, Fault> {
-        match of {
-            Val::Map(map) => map.member(name, self.cost),
-            Val::Optional(Some(inner)) => Ok(Some(Val::optional(self.found_flat(inner, name)?))),
-            Val::Optional(None) => Ok(Some(Val::Optional(None))),
-            other => Err(no_members(other, name)),
-        }
-    }
-
-    /// Without an optional in an optional.
-    fn found_flat(&mut self, of: &Val<'a>, name: &'a Value) -> Result<Option<Val<'a>>, Fault> {
-        Ok(match self.found(of, name)? {
-            Some(Val::Optional(inner)) if matches!(of, Val::Optional(_)) => {
-                inner.map(|inner| (*inner).clone())
-            }
-            found => found,
-        })
-    }
-
     fn optional_member(&mut self, of: &'a Node, name: &'a Value) -> Evaluated<'a> {
         let of = self.eval(of)?;
-        Ok(Val::optional(self.found_flat(&of, name)?))
+        Ok(Val::optional(found_flat(&of, name)?))
     }
 
     fn has(&mut self, of: &'a Node, name: &'a Value) -> Evaluated<'a> {
         let of = self.eval(of)?;
-        Ok(Val::Bool(self.found_flat(&of, name)?.is_some()))
+        Ok(Val::Bool(found_flat(&of, name)?.is_some()))
     }
 
     fn index(&mut self, of: &'a [Node; 2]) -> Evaluated<'a> {
         let (of, key) = (self.eval(&of[0])?, self.eval(&of[1])?);
         match &of {
-            Val::Optional(_) => self.at_optional(&of, &key),
-            _ => number::at(&of, &key, self.cost)?.ok_or_else(|| number::absent(&of, &key)),
+            Val::Optional(_) => at_optional(&of, &key),
+            _ => number::at(&of, &key)?.ok_or_else(|| number::absent(&of, &key)),
         }
     }
 
     fn optional_index(&mut self, of: &'a [Node; 2]) -> Evaluated<'a> {
         let (of, key) = (self.eval(&of[0])?, self.eval(&of[1])?);
-        self.at_optional(&of, &key)
-    }
-
-    fn at_optional(&mut self, of: &Val<'a>, key: &Val<'a>) -> Evaluated<'a> {
-        match of {
-            Val::Optional(None) => Ok(Val::Optional(None)),
-            Val::Optional(Some(inner)) => self.at_optional(inner, key),
-            other => number::at(other, key, self.cost).map(Val::optional),
-        }
+        at_optional(&of, &key)
     }
 
     /// `&&` and `||`: the side that decides hides a fault of the other.
@@ -173,9 +173,12 @@ impl<'a, 'c> Run<'a, 'c> {
     }
 
     pub fn bool(&mut self, node: &'a Node) -> Result<bool, Fault> {
-        match self.eval(node)? {
-            Val::Bool(value) => Ok(value),
-            other => Err(Fault(format!("a condition is a bool, and this one is of type {}", other.kind()))),
+        match self.eval(node) {
+            Ok(Val::Bool(value)) => Ok(value),
+            Ok(other) => {
+                Err(Fault(format!("a condition is a bool, and this one is of type {}", other.kind())))
+            }
+            Err(fault) => Err(fault),
         }
     }
 
@@ -198,7 +201,7 @@ impl<'a, 'c> Run<'a, 'c> {
         let mut map: Vec<(Val<'a>, Val<'a>)> = Vec::with_capacity(entries.len());
         for entry in entries {
             let (key, value) = (self.eval(&entry.key)?, self.eval(&entry.value)?);
-            if !matches!(key, Val::Bool(_) | Val::Int(_) | Val::Uint(_) | Val::Str(_) | Val::Text(_)) {
+            if !matches!(key.kind(), Kind::Bool | Kind::Int | Kind::Uint | Kind::Text) {
                 return Err(Fault(format!(
                     "the key of a map is a string, int, uint or bool, not {}",
                     key.kind()
@@ -233,6 +236,32 @@ impl<'a, 'c> Run<'a, 'c> {
             (None, true) => self.eval(other),
             (None, false) => Ok(Val::Optional(optional(self.eval(other)?)?)),
         }
+    }
+}
+
+/// A member of what is in an optional is in an optional.
+fn found<'a>(of: &Val<'a>, name: &'a Value) -> Result<Option<Val<'a>>, Fault> {
+    match of {
+        Val::Map(map) => Ok(map.member(name)),
+        Val::Optional(Some(inner)) => Ok(Some(Val::optional(found_flat(inner, name)?))),
+        Val::Optional(None) => Ok(Some(Val::Optional(None))),
+        other => Err(no_members(other, name)),
+    }
+}
+
+/// Without an optional in an optional.
+fn found_flat<'a>(of: &Val<'a>, name: &'a Value) -> Result<Option<Val<'a>>, Fault> {
+    Ok(match found(of, name)? {
+        Some(Val::Optional(inner)) if matches!(of, Val::Optional(_)) => inner.map(|inner| (*inner).clone()),
+        found => found,
+    })
+}
+
+fn at_optional<'a>(of: &Val<'a>, key: &Val<'a>) -> Evaluated<'a> {
+    match of {
+        Val::Optional(None) => Ok(Val::Optional(None)),
+        Val::Optional(Some(inner)) => at_optional(inner, key),
+        other => number::at(other, key).map(Val::optional),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The `math` library. `ceil floor round trunc` take whole numbers too: which of them a stored number is depends on
 //! its value.
 
+use super::compare::Compared;
 use super::function::{Function, of, wrong};
 use super::val::Val;
 use super::{Cost, Fault, compare};
@@ -78,7 +79,7 @@ fn extreme<'a>(name: &str, of: &Val<'a>, beyond: Ordering, cost: &mut Cost) -> R
     let mut best: Option<Val<'a>> = None;
     for item in list.iter() {
         number(name, &item)?;
-        if best.as_ref().is_none_or(|best| compare::numbers(&item, best) == Some(Some(beyond))) {
+        if best.as_ref().is_none_or(|best| compare::numbers(&item, best) == Compared::Order(beyond)) {
             best = Some(item);
         }
     }

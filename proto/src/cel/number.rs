@@ -7,8 +7,8 @@ use crate::value::Text;
 
 /// `+ - * / %`.
 #[inline]
-pub fn arithmetic<'a>(op: Binary, a: Val<'a>, b: Val<'a>, cost: &mut Cost) -> Result<Val<'a>, Fault> {
-    match (&a, &b) {
+pub fn arithmetic<'a>(op: Binary, a: &Val<'a>, b: &Val<'a>, cost: &mut Cost) -> Result<Val<'a>, Fault> {
+    match (a, b) {
         (Val::Int(a), Val::Int(b)) => ints(op, *a, *b),
         (Val::Double(a), Val::Double(b)) => doubles(op, *a, *b),
         (Val::Int(a), Val::Double(b)) => doubles(op, *a as f64, *b),
@@ -16,8 +16,8 @@ pub fn arithmetic<'a>(op: Binary, a: Val<'a>, b: Val<'a>, cost: &mut Cost) -> Re
         (Val::Uint(a), Val::Uint(b)) => uints(op, *a, *b),
         _ => match op {
             Binary::Add => add(a, b, cost),
-            Binary::Subtract => subtract(&a, &b),
-            _ => Err(mismatch(op, &a, &b)),
+            Binary::Subtract => subtract(a, b),
+            _ => Err(mismatch(op, a, b)),
         },
     }
 }
@@ -66,11 +66,11 @@ fn overflow(op: Binary, zero: bool) -> Fault {
     }
 }
 
-fn add<'a>(a: Val<'a>, b: Val<'a>, cost: &mut Cost) -> Result<Val<'a>, Fault> {
+fn add<'a>(a: &Val<'a>, b: &Val<'a>, cost: &mut Cost) -> Result<Val<'a>, Fault> {
     if let (Some(a), Some(b)) = (a.as_text(), b.as_text()) {
-        return Ok(Val::Text(concatenate(a, b, cost)?));
+        return Ok(Val::text(concatenate(a, b, cost)?));
     }
-    match (&a, &b) {
+    match (a, b) {
         (Val::Bytes(a), Val::Bytes(b)) => {
             cost.charge_text(a.len() + b.len())?;
             Ok(Val::Bytes(Bytes::Built([&a[..], &b[..]].concat().into())))
@@ -81,7 +81,7 @@ fn add<'a>(a: Val<'a>, b: Val<'a>, cost: &mut Cost) -> Result<Val<'a>, Fault> {
         }
         (Val::Time(time), Val::Span(span)) | (Val::Span(span), Val::Time(time)) => time::later(*time, *span),
         (Val::Span(a), Val::Span(b)) => time::span(a.0.checked_add(b.0)),
-        _ => Err(mismatch(Binary::Add, &a, &b)),
+        _ => Err(mismatch(Binary::Add, a, b)),
     }
 }
 
@@ -119,9 +119,9 @@ pub fn mismatch(op: Binary, a: &Val<'_>, b: &Val<'_>) -> Fault {
 }
 
 /// The key or index of `list[key]` and `map[key]`.
-pub fn at<'a>(of: &Val<'a>, key: &Val<'a>, cost: &mut Cost) -> Result<Option<Val<'a>>, Fault> {
+pub fn at<'a>(of: &Val<'a>, key: &Val<'a>) -> Result<Option<Val<'a>>, Fault> {
     match of {
-        Val::Map(map) => map.get(key, cost),
+        Val::Map(map) => Ok(map.get(key)),
         Val::List(list) => position(list, key),
         other => Err(Fault(format!("`[]` takes a list or a map, not {}", other.kind()))),
     }

@@ -31,7 +31,6 @@ pub fn parse(text: &str) -> Result<Parsed<'_>, Error> {
         .max_recursion_depth(NESTING_MAX)
         .error_recovery_limit(4)
         .enable_optional_syntax(true)
-        .enable_ident_escape_syntax(true)
         .parse_with_source_info(text)
         .map(|(root, info)| Parsed { root, places: Places { text, info } })
         .map_err(|errors| first(text, errors))
@@ -41,11 +40,18 @@ fn first(text: &str, errors: ParseErrors) -> Error {
     let Some(error) = errors.errors.into_iter().next() else {
         return Error { at: 1, error: "this is no expression".into() };
     };
+    let at = at_line(text, error.pos);
     let message = match error.source {
         Some(source) if error.msg == "UNKNOWN" => source.to_string(),
         _ => error.msg,
     };
-    Error { at: at_line(text, error.pos), error: plain(&message) }
+    // The parser says so in its own words, as what it wraps.
+    let error = if message.contains("Recursion limit") {
+        format!("the expression is nested more than {NESTING_MAX} levels deep")
+    } else {
+        plain(&message)
+    };
+    Error { at, error }
 }
 
 /// The parser counts lines and columns from 1.
@@ -58,6 +64,10 @@ fn at_line(text: &str, (line, column): (isize, isize)) -> usize {
 /// Without the long list of what else could stand there.
 fn plain(message: &str) -> String {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
+    let named = |word: &&str| message.ends_with(&format!("at input '.{word}'"));
+    if message == "unsupported ident kind" || ["in", "null", "true", "false"].iter().any(named) {
+        return "`in` and other words of CEL are no names: write ['in']".into();
+    }
     let message = message.split(" expecting {").next().unwrap_or(message);
     message.replace("'<EOF>'", "the end").trim().to_owned()
 }

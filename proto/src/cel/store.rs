@@ -2,11 +2,9 @@
 
 use super::val::{List, Map, Val};
 use super::{Cost, Fault, convert, time};
-use crate::value::{Record, Text, Value};
+use crate::value::{DEPTH_MAX, Record, Text, Value};
+use std::rc::Rc;
 use std::sync::Arc;
-
-/// Of lists and records in one another.
-const DEPTH_MAX: usize = 32;
 
 pub fn store(value: Val<'_>, cost: &mut Cost) -> Result<Value, Fault> {
     deep(value, cost, 0)
@@ -22,8 +20,15 @@ fn deep(value: Val<'_>, cost: &mut Cost, depth: usize) -> Result<Value, Fault> {
             .map_err(|_| Fault(format!("{value}u is beyond 2^63 - 1 and cannot be stored"))),
         Val::Double(value) => Value::number(value)
             .ok_or_else(|| Fault(format!("{} cannot be stored", convert::double_text(value)))),
-        Val::Str(text) => Ok(Value::text(text)),
-        Val::Text(text) => Ok(Value::Text(text)),
+        Val::Str(text) => {
+            cost.charge_text(text.len())?;
+            Ok(Value::text(text))
+        }
+        Val::Short(text) => Ok(Value::Text(text)),
+        Val::Long(text) => {
+            cost.charge_text(text.len())?;
+            Ok(Value::Text(Rc::unwrap_or_clone(text)))
+        }
         Val::List(list) => list_value(&list, cost, depth),
         Val::Map(map) => map_value(&map, cost, depth),
         Val::Time(at) => Ok(Value::Text(time::text(at))),

@@ -1,12 +1,20 @@
+mod errors;
+mod hostile;
+mod language;
+mod laws;
+mod libraries;
+mod stored;
+
 use super::*;
 use std::collections::BTreeMap;
 
 /// A scope of a few lanes.
-struct Agent {
-    values: Vec<Value>,
-    maps: Vec<BTreeMap<Value, Value>>,
-    event: Value,
-    agent: Value,
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub values: Vec<Value>,
+    pub maps: Vec<BTreeMap<Value, Value>>,
+    pub event: Value,
+    pub parameters: Value,
 }
 
 impl Entries for BTreeMap<Value, Value> {
@@ -37,14 +45,14 @@ impl Scope for Agent {
     }
 
     fn agent(&self) -> &Value {
-        &self.agent
+        &self.parameters
     }
 
-    fn here(&self) -> &str {
+    fn here(&self) -> &'static str {
         "/airport/JFK"
     }
 
-    fn sender(&self) -> &str {
+    fn sender(&self) -> &'static str {
         ""
     }
 
@@ -53,7 +61,7 @@ impl Scope for Agent {
     }
 }
 
-fn value(json: &serde_json::Value) -> Value {
+pub(super) fn value(json: &serde_json::Value) -> Value {
     match json {
         serde_json::Value::Null => Value::Null,
         serde_json::Value::Bool(value) => Value::Bool(*value),
@@ -135,7 +143,7 @@ fn agent() -> Agent {
             BTreeMap::new(),
         ],
         event: value(&serde_json::from_str(event).unwrap()),
-        agent: value(&serde_json::from_str(r#"{"code": "JFK"}"#).unwrap()),
+        parameters: value(&serde_json::from_str(r#"{"code": "JFK"}"#).unwrap()),
     }
 }
 
@@ -156,28 +164,4 @@ fn check(cases: &[(&str, &str)]) {
     for (text, want) in cases {
         assert_eq!(&run(text), want, "{text}");
     }
-}
-
-#[test]
-fn lanes_and_the_command_are_read() {
-    check(&[
-        ("late", "7"),
-        ("late + 1", "8"),
-        ("event.dep_delay != null && event.dep_delay > 15", "true"),
-        ("event.carrier + string(event.flight)", r#""UA1545""#),
-        ("event.tailnum != null", "false"),
-        ("late + event.air_time", "7.5"),
-        ("recent[?event.carrier].orValue(0) + 1", "1"),
-        ("recent[?'a'].orValue(0) + 1", "2"),
-        ("at == null || at.n < event.flight * 1000000", "true"),
-        ("{'n': event.flight, 'dest': event.carrier}", r#"{"dest":"UA","n":1545}"#),
-        ("agent.code", r#""JFK""#),
-        ("here + '|' + sender", r#""/airport/JFK|""#),
-        ("now", r#""2013-01-01T10:00:00.123Z""#),
-        ("event.to['in']", r#"[1,2.5,"x"]"#),
-        ("event.?to.orValue('all')", r#"{"in":[1,2.5,"x"]}"#),
-        ("has(event.tailnum) && !has(event.nope)", "true"),
-        ("'a' in recent && !('z' in recent) && 7 in recent && 7.0 in recent", "true"),
-        ("size(recent)", "6"),
-    ]);
 }

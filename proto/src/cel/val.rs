@@ -1,14 +1,16 @@
 //! A value while an expression runs: it borrows from lanes, command and program wherever it can.
 
-use super::compare;
-use super::{Cost, Entries, Fault};
+use super::{Entries, compare};
 use crate::value::{Record, Text, Value};
 use jiff::SignedDuration;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// The tag is as wide as what follows it: with a tag of one byte the compiler copies values in two halves that overlap,
+/// which takes twice as long.
 #[derive(Clone)]
+#[repr(u64)]
 pub enum Val<'a> {
     Null,
     Bool(bool),
@@ -16,8 +18,10 @@ pub enum Val<'a> {
     Uint(u64),
     Double(f64),
     Str(&'a str),
-    /// A text that was built.
-    Text(Text),
+    /// A text that was built and needs no allocation.
+    Short(Text),
+    /// A longer one, shared: variables of macros are read again and again.
+    Long(Rc<Text>),
     Bytes(Bytes<'a>),
     List(List<'a>),
     Map(Map<'a>),
@@ -146,6 +150,10 @@ impl<'a> Val<'a> {
         }
     }
 
+    pub fn text(text: Text) -> Val<'a> {
+        if text.is_heap_allocated() { Val::Long(Rc::new(text)) } else { Val::Short(text) }
+    }
+
     pub fn list(items: Vec<Val<'a>>) -> Val<'a> {
         Val::List(List::Built(items.into()))
     }
@@ -165,7 +173,7 @@ impl<'a> Val<'a> {
             Val::Int(_) => Kind::Int,
             Val::Uint(_) => Kind::Uint,
             Val::Double(_) => Kind::Double,
-            Val::Str(_) | Val::Text(_) => Kind::Text,
+            Val::Str(_) | Val::Short(_) | Val::Long(_) => Kind::Text,
             Val::Bytes(_) => Kind::Bytes,
             Val::List(_) => Kind::List,
             Val::Map(_) => Kind::Map,
@@ -180,7 +188,8 @@ impl<'a> Val<'a> {
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Val::Str(text) => Some(text),
-            Val::Text(text) => Some(text),
+            Val::Short(text) => Some(text),
+            Val::Long(text) => Some(text),
             _ => None,
         }
     }
@@ -207,13 +216,13 @@ impl<'a> Val<'a> {
             Val::Uint(value) => *value == 0,
             Val::Double(value) => *value == 0.0,
             Val::Str(text) => text.is_empty(),
-            Val::Text(text) => text.is_empty(),
+            Val::Short(text) => text.is_empty(),
             Val::Bytes(bytes) => bytes.is_empty(),
             Val::List(list) => list.len() == 0,
             Val::Map(map) => map.len() == 0,
             Val::Span(span) => span.0 == 0,
             Val::Optional(value) => value.is_none(),
-            Val::Time(_) | Val::Type(_) => false,
+            Val::Long(_) | Val::Time(_) | Val::Type(_) => false,
         }
     }
 }
@@ -259,29 +268,24 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// By a key that is a text, as `name` says it.
+    /// By a name, which is a text.
     #[inline]
-    pub fn member(&self, name: &'a Value, cost: &mut Cost) -> Result<Option<Val<'a>>, Fault> {
+    pub fn member(&self, name: &'a Value) -> Option<Val<'a>> {
         match (self, name) {
-            (Map::Record(record), Value::Text(name)) => in_record(record, name, cost),
-            (Map::Record(_), _) => Ok(None),
-            (Map::Lane(entries), _) => Ok(entries.get(name).map(Val::of)),
-            (Map::DoubleLane(entries), _) => Ok(entries.get(name).map(Val::double_of)),
-            (Map::Built(entries), _) => Ok(in_built(entries, &Val::of(name))),
+            (Map::Record(record), Value::Text(name)) => record.get(name).map(Val::of),
+            (Map::Record(_), _) => None,
+            (Map::Lane(entries), _) => entries.get(name).map(Val::of),
+            (Map::DoubleLane(entries), _) => entries.get(name).map(Val::double_of),
+            (Map::Built(entries), _) => in_built(entries, &Val::of(name)),
         }
     }
 
-    pub fn get(&self, key: &Val<'a>, cost: &mut Cost) -> Result<Option<Val<'a>>, Fault> {
+    pub fn get(&self, key: &Val<'a>) -> Option<Val<'a>> {
         match self {
-            Map::Record(record) => match key.as_text() {
-                Some(name) => in_record(record, name, cost),
-                None => Ok(None),
-            },
-            Map::Lane(entries) => Ok(lane_key(key).and_then(|key| entries.get(&key)).map(Val::of)),
-            Map::DoubleLane(entries) => {
-                Ok(lane_key(key).and_then(|key| entries.get(&key)).map(Val::double_of))
-            }
-            Map::Built(entries) => Ok(in_built(entries, key)),
+            Map::Record(record) => key.as_text().and_then(|name| record.get(name)).map(Val::of),
+            Map::Lane(entries) => lane_key(key).and_then(|key| entries.get(&key)).map(Val::of),
+            Map::DoubleLane(entries) => lane_key(key).and_then(|key| entries.get(&key)).map(Val::double_of),
+            Map::Built(entries) => in_built(entries, key),
         }
     }
 
@@ -305,11 +309,6 @@ impl<'a> Map<'a> {
     }
 }
 
-fn in_record<'a>(record: &'a Record, name: &str, cost: &mut Cost) -> Result<Option<Val<'a>>, Fault> {
-    cost.charge(record.members().len() / 64)?;
-    Ok(record.get(name).map(Val::of))
-}
-
 fn in_built<'a>(entries: &[(Val<'a>, Val<'a>)], key: &Val<'a>) -> Option<Val<'a>> {
     let at = entries.binary_search_by(|(other, _)| compare::keys(other, key)).ok()?;
     Some(entries[at].1.clone())
@@ -323,9 +322,10 @@ fn seen(entries: &dyn Entries) -> impl Iterator<Item = (&Value, &Value)> {
 fn lane_key(key: &Val<'_>) -> Option<Value> {
     match key {
         Val::Bool(value) => Some(Value::Bool(*value)),
-        Val::Str(text) => Some(Value::text(text)),
-        Val::Text(text) => Some(Value::Text(text.clone())),
-        other => Some(Value::Int(other.as_whole()?.try_into().ok()?)),
+        other => match other.as_text() {
+            Some(text) => Some(Value::text(text)),
+            None => Some(Value::Int(other.as_whole()?.try_into().ok()?)),
+        },
     }
 }
 

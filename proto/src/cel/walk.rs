@@ -2,7 +2,7 @@
 
 use super::eval::Run;
 use super::node::{Act, Node, Walk};
-use super::val::Val;
+use super::val::{Map, Val};
 use super::{Fault, list};
 
 impl<'a> Run<'a, '_> {
@@ -11,7 +11,15 @@ impl<'a> Run<'a, '_> {
         let depth = self.locals.len();
         let walked = match over {
             Val::List(list) => self.each(list.iter(), &walk.act),
-            Val::Map(map) => self.each(map.entries().map(|(key, _)| key), &walk.act),
+            Val::Map(map) => {
+                // A record is put into order first.
+                self.cost.charge(if let Map::Record(record) = &map {
+                    record.members().len() / 8
+                } else {
+                    0
+                })?;
+                self.each(map.entries().map(|(key, _)| key), &walk.act)
+            }
             other => Err(Fault(format!("a macro walks a list or a map, not {}", other.kind()))),
         };
         // A fault may be absorbed outside.

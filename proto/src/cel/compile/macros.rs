@@ -74,6 +74,7 @@ impl Compiler<'_> {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Shape<'e> {
     All(&'e IdedExpr),
     Exists(&'e IdedExpr),

@@ -1,0 +1,169 @@
+//! Functions, beyond what the specification's cases try.
+
+use super::check;
+
+#[test]
+fn texts_count_characters() {
+    check(&[
+        ("size('πέντε') + 'añb'.indexOf('b')", "7"),
+        ("'añb'.charAt(1)", r#""ñ""#),
+        ("'añb'.substring(1)", r#""ñb""#),
+        ("'añb'.substring(2, 1)", "! the end of a substring lies before its start"),
+        ("'añb'.substring(4)", "! position 4 of a text of 3 characters"),
+        ("'aña'.lastIndexOf('a', 1)", "0"),
+        ("'ññ'.lastIndexOf('ñ', 0)", "0"),
+        ("'añb'.split('')", r#"["a","ñ","b"]"#),
+        ("'añb'.split('', 2)", r#"["a","ñb"]"#),
+        ("''.split('')", r#"[""]"#),
+        ("'a,b,,c'.split(',', 3)", r#"["a","b",",c"]"#),
+        ("event.carrier.split('A')", r#"["U",""]"#),
+        ("'  é '.trim().reverse()", r#""é""#),
+        ("('x' + ' yy ' + 'z').trim().split(' ').join('-')", r#""x-yy-z""#),
+        ("'ab'.replace('', '-')", r#""-a-b-""#),
+        ("'aaa'.replace('a', 'b', 2)", r#""bba""#),
+        ("'aaa'.replace('a', 'b', -1)", r#""bbb""#),
+        ("[1].join()", "! `join` does not take int"),
+    ]);
+}
+
+#[test]
+fn patterns_are_checked_before_anything_runs() {
+    check(&[
+        ("event.carrier.matches('^[A-Z]{2}$')", "true"),
+        ("matches(event.carrier, 'X')", "false"),
+        ("event.carrier.matches('^' + event.carrier)", "true"),
+        ("event.carrier.matches('(')", "!23 this is no pattern: unclosed group"),
+        ("event.carrier.matches(event.carrier + '(')", "! this is no pattern: unclosed group"),
+        ("event.carrier.matches('(?:\\\\w{100}){100}')", "!23 the pattern is too large"),
+        (
+            "'a'.matches([1, 2, 3, 4, 5].map(x, '0123456789012345678901234567890123456789012345678901234567890').join())",
+            "! a pattern that is no constant has 256 bytes at most",
+        ),
+    ]);
+}
+
+#[test]
+fn numbers_become_texts_and_back() {
+    check(&[
+        ("string(2.0)", r#""2""#),
+        ("string(event.air_time)", r#""0.5""#),
+        (
+            "string(1e300) + ' ' + string(-1.5e-9) + ' ' + string(123456789.25)",
+            r#""1e300 -1.5e-9 123456789.25""#,
+        ),
+        ("int('-5') + int(2.9) + int(-2.9)", "-5"),
+        ("int('x')", "! 'x' is no int"),
+        ("double('0.25')", "0.25"),
+        ("uint(7)", "7"),
+        ("uint(-1)", "! the number does not fit into a uint"),
+        ("bool('true')", "true"),
+        ("string(b'\\xff')", "! the bytes are no UTF-8"),
+        ("bool(1)", "! `bool` does not take int"),
+    ]);
+}
+
+#[test]
+fn rounding_takes_whole_numbers() {
+    check(&[
+        (
+            "math.round(2.5) + math.round(-2.5) + math.ceil(1) + math.trunc(2u) * 1u - 2u",
+            "! `+` does not take double and uint",
+        ),
+        ("math.ceil(late) + math.floor(late) + math.round(late) + math.trunc(late)", "28"),
+        ("math.floor(2.7)", "2"),
+        ("math.greatest(1, 2.5, late)", "7"),
+        ("math.least([3, 1.5])", "1.5"),
+        ("math.greatest([])", "! `greatest` of an empty list"),
+        ("math.greatest('a')", "! `greatest` does not take string"),
+        ("math.sqrt(2.25)", "1.5"),
+        ("math.sqrt(-1)", "! NaN cannot be stored"),
+        ("math.bitShiftLeft(1, 70)", "0"),
+    ]);
+}
+
+#[test]
+fn lists_are_cut_and_sorted() {
+    check(&[
+        ("lists.range(3)", "[0,1,2]"),
+        ("lists.range(-1)", "[]"),
+        ("event.codes.slice(1, 3)", "[1,2]"),
+        ("event.codes.slice(2, 4)", "! 2 to 4 of a list of 3"),
+        ("event.codes.sort()", "[1,2,3]"),
+        ("[2, 1.5, 1u, -3].sort()", "[-3,1,1.5,2]"),
+        ("[9007199254740993, 9007199254740992.0, 9007199254740991].sort()[2]", "9007199254740993"),
+        ("['b', 'a'].sort()", r#"["a","b"]"#),
+        ("['b', 1].sort()", "! a list is sorted by numbers, strings, bools, bytes or times, all of one type"),
+        (
+            "[0.0 / 0.0].sort()",
+            "! a list is sorted by numbers, strings, bools, bytes or times, all of one type",
+        ),
+        ("[{'n': 2}, {'n': 1}].sortBy(e, e.n).map(e, e.n)", "[1,2]"),
+        ("[1, 1.0, 2, 'a', 'a', [1], [1.0]].distinct()", r#"[1,2,"a",[1]]"#),
+        ("[3, 1, 3, 1.0].distinct()", "[3,1]"),
+        ("[1, [2, [3]]].flatten()", "[1,2,[3]]"),
+        ("[1, [2, [3]]].flatten(2)", "[1,2,3]"),
+        ("[1, 2].reverse()", "[2,1]"),
+        ("event.codes.first().orValue(0) + event.codes.last().value()", "5"),
+        ("[].first().orValue('none')", r#""none""#),
+        ("tags + ['z']", r#"["x","y","z"]"#),
+        ("'x' in tags && !('z' in tags)", "true"),
+    ]);
+}
+
+#[test]
+fn times_have_parts_in_utc_or_at_an_offset() {
+    check(&[
+        ("now.getFullYear() * 100 + now.getMonth()", "201300"),
+        ("now.getHours('+05:30')", "15"),
+        ("now.getDate('-11:00')", "31"),
+        (
+            "now.getHours('Europe/Berlin')",
+            "! 'Europe/Berlin' is no time zone that is known here: only UTC and offsets such as +01:00 are",
+        ),
+        ("timestamp('2013-01-31T23:59:59.5+01:00')", r#""2013-01-31T22:59:59.5Z""#),
+        ("timestamp('1969-12-31T23:59:59.25Z')", r#""1969-12-31T23:59:59.25Z""#),
+        ("int(timestamp('1969-12-31T23:59:59.25Z'))", "-1"),
+        (
+            "timestamp('2013-02-29T00:00:00Z')",
+            "! '2013-02-29T00:00:00Z' is no timestamp such as 2013-01-31T05:00:00Z",
+        ),
+        (
+            "timestamp('2013-01-31 00:00:00Z')",
+            "! '2013-01-31 00:00:00Z' is no timestamp such as 2013-01-31T05:00:00Z",
+        ),
+        (
+            "timestamp('2013-01-31T00:00:00é')",
+            "! '2013-01-31T00:00:00é' is no timestamp such as 2013-01-31T05:00:00Z",
+        ),
+        ("timestamp(0)", r#""1970-01-01T00:00:00Z""#),
+        ("duration('1h30m1.5s')", r#""5401.5s""#),
+        ("duration('-1.5ms')", r#""-0.0015s""#),
+        ("duration('1h').getMinutes() + duration('90s').getSeconds()", "150"),
+        ("duration('1h').getDate()", "! `getDate` does not take duration"),
+        ("duration('1 h')", "! '1 h' is no duration such as 1h30m or 2.5s within 292 years"),
+        ("duration('300000h') * 2", "! `*` does not take duration and int"),
+        ("now + duration('1s') - now", r#""1s""#),
+    ]);
+}
+
+#[test]
+fn formats_are_bounded() {
+    check(&[
+        ("'%s is %.1f'.format([event.carrier, event.air_time])", r#""UA is 0.5""#),
+        ("'%s'.format([event.to])", r#""{in: [1, 2.5, x]}""#),
+        ("'%.101f'.format([1.0])", "! `%.101` is no precision up to 100"),
+        ("'%'.format([])", "! the text to format ends with `%`"),
+        ("'%s'.format([optional.none()])", "! `string` does not take optional"),
+    ]);
+}
+
+#[test]
+fn bytes_live_inside_an_expression() {
+    check(&[
+        ("base64.encode(bytes(event.carrier))", r#""VUE=""#),
+        ("string(base64.decode('VUE'))", r#""UA""#),
+        ("base64.decode('*')", "! this is no base64: Invalid symbol 42, offset 0."),
+        ("size(b'ab' + b'c')", "3"),
+        ("b'ab'", "! bytes cannot be stored yet: use base64.encode"),
+    ]);
+}

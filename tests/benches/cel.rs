@@ -1,0 +1,234 @@
+//! The expressions of `crds/samples/flights.yaml` over a flight, beside the `cel` crate's own evaluation of the same:
+//! `cargo bench --workspace --bench cel`.
+//!
+//! A round times one and the other in many short turns and keeps the best of each, so that what else runs on the machine
+//! is in neither. Ours includes the value in the form in which it is stored; the crate is given its variables ready
+//! made. Without `--bench` among the arguments it runs shortly, which only shows that it works.
+
+use cel::objects::{Key, Map};
+use proto::cel::{COST_MAX, Cost, Entries, Name, Names, Program, Scope};
+use proto::value::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Evaluations in a turn.
+const TIMES: u32 = 500;
+
+fn main() {
+    let full = std::env::args().any(|arg| arg == "--bench");
+    let (rounds, turns) = if full { (15, 40) } else { (2, 2) };
+    let (_, flight) = tests::flights::departures(&tests::flights::january()).expect("the feed").remove(0);
+    println!("{rounds} rounds of {turns} turns of {TIMES} evaluations");
+    println!("nanoseconds, and how many times longer the crate takes");
+    println!("{:<62} {:>6} {:>6} {:>24}", "", "ours", "crate", "ratio min/median/max");
+    let mut ratios = Vec::new();
+    for kind in kinds() {
+        let agent = Agent::new(&kind.lanes, value(&flight));
+        for text in &kind.texts {
+            ratios.push(compared(text, &kind.lanes, &agent, rounds, turns));
+        }
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "of the medians: {:.1} / {:.1} / {:.1}",
+        ratios[0],
+        ratios[ratios.len() / 2],
+        ratios[ratios.len() - 1]
+    );
+}
+
+/// The median ratio.
+fn compared(text: &str, lanes: &[Lane], agent: &Agent, rounds: usize, turns: u32) -> f64 {
+    let names = Names { lanes: lanes.iter().enumerate().map(|(lane, of)| of.name(lane)).collect() };
+    let program = Program::compile(text, &names).expect(text);
+    let env = Arc::new(cel::Env::stdlib());
+    let other = env.compile(text).expect(text);
+    let mut context = cel::Context::with_env(env);
+    let segment = |text: Arc<String>| proto::address::segment(&text).to_string();
+    context.add_function("segment", segment).expect("a new function");
+    context.add_variable_from_value("event", theirs(&agent.event));
+    for (lane, of) in lanes.iter().enumerate() {
+        let value = if of.map { theirs(&Value::record(vec![])) } else { theirs(&agent.values[lane]) };
+        context.add_variable_from_value(of.name.clone(), value);
+    }
+    let ours = || {
+        black_box(program.run(black_box(agent), &mut Cost(COST_MAX)).expect(text));
+    };
+    let crates = || {
+        black_box(other.execute(black_box(&context)).expect(text));
+    };
+    let seen: Vec<(f64, f64)> = (0..rounds)
+        .map(|_| {
+            let turns = (0..turns).map(|_| (timed(ours), timed(crates)));
+            turns.fold((f64::MAX, f64::MAX), |best, turn| (best.0.min(turn.0), best.1.min(turn.1)))
+        })
+        .collect();
+    let median = |of: fn(&(f64, f64)) -> f64| sorted(seen.iter().map(of))[rounds / 2];
+    let ratios = sorted(seen.iter().map(|(ours, crates)| crates / ours));
+    println!(
+        "{:<62} {:>6.0} {:>6.0} {:>24}",
+        text.chars().take(60).collect::<String>(),
+        median(|round| round.0),
+        median(|round| round.1),
+        format!("{:.1} / {:.1} / {:.1}", ratios[0], ratios[rounds / 2], ratios[rounds - 1]),
+    );
+    ratios[rounds / 2]
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// Nanoseconds of one.
+fn timed(one: impl Fn()) -> f64 {
+    let start = Instant::now();
+    (0..TIMES).for_each(|_| one());
+    start.elapsed().as_nanos() as f64 / f64::from(TIMES)
+}
+
+struct Kind {
+    lanes: Vec<Lane>,
+    texts: Vec<String>,
+}
+
+struct Lane {
+    name: String,
+    map: bool,
+    initial: serde_json::Value,
+}
+
+impl Lane {
+    fn name(&self, lane: usize) -> Name {
+        Name { name: self.name.clone(), lane, map: self.map, double: false }
+    }
+}
+
+fn kinds() -> Vec<Kind> {
+    let text = include_str!("../../crds/samples/flights.yaml");
+    let plan: serde_json::Value = serde_yaml_ng::from_str(text).expect("the sample");
+    let agents = plan["spec"]["agents"].as_array().expect("agents");
+    agents
+        .iter()
+        .map(|agent| {
+            let lanes = agent["lanes"].as_array().expect("lanes").iter();
+            let state = lanes.filter(|lane| lane["type"] == "Value" || lane["type"] == "Map");
+            let mut texts = Vec::new();
+            expressions(&agent["rules"], &mut texts);
+            Kind {
+                lanes: state
+                    .map(|lane| Lane {
+                        name: lane["name"].as_str().expect("a name").to_owned(),
+                        map: lane["type"] == "Map",
+                        initial: lane["initial"].clone(),
+                    })
+                    .collect(),
+                texts,
+            }
+        })
+        .collect()
+}
+
+fn expressions(of: &serde_json::Value, texts: &mut Vec<String>) {
+    match of {
+        serde_json::Value::Array(items) => items.iter().for_each(|item| expressions(item, texts)),
+        serde_json::Value::Object(members) => {
+            for (name, member) in members {
+                match member.as_str() {
+                    Some(text) if matches!(name.as_str(), "to" | "key" | "body" | "agent" | "when") => {
+                        texts.push(text.to_owned());
+                    }
+                    _ => expressions(member, texts),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+struct Agent {
+    values: Vec<Value>,
+    entries: Table,
+    event: Value,
+    parameters: Value,
+}
+
+impl Agent {
+    fn new(lanes: &[Lane], event: Value) -> Agent {
+        let values = lanes.iter().map(|lane| value(&lane.initial)).collect();
+        Agent { values, entries: Table::default(), event, parameters: Value::record(vec![]) }
+    }
+}
+
+#[derive(Default)]
+struct Table(BTreeMap<Value, Value>);
+
+impl Entries for Table {
+    fn get(&self, key: &Value) -> Option<&Value> {
+        self.0.get(key)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn iter(&self) -> Box<dyn Iterator<Item = (&Value, &Value)> + '_> {
+        Box::new(self.0.iter())
+    }
+}
+
+impl Scope for Agent {
+    fn value(&self, lane: usize) -> &Value {
+        &self.values[lane]
+    }
+
+    fn map(&self, _: usize) -> &dyn Entries {
+        &self.entries
+    }
+
+    fn event(&self) -> &Value {
+        &self.event
+    }
+
+    fn agent(&self) -> &Value {
+        &self.parameters
+    }
+
+    fn here(&self) -> &'static str {
+        "/airport/JFK"
+    }
+
+    fn sender(&self) -> &'static str {
+        ""
+    }
+
+    fn now_ms(&self) -> i64 {
+        1_357_034_400_000
+    }
+}
+
+fn value(json: &serde_json::Value) -> Value {
+    proto::json::parse(&serde_json::to_vec(json).expect("JSON")).expect("a value")
+}
+
+/// As the crate has it: by hand, since what comes in by serde has unsigned numbers.
+fn theirs(value: &Value) -> cel::Value {
+    match value {
+        Value::Null => cel::Value::Null,
+        Value::Bool(value) => cel::Value::Bool(*value),
+        Value::Int(value) => cel::Value::Int(*value),
+        Value::Double(value) => cel::Value::Float(*value),
+        Value::Text(text) => cel::Value::String(Arc::new(text.to_string())),
+        Value::List(items) => cel::Value::List(Arc::new(items.iter().map(theirs).collect())),
+        Value::Record(record) => {
+            let members = record.members().iter();
+            let map: HashMap<Key, cel::Value> = members
+                .map(|(name, value)| (Key::String(Arc::new(name.to_string())), theirs(value)))
+                .collect();
+            cel::Value::Map(Map { map: Arc::new(map) })
+        }
+    }
+}
