@@ -3,6 +3,7 @@
 //! What decides: `plan` and `observed` are what is wished and seen; `ring`, `node` and `outlook` what they come to;
 //! `parts`, `steps` and `status` what follows; `queue` and `lease` when, and who. What waits: `look` and `nodes` see,
 //! `act` and `news` do, `reconcile` joins them, `control` turns, `hold` keeps the lease, `port` answers.
+//! Beside it stands `plugin`, which is `kubectl shoal`.
 
 pub mod access;
 pub mod act;
@@ -21,6 +22,7 @@ pub mod observed;
 pub mod outlook;
 pub mod parts;
 pub mod plan;
+pub mod plugin;
 pub mod port;
 pub mod queue;
 pub mod reason;

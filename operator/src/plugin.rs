@@ -1,0 +1,158 @@
+//! `kubectl shoal`: the verbs of `agent-node` for a plan on a cluster. It asks one ready pod of the plan, over a
+//! port-forward, and goes to the next one when that breaks.
+//!
+//! *Guarantees*: outputs and exit codes are those of `agent-node`; a command that may have been done is never sent
+//! again.
+
+mod choice;
+mod tunnel;
+mod verbs;
+
+use clap::{Parser, Subcommand};
+use proto::shown::{self, Exit, Failure, Output, Target};
+
+/// Reads, watches and commands the agents of a plan on a cluster
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-shoal", bin_name = "kubectl shoal", version)]
+pub struct Args {
+    /// The plan whose agents are meant
+    #[arg(long, global = true, env = "SHOAL_PLAN", default_value = "")]
+    plan: String,
+    /// Where the plan is; unset: the namespace of the kubeconfig's context
+    #[arg(long, short, global = true)]
+    namespace: Option<String>,
+    /// The context of the kubeconfig; unset: the current one
+    #[arg(long, global = true)]
+    context: Option<String>,
+    /// `text` for people, or `json`: one object a line
+    #[arg(long, short, global = true, default_value = "text")]
+    output: Output,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// What each node of the plan says of itself
+    Status,
+    /// The state of a Value or Map lane
+    Get { address: Target, lane: String },
+    /// The events of a lane, until it is interrupted
+    Watch {
+        address: Target,
+        lane: String,
+        /// Go on after the token (`@N`) of an earlier watch
+        #[arg(long)]
+        from: Option<u64>,
+        /// End after so many events
+        #[arg(long)]
+        count: Option<u64>,
+    },
+    /// One command to a Command lane, or a change of a lane that is `ReadWrite`
+    Send {
+        address: Target,
+        lane: String,
+        /// One JSON value; `-` reads it from standard input
+        json: String,
+    },
+}
+
+/// Prints what there is to say.
+pub async fn run(args: Args) -> Exit {
+    let output = args.output;
+    match attempt(args).await {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            eprintln!("{}", failure.shown(output));
+            failure.exit
+        }
+    }
+}
+
+async fn attempt(args: Args) -> Result<(), Failure> {
+    let Args { plan, namespace, context, output, verb } = args;
+    if plan.is_empty() {
+        return Err(usage("which plan? --plan NAME"));
+    }
+    let asked = match &verb {
+        Verb::Get { address, .. } | Verb::Watch { address, .. } | Verb::Send { address, .. } => {
+            address.at.as_deref()
+        }
+        Verb::Status => None,
+    };
+    if let Some(at) = asked {
+        return Err(usage(format!(
+            "`{at}` can't be asked: the pods of the plan are; begin the address with `/`"
+        )));
+    }
+    // Before anything is opened: what is wrong here is wrong everywhere.
+    let body = match &verb {
+        Verb::Send { json, .. } => Some(body(json)?),
+        _ => None,
+    };
+    let pods = tunnel::Pods::of(&plan, namespace, context).await?;
+    match verb {
+        Verb::Status => verbs::status(&pods, output).await,
+        Verb::Get { address, lane } => verbs::get(&pods, output, address.agent.as_str(), &lane).await,
+        Verb::Watch { address, lane, from, count } => {
+            let following = shown::Following::new(output, from, count);
+            verbs::watch(&pods, following, address.agent.as_str(), &lane).await
+        }
+        Verb::Send { address, lane, .. } => {
+            verbs::send(&pods, output, address.agent.as_str(), &lane, body.unwrap_or_default()).await
+        }
+    }
+}
+
+fn body(json: &str) -> Result<Vec<u8>, Failure> {
+    let read = match json {
+        "-" => std::io::read_to_string(std::io::stdin())
+            .map_err(|error| usage(format!("standard input: {error}")))?,
+        _ => json.to_owned(),
+    };
+    shown::body(&read).map_err(|error| usage(error.to_string()))
+}
+
+fn usage(error: impl Into<String>) -> Failure {
+    Failure { exit: Exit::Usage, ..Failure::unreachable(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn ended(words: &[&str]) -> Failure {
+        let args = Args::try_parse_from(["kubectl-shoal"].iter().chain(words)).unwrap();
+        attempt(args).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_on_the_command_line_is_said_before_a_cluster_is_asked() {
+        for (words, said) in [
+            (&["get", "/a/1", "lane"][..], "--plan NAME"),
+            (&["--plan", "p", "get", "http://localhost:7777/a/1", "lane"], "localhost:7777"),
+            (&["--plan", "p", "send", "/a/1", "lane", "JFK"], "\"JFK\""),
+        ] {
+            let failure = ended(words).await;
+            assert_eq!(failure.exit, Exit::Usage, "{words:?}");
+            assert!(failure.error.contains(said), "{}", failure.error);
+        }
+    }
+
+    #[test]
+    fn verbs_take_what_agent_node_takes() {
+        for (words, good) in [
+            (&["status"][..], true),
+            (&["get", "/a/1", "lane", "--plan", "p", "-n", "x", "--output", "json"], true),
+            (&["watch", "/a/1", "lane", "--from", "7", "--count", "2"], true),
+            (&["send", "/a/1", "lane", "{}"], true),
+            (&["get", "a/1", "lane"], false),
+            (&["get", "/a/1"], false),
+            (&["get", "/a/1", "lane", "--output", "xml"], false),
+            (&["watch", "/a/1", "lane", "--count", "x"], false),
+        ] {
+            let words = ["kubectl-shoal"].iter().chain(words);
+            assert_eq!(Args::try_parse_from(words.clone()).is_ok(), good, "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The pods of a plan, and a gRPC channel to one of them through the API server.
+
+use super::choice;
+use crate::names;
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::config::KubeConfigOptions;
+use kube::{Api, Client, Config, ResourceExt};
+use proto::shown::Failure;
+use proto::wire::v1::lanes_client::LanesClient;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+
+/// The API server and a kubelet have to answer within this.
+const OPENING: Duration = Duration::from_secs(10);
+/// A tunnel that is silent for so long is asked whether it lives, and is given as long again.
+const SILENCE: Duration = Duration::from_secs(5);
+/// Small messages that pile up unread must not end the connection.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+pub struct Pods {
+    api: Api<Pod>,
+    pub plan: String,
+    pub namespace: String,
+}
+
+/// A way to one pod.
+pub struct Tunnel {
+    pub pod: String,
+    pub lanes: LanesClient<Channel>,
+}
+
+impl Pods {
+    pub async fn of(plan: &str, namespace: Option<String>, context: Option<String>) -> Result<Pods, Failure> {
+        let wrong = |error: String| Failure::unreachable(format!("the cluster can't be reached: {error}"));
+        let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+        let config = match &options.context {
+            Some(_) => Config::from_kubeconfig(&options).await.map_err(|error| wrong(error.to_string()))?,
+            None => Config::infer().await.map_err(|error| wrong(error.to_string()))?,
+        };
+        let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|error| wrong(error.to_string()))?;
+        Ok(Pods { api: Api::namespaced(client, &namespace), plan: plan.to_owned(), namespace })
+    }
+
+    pub async fn list(&self) -> Result<Vec<Pod>, Failure> {
+        let wanted = ListParams::default().labels(&names::selector(&self.plan));
+        Ok(within("listing pods", self.api.list(&wanted)).await?.items)
+    }
+
+    /// Those that are ready, beginning after the one that was asked last; an error if there is none.
+    pub async fn ready(&self, last: Option<&str>) -> Result<Vec<String>, Failure> {
+        let pods = self.list().await?;
+        let ready = choice::ready(&pods, last);
+        if ready.is_empty() {
+            return Err(Failure::unreachable(choice::none(&self.plan, &self.namespace, &pods)));
+        }
+        Ok(ready)
+    }
+
+    pub async fn names(&self) -> Result<Vec<String>, Failure> {
+        let pods = self.list().await?;
+        if pods.is_empty() {
+            return Err(Failure::unreachable(choice::none(&self.plan, &self.namespace, &pods)));
+        }
+        let mut names: Vec<String> = pods.iter().map(ResourceExt::name_any).collect();
+        names.sort_by_key(|name| (name.len(), name.clone()));
+        Ok(names)
+    }
+
+    pub async fn open(&self, pod: &str) -> Result<Tunnel, Failure> {
+        let port = names::CLIENT_PORT;
+        let mut forward =
+            within(&format!("port-forward to {pod}"), self.api.portforward(pod, &[port])).await?;
+        let mut stream = forward.take_stream(port);
+        // A broken tunnel is not mended here: another one is opened, maybe to another pod.
+        let once = tower::service_fn(move |_| {
+            let stream = stream.take().ok_or_else(|| std::io::Error::other("the port-forward has ended"));
+            async move { stream.map(TokioIo::new) }
+        });
+        let endpoint = Endpoint::from_static("http://pod")
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(SILENCE)
+            .keep_alive_timeout(SILENCE)
+            .keep_alive_while_idle(true);
+        let channel =
+            within(&format!("a connection to {pod}"), endpoint.connect_with_connector(once)).await?;
+        let lanes = LanesClient::new(channel).max_decoding_message_size(usize::MAX);
+        Ok(Tunnel { pod: pod.to_owned(), lanes })
+    }
+}
+
+async fn within<T, E: std::error::Error>(
+    what: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    match timeout(OPENING, work).await {
+        Ok(done) => done.map_err(|error| Failure::unreachable(format!("{what}: {}", chain(&error)))),
+        Err(_) => Err(Failure::unreachable(format!("{what}: no answer in {} s", OPENING.as_secs()))),
+    }
+}
+
+/// An error with what lies behind it, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(error) = behind {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        behind = error.source();
+    }
+    text
+}

@@ -1,0 +1,145 @@
+//! The verbs, each over as many pods as it takes.
+
+use super::tunnel::{Pods, Tunnel};
+use proto::shown::{self, Failure, Following, Output};
+use proto::wire::v1::{GetRequest, SendRequest, StatusRequest, WatchRequest};
+use std::io::Write as _;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use tonic::Status;
+
+/// A node answers within 2 s what it can answer.
+const ANSWER: Duration = Duration::from_secs(15);
+/// Between two tries of a watch.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Every pod of the plan is asked; it fails if none answers.
+pub async fn status(pods: &Pods, output: Output) -> Result<(), Failure> {
+    let mut answered = false;
+    for name in pods.names().await? {
+        match status_of(pods, &name).await {
+            Ok(status) => {
+                say(&shown::status(output, &status));
+                answered = true;
+            }
+            Err(failure) => eprintln!("{}", failure.shown(output)),
+        }
+    }
+    if answered { Ok(()) } else { Err(Failure::unreachable("no node of the plan answers")) }
+}
+
+async fn status_of(pods: &Pods, name: &str) -> Result<proto::wire::v1::StatusResponse, Failure> {
+    let mut tunnel = pods.open(name).await?;
+    answer(name, tunnel.lanes.status(StatusRequest {})).await
+}
+
+pub async fn get(pods: &Pods, output: Output, agent: &str, lane: &str) -> Result<(), Failure> {
+    let request = GetRequest { agent: agent.into(), lane: lane.into(), ..GetRequest::default() };
+    let got = first(pods, Failure::may_pass, async |tunnel| {
+        answer(&tunnel.pod, tunnel.lanes.get(request.clone())).await
+    });
+    let got = got.await?;
+    say(&shown::got(output, got.version, &got.body));
+    Ok(())
+}
+
+pub async fn send(
+    pods: &Pods,
+    output: Output,
+    agent: &str,
+    lane: &str,
+    body: Vec<u8>,
+) -> Result<(), Failure> {
+    let request =
+        SendRequest { agent: agent.into(), lane: lane.into(), body: body.into(), ..SendRequest::default() };
+    let was_not_done = |failure: &Failure| failure.may_pass() && !failure.outcome_unknown;
+    let sent = first(pods, was_not_done, async |tunnel| {
+        answer(&tunnel.pod, tunnel.lanes.send(request.clone())).await
+    });
+    say(&shown::sent(output, sent.await?.version));
+    Ok(())
+}
+
+/// What the first pod says that answers; pods are tried for as long as `another` says so of their failures.
+async fn first<T>(
+    pods: &Pods,
+    another: impl Fn(&Failure) -> bool,
+    mut ask: impl AsyncFnMut(&mut Tunnel) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut last = None;
+    for name in pods.ready(None).await? {
+        let asked = match pods.open(&name).await {
+            Ok(mut tunnel) => ask(&mut tunnel).await,
+            Err(failure) => Err(failure),
+        };
+        match asked {
+            Err(failure) if another(&failure) => last = Some(failure),
+            done => return done,
+        }
+    }
+    Err(last.unwrap_or_else(|| Failure::unreachable("no pod answers")))
+}
+
+/// Goes on over pods that come and go, from the last token, once it has begun.
+pub async fn watch(pods: &Pods, mut following: Following, agent: &str, lane: &str) -> Result<(), Failure> {
+    let (mut last, mut begun) = (None, false);
+    while !following.is_done() {
+        match watch_once(pods, &mut following, &mut last, &mut begun, agent, lane).await {
+            Err(failure) if !failure.may_pass() || !begun => return Err(failure),
+            _ if following.is_done() => break,
+            Err(failure) => eprintln!("{}; going on", failure.error),
+            Ok(()) => {}
+        }
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+async fn watch_once(
+    pods: &Pods,
+    following: &mut Following,
+    last: &mut Option<String>,
+    begun: &mut bool,
+    agent: &str,
+    lane: &str,
+) -> Result<(), Failure> {
+    let mut ready = pods.ready(last.as_deref()).await?;
+    let mut tunnel = pods.open(last.insert(ready.swap_remove(0))).await?;
+    let request = WatchRequest { agent: agent.into(), lane: lane.into(), from: following.from };
+    let mut events = answer(&tunnel.pod, tunnel.lanes.watch(request)).await?;
+    while let Some(response) = events.message().await.map_err(|status| failed(&tunnel.pod, &status))? {
+        *begun = true;
+        following.take(&response).iter().for_each(|line| say(line));
+        if following.is_done() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn answer<T>(
+    pod: &str,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, Failure> {
+    let Ok(answered) = timeout(ANSWER, call).await else {
+        let text = format!("{pod} gives no answer in {} s", ANSWER.as_secs());
+        return Err(Failure { outcome_unknown: true, ..Failure::unreachable(text) });
+    };
+    answered.map(tonic::Response::into_inner).map_err(|status| failed(pod, &status))
+}
+
+fn failed(pod: &str, status: &Status) -> Failure {
+    let mut failure = Failure::of(status);
+    if failure.code.is_none() {
+        failure.error = format!("{pod}: {}", failure.error);
+    }
+    failure
+}
+
+/// Whoever reads our output may have gone: then there is nothing left to do.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
