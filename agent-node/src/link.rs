@@ -1,4 +1,22 @@
 //! Links: what a watcher of a lane is told, whoever it is.
+//!
+//! For each lane that anyone watches on this node there is one [`copy`] of it, fed by its owner. A watcher is a cursor
+//! over the copy: when it can be told something, it is told what is newer than its cursor. So conflation costs nothing,
+//! and who does not read holds nothing. `docs/links.md` tells the whole of it.
+
+pub mod copy;
+mod due;
+mod groups;
+mod lane;
+mod links;
+mod peer_links;
+mod serving;
+mod table;
+
+pub use links::Links;
+pub use peer_links::PeerLinks;
+pub use serving::{Serving, Upstream};
+pub use table::{Owner, Target};
 
 use crate::refusal::Refusal;
 use bytes::Bytes;
@@ -41,7 +59,8 @@ pub enum LinkOutput {
 pub struct Update {
     /// Everything of the lane up to here has been said when this has.
     pub version: u64,
-    /// State follows from nothing: the receiver drops its copy first.
+    /// State follows from nothing: the receiver drops its copy first. Of an event lane: what lies between its copy and
+    /// `version` will not come.
     pub first: bool,
     /// The state that `first` began is whole with this.
     pub synced: bool,

@@ -1,8 +1,8 @@
 //! A node: its store, its log, its shards on their threads, and the way to every other node.
 
+pub use crate::link::Links;
 pub use crate::shard::{Body, Got};
 
-use crate::link::LinkOutput;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use proto::plan::LaneKind;
@@ -174,31 +174,6 @@ impl Commands {
 
     /// Waits until something is answered, and adds all that is. May be dropped at any await.
     pub async fn answers(&mut self, out: &mut Vec<(u64, Result<u64, Refusal>)>) {
-        let _ = out;
-        unimplemented!()
-    }
-}
-
-pub struct Links {}
-
-impl Links {
-    pub fn open(&self, link: u32, agent: &str, lane: &str, from: Option<u64>, credit: Option<u32>) {
-        let _ = (link, agent, lane, from, credit);
-        unimplemented!()
-    }
-
-    pub fn close(&self, link: u32) {
-        let _ = link;
-        unimplemented!()
-    }
-
-    pub fn credit(&self, link: u32, events: u32) {
-        let _ = (link, events);
-        unimplemented!()
-    }
-
-    /// Waits until some link has something to say, and adds it. May be dropped at any await and loses nothing.
-    pub async fn next(&self, out: &mut Vec<LinkOutput>) {
         let _ = out;
         unimplemented!()
     }

@@ -1,0 +1,462 @@
+//! The committed copy of one lane on one node, from which all who watch it there are told.
+//!
+//! Changes are numbered as they come, by the copy itself: that is their *order*. A watcher is a [`Cursor`], which knows
+//! up to which order it has been told, and is told what is newer: of a value the latest, of a map the entries and
+//! tombstones changed since, of an event lane the items since, or the `gap` where the items are gone.
+//!
+//! *Guarantees.* Whatever updates come between the pieces of a flush: a watcher that was told all holds the owner's
+//! state. The watermark (`id`) stands on `synced` and on the last event of a flush that has reached the end, and falls
+//! only after `reset`. Memory is bounded by live keys and by the declared queue. *Assumptions.* Updates come in the
+//! order in which the owner said them; versions do not fall within them.
+
+mod cell;
+mod items;
+mod map;
+#[cfg(test)]
+mod tests;
+
+pub use cell::Cell;
+
+use super::{Change, Update, Versioned};
+use crate::shard::{Body, Got};
+use items::Items;
+use map::Entries;
+use proto::plan::{LaneKind, Queue};
+
+/// Below the history in a version.
+const LSN_BITS: u32 = 40;
+
+#[derive(Debug)]
+pub struct Copy {
+    state: State,
+    /// The owner's state has been told whole once.
+    whole: bool,
+    /// The state that replaces this one, as far as it has come.
+    next: Option<Vec<Versioned>>,
+    /// Everything of the lane up to here is in the copy.
+    version: u64,
+    /// When the lane last changed, as far as it is known here: never earlier than it did.
+    changed: u64,
+    /// The order of the newest change.
+    head: u64,
+    /// Rises when the state follows from nothing: what watchers have is void then.
+    era: u32,
+    /// No owner can be reached.
+    stale: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Value(Option<Latest>),
+    Map(Entries),
+    Items(Items),
+}
+
+#[derive(Debug)]
+struct Latest {
+    order: u64,
+    version: u64,
+    cell: Cell,
+}
+
+/// What an update has done to a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// There is nothing new to tell.
+    Nothing,
+    Changed,
+    /// The owner's state is whole in it, for the first time or again.
+    Whole,
+}
+
+/// How far a watcher has been told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    phase: Phase,
+    era: u32,
+    /// It was told that the lane is stale.
+    stale: bool,
+    /// The order up to which it was told.
+    at: u64,
+    /// The newest order when it began: what was gone by then, it has never had.
+    began: u64,
+    /// The first version of which it may miss something.
+    from: u64,
+    /// The watermark that it was given last.
+    told: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Begin {
+        reset: bool,
+    },
+    /// The state is being told; `synced` ends it.
+    Syncing,
+    Following,
+}
+
+/// How far a flush may go.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    pub events: usize,
+    pub bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// There is nothing more at present.
+    All,
+    /// The budget is spent.
+    Part,
+}
+
+/// A change as the copy keeps it.
+#[derive(Debug)]
+pub enum Said<'a> {
+    Set(&'a Cell),
+    Put(&'a Cell, &'a Cell),
+    Remove(&'a Cell),
+    Clear,
+    Event(&'a Cell),
+    Gap(u64, u64),
+}
+
+#[derive(Debug)]
+struct Item<'a> {
+    order: u64,
+    version: u64,
+    said: Said<'a>,
+}
+
+/// Takes what a cursor is told, and says of each event how many bytes it is.
+pub trait Listener {
+    /// The state follows. What was told before is void if `reset`.
+    fn begin(&mut self, reset: bool);
+    /// `id` is the watermark, where one is due.
+    fn change(&mut self, said: Said<'_>, version: u64, id: Option<u64>) -> usize;
+    fn synced(&mut self, id: u64);
+    fn stale(&mut self);
+}
+
+impl Budget {
+    pub fn is_spent(&self) -> bool {
+        self.events == 0 || self.bytes == 0
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        self.events -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+impl Cursor {
+    /// For a watcher that has nothing.
+    pub fn new() -> Cursor {
+        Cursor {
+            phase: Phase::Begin { reset: false },
+            era: 0,
+            stale: false,
+            at: 0,
+            began: 0,
+            from: 0,
+            told: 0,
+        }
+    }
+
+    /// For a watcher that was told everything up to `token` before. Copies can't go on from a token yet: it is told
+    /// to drop what it has.
+    pub fn resume(token: u64) -> Cursor {
+        let _ = token;
+        Cursor { phase: Phase::Begin { reset: true }, ..Cursor::new() }
+    }
+
+    /// The watermark that it was given last.
+    pub fn told(&self) -> u64 {
+        self.told
+    }
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Cursor::new()
+    }
+}
+
+impl Copy {
+    pub fn new(kind: LaneKind, queue: Queue) -> Copy {
+        let state = match kind {
+            LaneKind::Value => State::Value(None),
+            LaneKind::Map => State::Map(Entries::default()),
+            LaneKind::Command | LaneKind::Supply => State::Items(Items::new(queue.items)),
+        };
+        Copy { state, whole: false, next: None, version: 0, changed: 0, head: 0, era: 0, stale: false }
+    }
+
+    /// Of an event lane, how many items are kept for watchers from now on.
+    pub fn bound(&mut self, queue: Queue) {
+        if let State::Items(items) = &mut self.state {
+            items.bound(queue.items);
+        }
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// No owner can be reached. Ends when the state is whole again.
+    pub fn stale(&mut self) {
+        self.stale = true;
+    }
+
+    pub fn apply(&mut self, update: Update) -> Applied {
+        let Update { version, first, synced, changes } = update;
+        if first {
+            self.next = Some(Vec::new());
+        }
+        match self.next.take() {
+            Some(mut next) => {
+                next.extend(changes);
+                if synced {
+                    self.replace(version, next);
+                    return Applied::Whole;
+                }
+                self.next = Some(next);
+                Applied::Nothing
+            }
+            None if self.whole => self.follow(version, changes),
+            None => Applied::Nothing,
+        }
+    }
+
+    fn follow(&mut self, version: u64, changes: Vec<Versioned>) -> Applied {
+        let before = self.head;
+        for Versioned { change, version } in changes {
+            self.take(change, version);
+        }
+        self.version = self.version.max(version);
+        if self.head == before { Applied::Nothing } else { Applied::Changed }
+    }
+
+    /// A change of another kind than the lane's comes from a plan that differs: it is passed over.
+    fn take(&mut self, change: Change, version: u64) {
+        let order = self.head + 1;
+        let taken = match (&mut self.state, change) {
+            (State::Value(latest), Change::Set(value)) => {
+                *latest = Some(Latest { order, version, cell: Cell::new(value) });
+                true
+            }
+            (State::Map(entries), Change::Put(key, value)) => {
+                entries.put(key, value, version, order);
+                true
+            }
+            (State::Map(entries), Change::Remove(key)) => entries.remove(&key, version, order),
+            (State::Map(entries), Change::Clear) => {
+                entries.clear(version, order);
+                true
+            }
+            (State::Items(items), Change::Event(value)) => {
+                items.push(value, version, order);
+                true
+            }
+            _ => false,
+        };
+        if taken {
+            self.head = order;
+            self.changed = self.changed.max(version);
+        }
+    }
+
+    /// The owner's whole state has come. Where it follows from what is here, watchers are told what differs.
+    fn replace(&mut self, version: u64, mut next: Vec<Versioned>) {
+        next.sort_by_key(|versioned| versioned.version);
+        if self.whole && follows(self.version, version) {
+            self.differ(version, next);
+            self.version = self.version.max(version);
+        } else {
+            self.era += u32::from(self.whole);
+            match &mut self.state {
+                State::Value(latest) => *latest = None,
+                State::Map(entries) => *entries = Entries::default(),
+                State::Items(items) => items.forget(),
+            }
+            for Versioned { change, version } in next {
+                self.take(change, version);
+            }
+            self.version = version;
+        }
+        self.changed = self.version;
+        (self.whole, self.stale) = (true, false);
+    }
+
+    fn differ(&mut self, version: u64, next: Vec<Versioned>) {
+        let changes = match &mut self.state {
+            State::Value(latest) => {
+                let is_here = |versioned: &Versioned| match (latest.as_ref(), &versioned.change) {
+                    (Some(latest), Change::Set(value)) => {
+                        latest.version == versioned.version && latest.cell.value() == value
+                    }
+                    _ => false,
+                };
+                next.into_iter().filter(|versioned| !is_here(versioned)).collect()
+            }
+            State::Map(entries) => entries.differ(next, version),
+            State::Items(items) => {
+                if version > self.version {
+                    self.head += 1;
+                    items.gap(self.version + 1, version, self.head);
+                }
+                Vec::new()
+            }
+        };
+        for Versioned { change, version } in changes {
+            self.take(change, version);
+        }
+    }
+
+    /// Tells what is newer than the cursor, as far as the budget goes.
+    pub fn tell(&self, cursor: &mut Cursor, budget: &mut Budget, out: &mut impl Listener) -> Told {
+        if self.stale && !cursor.stale {
+            if budget.is_spent() {
+                return Told::Part;
+            }
+            out.stale();
+            budget.spend(0);
+            cursor.stale = true;
+        }
+        if !self.whole {
+            return Told::All;
+        }
+        if cursor.stale && !self.stale {
+            // It is told `synced` again, since there may be nothing else that shows the end of it.
+            cursor.stale = false;
+            if cursor.phase == Phase::Following {
+                cursor.phase = Phase::Syncing;
+            }
+        }
+        if cursor.era != self.era {
+            if !matches!(cursor.phase, Phase::Begin { .. }) {
+                cursor.phase = Phase::Begin { reset: true };
+            }
+            cursor.era = self.era;
+        }
+        if let State::Map(entries) = &self.state
+            && !matches!(cursor.phase, Phase::Begin { .. })
+            && !entries.reaches(cursor.at, cursor.began)
+        {
+            cursor.phase = Phase::Begin { reset: true };
+        }
+        if let Phase::Begin { reset } = cursor.phase {
+            if reset {
+                if budget.is_spent() {
+                    return Told::Part;
+                }
+                budget.spend(0);
+            }
+            out.begin(reset);
+            self.begin(cursor);
+        }
+        match &self.state {
+            State::Value(latest) => {
+                let newer = latest.as_ref().filter(|latest| latest.order > cursor.at);
+                self.say(newer.map(Latest::item).into_iter(), cursor, budget, out)
+            }
+            State::Map(entries) => self.say(entries.newer(cursor.at, cursor.began), cursor, budget, out),
+            State::Items(items) => self.say(items.newer(cursor.at, cursor.from), cursor, budget, out),
+        }
+    }
+
+    /// State is told from nothing; of an event lane there is none, what happens from now on is told.
+    fn begin(&self, cursor: &mut Cursor) {
+        cursor.phase = Phase::Syncing;
+        cursor.at = if matches!(self.state, State::Items(_)) { self.head } else { 0 };
+        cursor.began = self.head;
+        cursor.from = self.version + 1;
+        cursor.told = 0;
+    }
+
+    fn say<'a>(
+        &self,
+        items: impl Iterator<Item = Item<'a>>,
+        cursor: &mut Cursor,
+        budget: &mut Budget,
+        out: &mut impl Listener,
+    ) -> Told {
+        let mut items = items.peekable();
+        while let Some(Item { order, version, said }) = items.next() {
+            if budget.is_spent() {
+                return Told::Part;
+            }
+            let next = items.peek();
+            let complete = next.is_none() && cursor.phase == Phase::Following;
+            // The rest of the same record may still come.
+            cursor.from =
+                if next.is_some_and(|next| next.version == version) { version } else { version + 1 };
+            cursor.at = order;
+            budget.spend(out.change(said, version, complete.then_some(self.version)));
+        }
+        if cursor.phase == Phase::Syncing {
+            if budget.is_spent() {
+                return Told::Part;
+            }
+            out.synced(self.version);
+            budget.spend(0);
+            cursor.phase = Phase::Following;
+        }
+        (cursor.at, cursor.from, cursor.told) = (self.head, self.version + 1, self.version);
+        Told::All
+    }
+
+    /// Whether items have been dropped that this watcher has not been told.
+    pub fn overrun(&self, cursor: &Cursor) -> bool {
+        match &self.state {
+            State::Items(items) => {
+                let begun = !matches!(cursor.phase, Phase::Begin { .. }) && cursor.era == self.era;
+                begun && items.dropped() > cursor.at
+            }
+            State::Value(_) | State::Map(_) => false,
+        }
+    }
+
+    /// Up to which order this watcher needs nothing any more.
+    pub fn passed(&self, cursor: &Cursor) -> u64 {
+        let begun = !matches!(cursor.phase, Phase::Begin { .. }) && cursor.era == self.era;
+        if begun { cursor.at } else { self.head }
+    }
+
+    /// All watchers have passed this order. Items of event lanes up to there are let go.
+    pub fn release(&mut self, passed: u64) {
+        if let State::Items(items) = &mut self.state {
+            items.release(passed);
+        }
+    }
+
+    pub fn keeps_items(&self) -> bool {
+        matches!(self.state, State::Items(_))
+    }
+
+    /// The state, for a read that may be of an older one than the owner's.
+    pub fn got(&self) -> Option<Got> {
+        let (version, body) = match &self.state {
+            _ if !self.whole => return None,
+            State::Value(latest) => {
+                let latest = latest.as_ref()?;
+                (latest.version, Body::Value(latest.cell.value().clone()))
+            }
+            State::Map(entries) => (self.changed, Body::Map(entries.in_key_order())),
+            State::Items(_) => return None,
+        };
+        Some(Got { version, not_modified: false, body })
+    }
+}
+
+impl Latest {
+    fn item(&self) -> Item<'_> {
+        Item { order: self.order, version: self.version, said: Said::Set(&self.cell) }
+    }
+}
+
+/// Whether a state at one version can be compared with one at another: both are of one history.
+fn follows(older: u64, newer: u64) -> bool {
+    older == 0 || older >> LSN_BITS == newer >> LSN_BITS && newer != 0
+}

@@ -1,0 +1,223 @@
+//! The links of one stream, grouped by lane: a lane that changes marks the group once, whatever it holds.
+//!
+//! *Guarantees.* Links are told in turn, none more than a slice at a time; a lane that has more to tell than there is
+//! room for goes to the end of the line. A link without credit, or a stream that is not read, costs nothing more than
+//! the mark.
+
+use super::copy::{Budget, Cursor, Told};
+use super::due::{Due, Mark};
+use super::lane::{Lane, State};
+use crate::refusal::Refusal;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// What one link may be told before it is the next one's turn.
+const SLICE: Budget = Budget { events: 128, bytes: 16 << 10 };
+
+pub struct Groups<K> {
+    pub due: Arc<Due>,
+    groups: Vec<Option<Group<K>>>,
+    free: Vec<u32>,
+    by_lane: HashMap<u64, u32>,
+    links: HashMap<K, Place>,
+}
+
+struct Group<K> {
+    lane: Arc<Lane>,
+    mark: Arc<Mark>,
+    members: Vec<Member<K>>,
+    /// Whose turn it is.
+    turn: usize,
+    /// Nobody in it can go on without credit.
+    parked: bool,
+}
+
+struct Member<K> {
+    link: K,
+    cursor: Cursor,
+    credit: Option<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    group: u32,
+    member: u32,
+}
+
+/// Says to a link what its lane has for it.
+pub trait Teller<K> {
+    /// Why links of this kind to the lane can't go on.
+    fn ends(&self, lane: &State) -> Option<Refusal>;
+    fn tell(&mut self, link: K, lane: &State, cursor: &mut Cursor, budget: &mut Budget) -> Told;
+    /// Whether a link that has missed items of an event lane ends.
+    fn overrun_ends(&self, lane: &State) -> bool;
+    fn ended(&mut self, link: K, refusal: Refusal);
+}
+
+impl<K> Default for Groups<K> {
+    fn default() -> Self {
+        Groups {
+            due: Arc::default(),
+            groups: Vec::new(),
+            free: Vec::new(),
+            by_lane: HashMap::new(),
+            links: HashMap::new(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Groups<K> {
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    pub fn has(&self, link: K) -> bool {
+        self.links.contains_key(&link)
+    }
+
+    /// Adds a link. `lane` comes with a watcher counted for it; false: the stream had one already.
+    pub fn open(&mut self, link: K, lane: Arc<Lane>, cursor: Cursor, credit: Option<u32>) -> bool {
+        let known = self.by_lane.get(&lane.number).copied();
+        let group = known.unwrap_or_else(|| self.add(lane));
+        let Some(of) = &mut self.groups[group as usize] else { return false };
+        self.links.insert(link, Place { group, member: of.members.len() as u32 });
+        of.members.push(Member { link, cursor, credit });
+        of.wake();
+        known.is_none()
+    }
+
+    fn add(&mut self, lane: Arc<Lane>) -> u32 {
+        let place = self.free.pop().unwrap_or(self.groups.len() as u32);
+        let mark = Arc::new(Mark::new(self.due.clone(), place));
+        lane.join(mark.clone());
+        self.by_lane.insert(lane.number, place);
+        let group = Some(Group { lane, mark, members: Vec::new(), turn: 0, parked: false });
+        match self.groups.get_mut(place as usize) {
+            Some(free) => *free = group,
+            None => self.groups.push(group),
+        }
+        place
+    }
+
+    /// Removes a link. The lane comes back when the stream has no other link to it.
+    pub fn close(&mut self, link: K) -> Option<Arc<Lane>> {
+        let Place { group: place, member } = self.links.remove(&link)?;
+        let group = self.groups[place as usize].as_mut()?;
+        group.members.swap_remove(member as usize);
+        if let Some(moved) = group.members.get(member as usize) {
+            self.links.insert(moved.link, Place { group: place, member });
+        }
+        if !group.members.is_empty() {
+            return None;
+        }
+        let Group { lane, mark, .. } = self.groups[place as usize].take()?;
+        lane.leave(&mark);
+        self.by_lane.remove(&lane.number);
+        self.free.push(place);
+        Some(lane)
+    }
+
+    /// The lanes of all links, which are closed.
+    pub fn close_all(&mut self) -> Vec<Arc<Lane>> {
+        self.links.clear();
+        self.by_lane.clear();
+        let groups = self.groups.drain(..).flatten();
+        groups
+            .map(|Group { lane, mark, .. }| {
+                lane.leave(&mark);
+                lane
+            })
+            .collect()
+    }
+
+    pub fn credit(&mut self, link: K, events: u32) {
+        let Some(Place { group, member }) = self.links.get(&link).copied() else { return };
+        let Some(group) = &mut self.groups[group as usize] else { return };
+        if let Some(credit) = &mut group.members[member as usize].credit {
+            *credit = credit.saturating_add(events);
+            group.wake();
+        }
+    }
+
+    /// Tells what is due, as far as there is room, and gives back the links that have ended.
+    pub fn tell(&mut self, room: &mut Budget, teller: &mut impl Teller<K>) -> Vec<K> {
+        let mut ended = Vec::new();
+        while !room.is_spent()
+            && let Some(place) = self.due.pop()
+        {
+            if let Some(Some(group)) = self.groups.get_mut(place as usize)
+                && group.tell(room, teller, &mut ended)
+            {
+                group.mark.set();
+            }
+        }
+        ended
+    }
+}
+
+impl<K: Copy> Group<K> {
+    /// Someone in it may have something to be told.
+    fn wake(&mut self) {
+        if std::mem::take(&mut self.parked) {
+            self.mark.unpark();
+        } else {
+            self.mark.set();
+        }
+    }
+
+    /// True: there is more for those who can take it.
+    fn tell(&mut self, room: &mut Budget, teller: &mut impl Teller<K>, ended: &mut Vec<K>) -> bool {
+        self.mark.clear();
+        self.parked = false;
+        let lane = self.lane.lock();
+        if let Some(refusal) = teller.ends(&lane) {
+            for member in &self.members {
+                teller.ended(member.link, refusal.clone());
+                ended.push(member.link);
+            }
+            return false;
+        }
+        let (mut passed, mut more, mut waiting) = (u64::MAX, false, 0);
+        let count = self.members.len();
+        for step in 0..count {
+            let turn = (self.turn + step) % count;
+            if room.is_spent() {
+                self.turn = turn;
+                return true;
+            }
+            let Member { link, cursor, credit } = &mut self.members[turn];
+            if lane.copy.overrun(cursor) && teller.overrun_ends(&lane) {
+                let text = "the link fell behind by more than the lane's queue holds";
+                teller.ended(*link, Refusal::full(text, ""));
+                ended.push(*link);
+                continue;
+            }
+            let given = Budget {
+                events: SLICE
+                    .events
+                    .min(room.events)
+                    .min(credit.map_or(usize::MAX, |credit| credit as usize)),
+                bytes: SLICE.bytes.min(room.bytes),
+            };
+            let mut budget = given;
+            let told = teller.tell(*link, &lane, cursor, &mut budget);
+            let events = given.events - budget.events;
+            room.events -= events;
+            room.bytes -= given.bytes - budget.bytes;
+            if let Some(credit) = credit {
+                *credit -= events as u32;
+            }
+            if told == Told::Part {
+                if *credit == Some(0) { waiting += 1 } else { more = true }
+            }
+            passed = passed.min(lane.copy.passed(cursor));
+        }
+        if lane.copy.keeps_items() {
+            self.mark.pass(passed);
+        }
+        drop(lane);
+        self.parked = !more && waiting == count && self.mark.park();
+        more
+    }
+}

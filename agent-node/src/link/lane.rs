@@ -1,0 +1,130 @@
+//! One watched lane of one node: its copy, and whom to tell that it has changed.
+
+use super::Update;
+use super::copy::{Applied, Copy};
+use super::due::Mark;
+use super::table::{Number, Owner, Target};
+use crate::refusal::Refusal;
+use crate::shard::Got;
+use proto::plan::{Overflow, Queue};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+#[derive(Debug)]
+pub struct Lane {
+    pub number: Number,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub struct State {
+    pub copy: Copy,
+    /// Updates of any other are dropped.
+    attachment: u64,
+    owner: Owner,
+    queue: Queue,
+    /// It is no lane for clients.
+    internal: bool,
+    /// What all links to it end with.
+    ended: Option<Refusal>,
+    marks: Vec<Arc<Mark>>,
+}
+
+impl Lane {
+    pub fn new(number: Number, target: &Target) -> Lane {
+        let Target { agent: _, slot: _, lane: _, kind, queue, internal, owner } = *target;
+        let copy = Copy::new(kind, queue);
+        let state = State { copy, attachment: 0, owner, queue, internal, ended: None, marks: Vec::new() };
+        Lane { number, state: Mutex::new(state) }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Only what comes with this number counts from now on.
+    pub fn attach(&self, attachment: u64, owner: Owner) {
+        let mut state = self.lock();
+        let moved = state.owner != owner;
+        (state.attachment, state.owner) = (attachment, owner);
+        if moved {
+            state.tell();
+        }
+    }
+
+    /// True: the owner's state is whole here now, as it was not before.
+    pub fn update(&self, attachment: u64, update: Update) -> bool {
+        let mut state = self.lock();
+        if state.attachment != attachment {
+            return false;
+        }
+        let applied = state.copy.apply(update);
+        if applied != Applied::Nothing {
+            state.tell();
+        }
+        applied == Applied::Whole
+    }
+
+    pub fn stale(&self) {
+        let mut state = self.lock();
+        state.copy.stale();
+        state.tell();
+    }
+
+    pub fn end(&self, refusal: Refusal) {
+        let mut state = self.lock();
+        state.ended = Some(refusal);
+        state.tell();
+    }
+
+    /// The plan says something else of it.
+    pub fn change(&self, target: &Target) {
+        let mut state = self.lock();
+        (state.queue, state.internal) = (target.queue, target.internal);
+        state.copy.bound(target.queue);
+        state.tell();
+    }
+
+    pub fn join(&self, mark: Arc<Mark>) {
+        self.lock().marks.push(mark);
+    }
+
+    pub fn leave(&self, mark: &Arc<Mark>) {
+        let mut state = self.lock();
+        if let Some(place) = state.marks.iter().position(|other| Arc::ptr_eq(other, mark)) {
+            state.marks.swap_remove(place);
+        }
+    }
+
+    pub fn got(&self) -> Option<Got> {
+        self.lock().copy.got()
+    }
+}
+
+impl State {
+    /// Each stream that watches is told once until it looks; what all have passed is let go.
+    fn tell(&mut self) {
+        let mut passed = u64::MAX;
+        for mark in &self.marks {
+            mark.set();
+            passed = passed.min(mark.passed());
+        }
+        self.copy.release(passed);
+    }
+
+    /// Why a client's link can't go on.
+    pub fn ends_client(&self) -> Option<Refusal> {
+        let hidden = || Refusal::not_found("the plan has no such lane any more", "");
+        self.ended.clone().or_else(|| self.internal.then(hidden))
+    }
+
+    /// Why another node's link can't go on.
+    pub fn ends_peer(&self) -> Option<Refusal> {
+        let elsewhere = || Refusal::new(421, "not the owner", "");
+        self.ended.clone().or_else(|| (self.owner != Owner::Here).then(elsewhere))
+    }
+
+    /// A client that falls behind by more than the queue is let go.
+    pub fn closes(&self) -> bool {
+        self.queue.overflow == Overflow::Close
+    }
+}

@@ -1,0 +1,187 @@
+//! One client's links: what is due is made into events when the client can take them, not before.
+
+use super::copy::{Budget, Cell, Cursor, Listener, Said, Told};
+use super::groups::{Groups, Teller};
+use super::lane::State as Lane;
+use super::{Event, EventKind, LinkOutput, Serving};
+use crate::refusal::Refusal;
+use bytes::Bytes;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What one call of `next` gives at most, but for one event that is larger.
+const FLUSH: Budget = Budget { events: 512, bytes: 64 << 10 };
+/// What an event costs beside its texts.
+const EVENT_BYTES: usize = 16;
+
+pub struct Links {
+    serving: Serving,
+    state: Mutex<State>,
+    due: std::sync::Arc<super::due::Due>,
+}
+
+#[derive(Default)]
+struct State {
+    groups: Groups<u32>,
+    /// Links that have ended, by the client or for a reason, and were not said to have.
+    closed: Vec<(u32, Option<Refusal>)>,
+}
+
+impl Links {
+    pub(super) fn new(serving: Serving) -> Links {
+        let state = State::default();
+        Links { serving, due: state.groups.due.clone(), state: Mutex::new(state) }
+    }
+
+    /// Opens a link; its number must not be open. `from` is a watermark that an earlier link to the lane gave.
+    pub fn open(&self, link: u32, agent: &str, lane: &str, from: Option<u64>, credit: Option<u32>) {
+        let found = self.serving.find(agent, lane).and_then(|target| {
+            let hidden = || Refusal::not_found(format!("there is no lane {lane}"), agent);
+            if target.internal { Err(hidden()) } else { Ok(target) }
+        });
+        let mut state = self.lock();
+        match found {
+            Ok(target) => {
+                let lane = self.serving.watch(target);
+                let cursor = from.map_or_else(Cursor::new, Cursor::resume);
+                self.serving.count_links(1, 0);
+                if !state.groups.open(link, lane.clone(), cursor, credit) {
+                    self.serving.leave(&lane);
+                }
+            }
+            Err(refusal) => {
+                state.closed.push((link, Some(refusal)));
+                self.due.wake();
+            }
+        }
+    }
+
+    /// The client wants no more of it.
+    pub fn close(&self, link: u32) {
+        let mut state = self.lock();
+        if state.groups.has(link) {
+            self.end(&mut state.groups, link);
+            state.closed.push((link, None));
+            self.due.wake();
+        }
+    }
+
+    pub fn credit(&self, link: u32, events: u32) {
+        self.lock().groups.credit(link, events);
+    }
+
+    /// Waits until some link has something to say, and adds it. May be dropped at any await and loses nothing.
+    pub async fn next(&self, out: &mut Vec<LinkOutput>) {
+        let before = out.len();
+        loop {
+            self.take(out);
+            if out.len() > before {
+                return;
+            }
+            self.due.came().await;
+        }
+    }
+
+    /// Adds what is due now, as far as one flush goes.
+    pub fn take(&self, out: &mut Vec<LinkOutput>) {
+        let mut state = self.lock();
+        let State { groups, closed } = &mut *state;
+        let before = out.len();
+        let mut room = FLUSH;
+        let ended = groups.tell(&mut room, &mut Client { out, closed });
+        self.serving.count_delivered(out.len() - before);
+        for link in ended {
+            self.end(groups, link);
+        }
+        out.extend(closed.drain(..).map(|(link, refusal)| LinkOutput::Closed { link, refusal }));
+    }
+
+    fn end(&self, groups: &mut Groups<u32>, link: u32) {
+        self.serving.count_links(0, 1);
+        if let Some(lane) = groups.close(link) {
+            self.serving.leave(&lane);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        let mut state = self.lock();
+        self.serving.count_links(0, state.groups.len());
+        for lane in state.groups.close_all() {
+            self.serving.leave(&lane);
+        }
+    }
+}
+
+struct Client<'a> {
+    out: &'a mut Vec<LinkOutput>,
+    closed: &'a mut Vec<(u32, Option<Refusal>)>,
+}
+
+impl Teller<u32> for Client<'_> {
+    fn ends(&self, lane: &Lane) -> Option<Refusal> {
+        lane.ends_client()
+    }
+
+    fn tell(&mut self, link: u32, lane: &Lane, cursor: &mut Cursor, budget: &mut Budget) -> Told {
+        lane.copy.tell(cursor, budget, &mut Events { link, out: self.out })
+    }
+
+    fn overrun_ends(&self, lane: &Lane) -> bool {
+        lane.closes()
+    }
+
+    fn ended(&mut self, link: u32, refusal: Refusal) {
+        self.closed.push((link, Some(refusal)));
+    }
+}
+
+struct Events<'a> {
+    link: u32,
+    out: &'a mut Vec<LinkOutput>,
+}
+
+impl Events<'_> {
+    fn push(&mut self, kind: EventKind, key: Bytes, value: Bytes, id: Option<u64>, gap: (u64, u64)) -> usize {
+        let bytes = EVENT_BYTES + key.len() + value.len();
+        let event = Event { kind, key, value, id, gap };
+        self.out.push(LinkOutput::Event { link: self.link, event });
+        bytes
+    }
+
+    fn bare(&mut self, kind: EventKind, id: Option<u64>) -> usize {
+        self.push(kind, Bytes::new(), Bytes::new(), id, (0, 0))
+    }
+}
+
+impl Listener for Events<'_> {
+    fn begin(&mut self, reset: bool) {
+        if reset {
+            self.bare(EventKind::Reset, None);
+        }
+    }
+
+    fn change(&mut self, said: Said<'_>, _version: u64, id: Option<u64>) -> usize {
+        let text = |cell: &Cell| cell.text().clone();
+        match said {
+            Said::Set(value) => self.push(EventKind::Set, Bytes::new(), text(value), id, (0, 0)),
+            Said::Put(key, value) => self.push(EventKind::Update, text(key), text(value), id, (0, 0)),
+            Said::Remove(key) => self.push(EventKind::Remove, text(key), Bytes::new(), id, (0, 0)),
+            Said::Clear => self.bare(EventKind::Clear, id),
+            Said::Event(value) => self.push(EventKind::Event, Bytes::new(), text(value), id, (0, 0)),
+            Said::Gap(from, to) => self.push(EventKind::Gap, Bytes::new(), Bytes::new(), id, (from, to)),
+        }
+    }
+
+    fn synced(&mut self, id: u64) {
+        self.bare(EventKind::Synced, Some(id));
+    }
+
+    fn stale(&mut self) {
+        self.bare(EventKind::Stale, None);
+    }
+}

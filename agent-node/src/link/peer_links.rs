@@ -1,0 +1,185 @@
+//! The links of one other node to lanes that this node owns: the same cursors as clients', told in values.
+
+use super::copy::{Budget, Cell, Cursor, Listener, Said, Told};
+use super::due::Due;
+use super::groups::{Groups, Teller};
+use super::lane::State as Lane;
+use super::table::Owner;
+use super::{Change, Serving, Update, Versioned};
+use crate::refusal::Refusal;
+use proto::json;
+use proto::value::Value;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// In one piece of a flush.
+const EVENTS_MAX: usize = 4_096;
+/// What a change costs beside its values.
+const CHANGE_BYTES: usize = 24;
+
+pub struct PeerLinks {
+    serving: Serving,
+    state: Mutex<State>,
+    due: Arc<Due>,
+}
+
+#[derive(Default)]
+struct State {
+    groups: Groups<u64>,
+    refused: Vec<(u64, Refusal)>,
+}
+
+impl PeerLinks {
+    pub(super) fn new(serving: Serving) -> PeerLinks {
+        let state = State::default();
+        PeerLinks { serving, due: state.groups.due.clone(), state: Mutex::new(state) }
+    }
+
+    /// The other node attaches, by its own number. 421: the lane is not here.
+    pub fn open(&self, attachment: u64, agent: &str, lane: &str) {
+        let found = self.serving.find(agent, lane).and_then(|target| match target.owner {
+            Owner::Here => Ok(target),
+            Owner::Node(_) | Owner::Nobody => Err(Refusal::new(421, "not the owner", agent)),
+        });
+        let mut state = self.lock();
+        match found {
+            Ok(target) if !state.groups.has(attachment) => {
+                let lane = self.serving.watch(target);
+                if !state.groups.open(attachment, lane.clone(), Cursor::new(), None) {
+                    self.serving.leave(&lane);
+                }
+            }
+            Ok(_) => {}
+            Err(refusal) => {
+                state.refused.push((attachment, refusal));
+                self.due.wake();
+            }
+        }
+    }
+
+    pub fn close(&self, attachment: u64) {
+        if let Some(lane) = self.lock().groups.close(attachment) {
+            self.serving.leave(&lane);
+        }
+    }
+
+    /// Waits until there may be something to take. May be dropped at any time and loses nothing.
+    pub async fn came(&self) {
+        self.due.came().await;
+    }
+
+    /// Adds what is due now, up to about so many bytes; one value may be larger.
+    pub fn take(&self, bytes_max: usize, out: &mut Vec<(u64, Result<Update, Refusal>)>) {
+        let mut state = self.lock();
+        let State { groups, refused } = &mut *state;
+        let mut room = Budget { events: EVENTS_MAX, bytes: bytes_max };
+        for attachment in groups.tell(&mut room, &mut Peer { out, refused }) {
+            if let Some(lane) = groups.close(attachment) {
+                self.serving.leave(&lane);
+            }
+        }
+        out.extend(refused.drain(..).map(|(attachment, refusal)| (attachment, Err(refusal))));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for PeerLinks {
+    fn drop(&mut self) {
+        for lane in self.lock().groups.close_all() {
+            self.serving.leave(&lane);
+        }
+    }
+}
+
+struct Peer<'a> {
+    out: &'a mut Vec<(u64, Result<Update, Refusal>)>,
+    refused: &'a mut Vec<(u64, Refusal)>,
+}
+
+impl Teller<u64> for Peer<'_> {
+    fn ends(&self, lane: &Lane) -> Option<Refusal> {
+        lane.ends_peer()
+    }
+
+    fn tell(&mut self, link: u64, lane: &Lane, cursor: &mut Cursor, budget: &mut Budget) -> Told {
+        let mut updates = Updates { attachment: link, told: cursor.told(), due: None, out: self.out };
+        let told = lane.copy.tell(cursor, budget, &mut updates);
+        updates.finish();
+        told
+    }
+
+    /// The other node's copy has a gap then, and its own links to judge.
+    fn overrun_ends(&self, _lane: &Lane) -> bool {
+        false
+    }
+
+    fn ended(&mut self, link: u64, refusal: Refusal) {
+        self.refused.push((link, refusal));
+    }
+}
+
+/// Gathers what one attachment is told into as few updates as can be.
+struct Updates<'a> {
+    attachment: u64,
+    /// The watermark of what has been said before: what a piece of a flush stands for.
+    told: u64,
+    due: Option<Update>,
+    out: &'a mut Vec<(u64, Result<Update, Refusal>)>,
+}
+
+impl Updates<'_> {
+    fn due(&mut self) -> &mut Update {
+        let version = self.told;
+        self.due.get_or_insert_with(|| Update { version, first: false, synced: false, changes: Vec::new() })
+    }
+
+    fn finish(&mut self) {
+        self.out.extend(self.due.take().map(|update| (self.attachment, Ok(update))));
+    }
+}
+
+impl Listener for Updates<'_> {
+    fn begin(&mut self, _reset: bool) {
+        self.told = 0;
+        self.due = Some(Update { version: 0, first: true, synced: false, changes: Vec::new() });
+    }
+
+    fn change(&mut self, said: Said<'_>, version: u64, id: Option<u64>) -> usize {
+        let value = |cell: &Cell| cell.value().clone();
+        let (change, bytes) = match said {
+            Said::Set(cell) => (Change::Set(value(cell)), bytes(cell.value())),
+            Said::Put(key, cell) => {
+                (Change::Put(value(key), value(cell)), bytes(key.value()) + bytes(cell.value()))
+            }
+            Said::Remove(key) => (Change::Remove(value(key)), bytes(key.value())),
+            Said::Clear => (Change::Clear, 0),
+            Said::Event(cell) => (Change::Event(value(cell)), bytes(cell.value())),
+            Said::Gap(_, to) => {
+                self.finish();
+                let gap = Update { version: to, first: true, synced: true, changes: Vec::new() };
+                self.out.push((self.attachment, Ok(gap)));
+                self.told = to;
+                return CHANGE_BYTES;
+            }
+        };
+        let update = self.due();
+        update.changes.push(Versioned { change, version });
+        if let Some(id) = id {
+            update.version = id;
+        }
+        CHANGE_BYTES + bytes
+    }
+
+    fn synced(&mut self, id: u64) {
+        let update = self.due();
+        (update.version, update.synced) = (id, true);
+    }
+
+    fn stale(&mut self) {}
+}
+
+fn bytes(value: &Value) -> usize {
+    json::length(value)
+}

@@ -1,0 +1,173 @@
+//! All links of a node: which lanes are watched, and what their owners say of them.
+//!
+//! Whoever watches holds a lane and looks into it; whoever owns one says what happens to it. Nobody waits here: shards'
+//! threads and the tasks of connections call in, and leave again.
+
+use super::lane::Lane;
+use super::table::{Owner, Step, Table, Target};
+use super::{Links, PeerLinks, Update};
+use crate::refusal::Refusal;
+use crate::shard::Got;
+use proto::address::{Address, Slot};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// What the node does for its links. None of it waits, and none of it calls back.
+pub trait Upstream: Send + Sync {
+    /// The lane, as plan and ring have it now; lanes that are none for clients too.
+    fn find(&self, agent: &str, lane: &str) -> Result<Target, Refusal>;
+    fn owner(&self, slot: Slot) -> Owner;
+    /// Asks `target.owner` for the state of the lane and all that follows. What it says comes back by
+    /// [`Serving::update`] with this number.
+    fn attach(&self, attachment: u64, target: &Target);
+    fn detach(&self, attachment: u64, target: &Target);
+}
+
+/// Clones are handles to the same.
+#[derive(Clone)]
+pub struct Serving {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    upstream: Weak<dyn Upstream>,
+    table: Mutex<Table<Arc<Lane>>>,
+    links: AtomicU64,
+    delivered: AtomicU64,
+}
+
+impl Serving {
+    pub fn new(upstream: Weak<dyn Upstream>) -> Serving {
+        let (table, links, delivered) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
+        Serving { shared: Arc::new(Shared { upstream, table, links, delivered }) }
+    }
+
+    /// One client's links.
+    pub fn links(&self) -> Links {
+        Links::new(self.clone())
+    }
+
+    /// The links of another node to lanes that this node owns.
+    pub fn peer_links(&self) -> PeerLinks {
+        PeerLinks::new(self.clone())
+    }
+
+    /// What owners say, by attachment. `updates` is empty then.
+    pub fn update(&self, updates: &mut Vec<(u64, Result<Update, Refusal>)>) {
+        if updates.is_empty() {
+            return;
+        }
+        let table = self.table();
+        let lanes: Vec<Option<Arc<Lane>>> =
+            updates.iter().map(|(attachment, _)| table.lane_of(*attachment).cloned()).collect();
+        drop(table);
+        for ((attachment, said), lane) in updates.drain(..).zip(lanes) {
+            let Some(lane) = lane else { continue };
+            match said {
+                Ok(update) => {
+                    if lane.update(attachment, update) {
+                        self.table().settled(attachment);
+                    }
+                }
+                Err(refusal) => {
+                    self.act(|table, _, steps| table.closed(attachment, refusal, steps));
+                }
+            }
+        }
+    }
+
+    /// These slots have another owner, or theirs can't be reached, or can be again.
+    pub fn lost(&self, slots: &[Slot]) {
+        if slots.is_empty() {
+            return;
+        }
+        let mut is_lost = vec![false; usize::from(Slot::MAX) + 1];
+        for slot in slots {
+            is_lost[usize::from(*slot)] = true;
+        }
+        self.act(|table, upstream, steps| {
+            table.lost(|slot| is_lost[usize::from(slot)], |slot| upstream.owner(slot), steps);
+        });
+    }
+
+    /// There is a new plan.
+    pub fn planned(&self) {
+        self.act(|table, upstream, steps| {
+            let find = |target: &Target| upstream.find(target.agent.as_str(), &target.lane);
+            table.planned(find, steps, |lane, target| lane.change(target));
+        });
+    }
+
+    /// About ten times a second; `now_ms` is of any clock that does not go back.
+    pub fn tick(&self, now_ms: u64) {
+        self.act(|table, upstream, steps| table.tick(now_ms, |slot| upstream.owner(slot), steps));
+    }
+
+    /// The state of a Value or Map lane that is watched here. It may be older than the owner's.
+    pub fn copy_of(&self, agent: &Address, lane: &str) -> Option<Got> {
+        let lane = self.table().lane(agent, lane).cloned();
+        lane?.got()
+    }
+
+    /// Open links of clients.
+    pub fn open_links(&self) -> u64 {
+        self.shared.links.load(Relaxed)
+    }
+
+    /// Events given to links of clients.
+    pub fn delivered(&self) -> u64 {
+        self.shared.delivered.load(Relaxed)
+    }
+
+    pub(super) fn count_links(&self, more: usize, less: usize) {
+        self.shared.links.fetch_add(more as u64, Relaxed);
+        self.shared.links.fetch_sub(less as u64, Relaxed);
+    }
+
+    pub(super) fn count_delivered(&self, events: usize) {
+        self.shared.delivered.fetch_add(events as u64, Relaxed);
+    }
+
+    pub(super) fn find(&self, agent: &str, lane: &str) -> Result<Target, Refusal> {
+        let upstream = self.shared.upstream.upgrade();
+        upstream.ok_or_else(|| Refusal::unavailable("this node is stopping", agent))?.find(agent, lane)
+    }
+
+    /// The lane, with one watcher more.
+    pub(super) fn watch(&self, target: Target) -> Arc<Lane> {
+        let make = |number, target: &Target| Arc::new(Lane::new(number, target));
+        self.act(|table, _, steps| table.watch(target.clone(), make, steps))
+            .unwrap_or_else(|| make(0, &target))
+    }
+
+    pub(super) fn leave(&self, lane: &Lane) {
+        self.table().leave(lane.number);
+    }
+
+    /// Changes the table and does what follows from it, before anyone else does.
+    fn act<T>(
+        &self,
+        change: impl FnOnce(&mut Table<Arc<Lane>>, &dyn Upstream, &mut Vec<Step<Arc<Lane>>>) -> T,
+    ) -> Option<T> {
+        let upstream = self.shared.upstream.upgrade()?;
+        let (mut table, mut steps) = (self.table(), Vec::new());
+        let changed = change(&mut table, &*upstream, &mut steps);
+        for step in steps {
+            match step {
+                Step::Attach { lane, attachment, target } => {
+                    lane.attach(attachment, target.owner);
+                    upstream.attach(attachment, &target);
+                }
+                Step::Detach { attachment, target } => upstream.detach(attachment, &target),
+                Step::Lose(lane) => lane.attach(0, Owner::Nobody),
+                Step::Stale(lane) => lane.stale(),
+                Step::End(lane, refusal) => lane.end(refusal),
+            }
+        }
+        Some(changed)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table<Arc<Lane>>> {
+        self.shared.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
