@@ -7,6 +7,7 @@ pub mod link;
 pub mod log;
 pub mod metrics;
 pub mod node;
+pub mod peer;
 pub mod port;
 pub mod refusal;
 pub mod shard;

@@ -1,14 +1,40 @@
 //! A node: its store, its log, its shards on their threads, and the way to every other node.
 
+pub mod commands;
+pub mod configuration;
+pub mod configure;
+pub mod core;
+pub mod delivery;
+pub mod forwards;
+pub mod holds;
+pub mod inbox;
+pub mod mailbox;
+pub mod routing;
+pub mod start;
+pub mod threads;
+pub mod upstream;
+
 pub use crate::link::Links;
 pub use crate::shard::{Body, Got};
+pub use commands::Commands;
 
+use self::core::{Core, Event};
+use crate::link::{Owner, Upstream as _};
+use crate::peer;
 use crate::refusal::Refusal;
+use crate::shard;
 use bytes::Bytes;
+use commands::Way;
+use mailbox::{Mail, Mailbox};
+use proto::address::Slot;
 use proto::plan::LaneKind;
+use proto::value::Value;
+use routing::Routed;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -91,40 +117,54 @@ pub struct Request {
 #[error("too many commands are unanswered")]
 pub struct Full;
 
-/// Clones are handles to the same node.
+/// Clones are handles to the same node. When the last one goes, a node that was not stopped ends as if killed.
 #[derive(Clone)]
-pub struct Node {}
+pub struct Node {
+    core: Arc<Core>,
+    hold: Arc<start::Hold>,
+}
+
+/// How long a read waits for an owner that can be asked.
+const READ: Duration = Duration::from_secs(2);
+/// Until a read that found no owner looks again.
+const READ_AGAIN: Duration = Duration::from_millis(50);
 
 impl Node {
-    /// Opens the store, replays the log, and answers peers. The address is where it does.
+    /// Opens the store, replays the log, and answers peers. The address is where it does. What was in force when the
+    /// node ended is in force again.
     pub async fn start(config: Config) -> anyhow::Result<(Node, SocketAddr)> {
-        let _ = config;
-        unimplemented!()
+        start::start(config).await
     }
 
     pub fn report(&self) -> Report {
-        unimplemented!()
+        self.core.report()
     }
 
     /// Takes a newer plan or ring, durably; older ones are refused.
     pub async fn configure(&self, configuration: Configuration) -> Result<Report, Refusal> {
-        let _ = configuration;
-        unimplemented!()
+        configure::configure(&self.core, configuration).await?;
+        Ok(self.core.report())
     }
 
     /// Why this node can't serve all that it owns.
     pub fn ready(&self) -> Result<(), String> {
-        unimplemented!()
+        self.core.ready()
+    }
+
+    /// Waits until this node must not go on, and says why: another process has its store, or two rings have one
+    /// revision. The process is to end with it; nothing is taken any more.
+    pub async fn fails(&self) -> String {
+        self.core.life.fails().await
     }
 
     pub fn status(&self) -> Status {
-        unimplemented!()
+        self.core.status()
     }
 
     /// The lanes that clients can see.
     pub fn lanes_of(&self, agent: &str) -> Result<Vec<(String, LaneKind)>, Refusal> {
-        let _ = agent;
-        unimplemented!()
+        let routing = self.core.routing.load();
+        routing.as_ref().ok_or_else(|| routing::unknown(agent))?.lanes(agent)
     }
 
     pub async fn get(
@@ -134,47 +174,98 @@ impl Node {
         local: bool,
         if_none_match: Option<u64>,
     ) -> Result<Got, Refusal> {
-        let _ = (agent, lane, local, if_none_match);
-        unimplemented!()
+        if local && let Some(got) = self.copy_of(agent, lane, if_none_match)? {
+            return Ok(got);
+        }
+        let looked = timeout(READ, async {
+            loop {
+                match self.ask(agent, lane, if_none_match).await {
+                    Err(refusal) if refusal.code == 421 => sleep(READ_AGAIN).await,
+                    end => return end,
+                }
+            }
+        });
+        looked.await.unwrap_or_else(|_| Err(Refusal::unavailable("no owner could be reached", agent)))
+    }
+
+    /// The state as a copy on this node has it, if there is one.
+    fn copy_of(&self, agent: &str, lane: &str, if_none_match: Option<u64>) -> Result<Option<Got>, Refusal> {
+        let target = self.core.find(agent, lane)?;
+        let copy = self.core.serving.copy_of(&target.agent, lane).filter(|_| !target.internal);
+        Ok(copy.map(|got| {
+            let not_modified = if_none_match == Some(got.version);
+            let body = if not_modified { Body::Value(Value::Null) } else { got.body };
+            Got { version: got.version, not_modified, body }
+        }))
+    }
+
+    /// 421: whoever was asked does not own the agent any more, or not yet.
+    async fn ask(&self, agent: &str, lane: &str, if_none_match: Option<u64>) -> Result<Got, Refusal> {
+        self.core.life.open(agent)?;
+        let mailbox = Arc::new(Mailbox::default());
+        let Routed { address: agent, slot, owner, kind: _ } =
+            self.core.routing.load().as_ref().ok_or_else(|| routing::unknown(agent))?.route(agent)?;
+        let (reply, lane) = (mailbox.clone(), lane.to_owned());
+        let _awaited = match owner {
+            Owner::Here => {
+                let read = shard::Read { reply, id: 0, slot, agent, lane, if_none_match };
+                let full = self.put(slot, Event::Read(read));
+                full.map_err(|agent| Refusal::full("too many reads wait in the shard", agent))?;
+                None
+            }
+            Owner::Node(node) => {
+                let read = peer::Read { id: 0, slot, agent, lane, if_none_match };
+                Some(self.core.peers.get_or_add(node).read(read, reply)?)
+            }
+            Owner::Nobody => return Err(Refusal::new(421, "nobody owns the slot", agent.as_str())),
+        };
+        match mailbox.one().await {
+            Mail::Got(_, end) => end,
+            Mail::End(..) | Mail::Taken(_) | Mail::Detached(..) => unreachable!("a read was asked"),
+        }
     }
 
     pub async fn send(&self, request: Request) -> Result<u64, Refusal> {
-        let _ = request;
-        unimplemented!()
+        let mailbox = Arc::new(Mailbox::default());
+        match Way::find(&self.core, request, &mailbox, 0, 0)? {
+            Way::Away(owner, command) => self.core.pass_on(&mut vec![(owner, command)]),
+            Way::Here(command) => {
+                let full = self.put(command.slot, Event::Command(command));
+                full.map_err(|agent| Refusal::full("too many commands wait in the shard", agent))?;
+            }
+        }
+        match mailbox.one().await {
+            Mail::End(_, end) => end,
+            Mail::Got(..) | Mail::Taken(_) | Mail::Detached(..) => unreachable!("a command was sent"),
+        }
+    }
+
+    /// The address of what found no room.
+    fn put(&self, slot: Slot, event: Event) -> Result<(), String> {
+        let mut full = Vec::new();
+        self.core.inbox(slot).put(&mut vec![event], &mut full);
+        match full.pop() {
+            Some(Event::Command(command)) => Err(command.agent.to_string()),
+            Some(Event::Read(read)) => Err(read.agent.to_string()),
+            _ => Ok(()),
+        }
     }
 
     /// One client's stream of commands.
     pub fn commands(&self) -> Commands {
-        unimplemented!()
+        Commands::new(self.clone())
     }
 
     /// One client's links.
     pub fn links(&self) -> Links {
-        unimplemented!()
+        self.core.serving.links()
     }
 
     /// Ends peers, shards and the log; what was taken is answered first.
     pub async fn stop(&self) {
-        unimplemented!()
+        self.hold.stop().await;
     }
 }
 
-pub struct Commands {}
-
-impl Commands {
-    /// How many may be submitted now.
-    pub fn room(&self) -> usize {
-        unimplemented!()
-    }
-
-    pub fn submit(&mut self, id: u64, request: Request) -> Result<(), Full> {
-        let _ = (id, request, Arc::new(()));
-        unimplemented!()
-    }
-
-    /// Waits until something is answered, and adds all that is. May be dropped at any await.
-    pub async fn answers(&mut self, out: &mut Vec<(u64, Result<u64, Refusal>)>) {
-        let _ = out;
-        unimplemented!()
-    }
-}
+#[cfg(test)]
+mod tests;

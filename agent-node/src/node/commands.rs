@@ -1,0 +1,214 @@
+//! One client's commands: to the shards of this node, or on to other owners. They are gathered while the client's
+//! message is read, and go out together.
+
+use crate::link::Owner;
+use crate::node::core::{Core, Event, Reply};
+use crate::node::forwards::Outgoing;
+use crate::node::holds::Holds;
+use crate::node::mailbox::{Mail, Mailbox};
+use crate::node::routing::{self, Routed};
+use crate::node::{Full, Node, Request};
+use crate::refusal::Refusal;
+use crate::shard::{Command, Stream};
+use proto::address::Slot;
+use std::sync::Arc;
+
+/// Of one client.
+const UNANSWERED_MAX: usize = 4_096;
+const BYTES_MAX: usize = 16 << 20;
+/// So many go out though the message may have more.
+const BATCH: usize = 512;
+
+pub struct Commands {
+    node: Node,
+    stream: Stream,
+    mailbox: Reply,
+    unanswered: Unanswered,
+    /// By shard of this node.
+    here: Vec<Vec<Event>>,
+    /// With their owners.
+    away: Vec<(u16, Outgoing<Reply>)>,
+    gathered: usize,
+    /// Of commands that went nowhere.
+    refused: Vec<Mail>,
+    mail: Vec<Mail>,
+    holds: Holds,
+    /// A refusal that no slot can be told of: nothing that follows is admitted.
+    shut: Option<Refusal>,
+    used: bool,
+}
+
+/// The client's number and the size of each command that is not answered, under a number of this stream.
+#[derive(Default)]
+struct Unanswered {
+    commands: Vec<Option<(u64, usize)>>,
+    free: Vec<u64>,
+    count: usize,
+    bytes: usize,
+}
+
+impl Unanswered {
+    fn add(&mut self, id: u64, bytes: usize) -> u64 {
+        self.count += 1;
+        self.bytes += bytes;
+        if let Some(place) = self.free.pop() {
+            self.commands[place as usize] = Some((id, bytes));
+            return place;
+        }
+        self.commands.push(Some((id, bytes)));
+        self.commands.len() as u64 - 1
+    }
+
+    fn remove(&mut self, place: u64) -> Option<u64> {
+        let (id, bytes) = self.commands.get_mut(place as usize)?.take()?;
+        self.free.push(place);
+        self.count -= 1;
+        self.bytes -= bytes;
+        Some(id)
+    }
+}
+
+/// Where a command goes.
+pub enum Way {
+    Here(Command<Reply>),
+    Away(u16, Outgoing<Reply>),
+}
+
+impl Way {
+    pub fn find(core: &Core, request: Request, to: &Reply, id: u64, stream: Stream) -> Result<Way, Refusal> {
+        let Request { agent, lane, body, key } = request;
+        core.life.open(&agent)?;
+        let routing = core.routing.load();
+        let routing = routing.as_ref().ok_or_else(|| routing::unknown(&agent))?;
+        let Routed { address: agent, slot, owner, kind: _ } = routing.route(&agent)?;
+        let to = to.clone();
+        match owner {
+            Owner::Here => Ok(Way::Here(Command { reply: to, id, stream, slot, agent, lane, body, key })),
+            Owner::Node(node) => {
+                Ok(Way::Away(node, Outgoing { to, id, stream, slot, agent, lane, body, key }))
+            }
+            Owner::Nobody => Err(Refusal::unavailable("nobody owns the slot", agent.as_str())),
+        }
+    }
+
+    fn slot(&self) -> Slot {
+        match self {
+            Way::Here(command) => command.slot,
+            Way::Away(_, command) => command.slot,
+        }
+    }
+}
+
+/// What is said of a command that its shard has no room for.
+pub fn shard_full(command: &Command<Reply>) -> Refusal {
+    Refusal::full("too many commands wait in the shard", command.agent.as_str())
+}
+
+impl Commands {
+    pub(super) fn new(node: Node) -> Commands {
+        Commands {
+            stream: node.core.new_stream(),
+            mailbox: Arc::new(Mailbox::default()),
+            unanswered: Unanswered::default(),
+            here: node.core.inboxes.iter().map(|_| Vec::new()).collect(),
+            away: Vec::new(),
+            gathered: 0,
+            refused: Vec::new(),
+            mail: Vec::new(),
+            holds: Holds::default(),
+            shut: None,
+            used: false,
+            node,
+        }
+    }
+
+    /// How many may be submitted now.
+    pub fn room(&self) -> usize {
+        if self.unanswered.bytes >= BYTES_MAX { 0 } else { UNANSWERED_MAX - self.unanswered.count }
+    }
+
+    /// Takes a command. It goes out with the next call of `answers` at the latest.
+    pub fn submit(&mut self, id: u64, request: Request) -> Result<(), Full> {
+        if self.room() == 0 {
+            return Err(Full);
+        }
+        let place = self.unanswered.add(id, request.body.len());
+        if let Err(refusal) = self.gather(place, request) {
+            self.refused.push(Mail::End(place, Err(refusal)));
+        } else if self.gathered >= BATCH {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// Waits until something is answered, and adds all that is. May be dropped at any await.
+    pub async fn answers(&mut self, out: &mut Vec<(u64, Result<u64, Refusal>)>) {
+        self.flush();
+        loop {
+            self.mailbox.take(&mut self.mail);
+            let mail = self.refused.drain(..).chain(self.mail.drain(..));
+            let before = out.len();
+            for mail in mail {
+                if let Mail::End(place, end) = mail {
+                    out.extend(self.unanswered.remove(place).map(|id| (id, end)));
+                }
+            }
+            if out.len() > before {
+                return;
+            }
+            self.mailbox.came().await;
+        }
+    }
+
+    fn gather(&mut self, place: u64, request: Request) -> Result<(), Refusal> {
+        if let Some(refusal) = &self.shut {
+            return Err(refusal.clone());
+        }
+        let way = Way::find(&self.node.core, request, &self.mailbox, place, self.stream);
+        let way = way.inspect_err(|refusal| {
+            self.shut = Some(refusal).filter(|refusal| !refusal.is_final()).cloned();
+        })?;
+        if let Some(refusal) = self.holds.of(self.stream, way.slot()) {
+            return Err(refusal.clone());
+        }
+        self.gathered += 1;
+        match way {
+            Way::Here(command) => self.here[self.node.core.shard(command.slot)].push(Event::Command(command)),
+            Way::Away(owner, command) => self.away.push((owner, command)),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        if self.gathered == 0 {
+            return;
+        }
+        (self.gathered, self.used) = (0, true);
+        let mut full = Vec::new();
+        for (shard, events) in self.here.iter_mut().enumerate() {
+            self.node.core.inboxes[shard].put(events, &mut full);
+        }
+        for event in full {
+            if let Event::Command(command) = event {
+                let refusal = shard_full(&command);
+                self.holds.note(self.stream, command.slot, &refusal);
+                self.refused.push(Mail::End(command.id, Err(refusal)));
+            }
+        }
+        if !self.away.is_empty() {
+            self.node.core.pass_on(&mut self.away);
+        }
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        if !self.used {
+            return;
+        }
+        let (core, stream) = (&self.node.core, self.stream);
+        core.tell_all(|| Event::Ended(stream));
+        core.forwards(|forwards, _| forwards.ended(stream));
+        core.peers.ended(stream);
+    }
+}

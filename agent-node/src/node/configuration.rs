@@ -1,0 +1,111 @@
+//! Plans and rings: decides whether one that comes is taken.
+//!
+//! *Guarantees.* Neither generation nor revision in force ever goes back. What does not parse, belongs to another plan
+//! or does not fit together is refused, and what was in force stays. Two rings of one revision end the process.
+
+use crate::node::Configuration;
+use crate::node::routing::Routing;
+use crate::peer::Identity;
+use crate::refusal::Refusal;
+use proto::plan::{self, Plan};
+use proto::ring::Ring;
+use std::sync::Arc;
+
+/// What to do with a configuration that came.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is in force.
+    Same,
+    /// Save it, then let it be in force.
+    Take(Box<Routing>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("{}", .0.error)]
+    Refused(Refusal),
+    /// The node must not go on.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        Error::Refused(refusal)
+    }
+}
+
+pub fn judge(ours: &Identity, has: Option<&Routing>, given: Configuration) -> Result<Verdict, Error> {
+    if given.plan_uid != ours.plan_uid {
+        let text =
+            format!("it is of the plan with uid {}, and this node of {}", given.plan_uid, ours.plan_uid);
+        return Err(Refusal::new(409, text, "plan_uid").into());
+    }
+    let ring = Ring::decode(&given.ring).map_err(|error| Refusal::bad(error.to_string(), "ring"))?;
+    if ring.plan_uid != ours.plan_uid {
+        let text = format!("the ring is of the plan with uid {}", ring.plan_uid);
+        return Err(Refusal::new(409, text, "ring.plan_uid").into());
+    }
+    if let Some(has) = has
+        && let Some(verdict) = compare(has, &given, &ring)?
+    {
+        return Ok(verdict);
+    }
+    rolled_back(ours, &ring)?;
+    let plan = match has {
+        Some(has) if has.given.spec == given.spec => has.plan.clone(),
+        _ => Arc::new(Plan::parse(&given.spec).map_err(|errors| refused_plan(&errors))?),
+    };
+    if ring.slots.len() != plan.slots as usize {
+        let text = format!("the ring has {} slots, and the plan {}", ring.slots.len(), plan.slots);
+        return Err(Refusal::bad(text, "ring").into());
+    }
+    Ok(Verdict::Take(Box::new(Routing::new(given, plan, ring, ours.store))))
+}
+
+/// `None`: it is newer.
+fn compare(has: &Routing, given: &Configuration, ring: &Ring) -> Result<Option<Verdict>, Error> {
+    let (revision, generation) = (has.numbers.revision, has.numbers.generation);
+    if ring.revision == revision && *ring != has.ring {
+        return Err(Error::Fatal(format!(
+            "two rings of one revision, {revision}: somebody writes rings beside the plan's keeper"
+        )));
+    }
+    if ring.revision < revision || given.generation < generation {
+        let text = format!(
+            "generation {} and revision {} are older than what this node has: {generation} and {revision}",
+            given.generation, ring.revision
+        );
+        return Err(Refusal::new(409, text, "revision").into());
+    }
+    if given.generation == generation && given.spec != has.given.spec {
+        let text = format!("this node has another plan of generation {generation}");
+        return Err(Refusal::new(409, text, "generation").into());
+    }
+    if ring.slots.len() != has.ring.slots.len() {
+        let text = format!("this plan has {} slots, which never changes", has.ring.slots.len());
+        return Err(Refusal::bad(text, "ring").into());
+    }
+    let same = (ring.revision, given.generation) == (revision, generation);
+    Ok((same && given.peers == has.given.peers).then_some(Verdict::Same))
+}
+
+/// The ring knows a later start of this store than this one is: the volume was put back, or this is an old process.
+fn rolled_back(ours: &Identity, ring: &Ring) -> Result<(), Error> {
+    let member = ring.members.iter().find(|member| member.store == ours.store);
+    let Some(member) = member.filter(|member| member.incarnation > ours.incarnation) else { return Ok(()) };
+    Err(Error::Fatal(format!(
+        "store {} was rolled back: the ring knows its start {}, and this is {}; a person has to say what is lost",
+        ours.store, member.incarnation, ours.incarnation
+    )))
+}
+
+fn refused_plan(errors: &[plan::Error]) -> Refusal {
+    let first = errors.first();
+    let more = if errors.len() > 1 { format!(", and {} more", errors.len() - 1) } else { String::new() };
+    let text = first.map_or("the plan does not parse", |error| error.error.as_str());
+    Refusal::bad(format!("{text}{more}"), first.map_or("spec", |error| error.at.as_str()))
+}
+
+#[cfg(test)]
+mod tests;

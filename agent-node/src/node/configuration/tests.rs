@@ -1,0 +1,121 @@
+use super::*;
+use proto::ring::{Member, StoreId};
+use serde_json::json;
+
+fn ours() -> Identity {
+    Identity { plan_uid: "uid".into(), ordinal: 0, store: StoreId(10), incarnation: 3 }
+}
+
+fn spec(lanes: &[&str]) -> String {
+    let lanes: Vec<_> = lanes.iter().map(|name| json!({"name": name, "type": "Command"})).collect();
+    json!({
+        "replicas": 2, "slots": 256, "storage": {"size": "1Gi"},
+        "agents": [{"route": "/a/:id", "lanes": lanes}],
+    })
+    .to_string()
+}
+
+fn ring(revision: u64, nonce: u64) -> Ring {
+    let member =
+        |ordinal: u16, incarnation| Member { ordinal, store: StoreId(10 + u128::from(ordinal)), incarnation };
+    Ring { revision, ..Ring::begin("uid", vec![member(0, 3), member(1, 1)], 256, nonce) }
+}
+
+fn given(generation: u64, ring: &Ring) -> Configuration {
+    Configuration {
+        plan_name: "p".into(),
+        plan_uid: "uid".into(),
+        generation,
+        spec: spec(if generation == 1 { &["x"] } else { &["x", "y"] }).into(),
+        ring: ring.encode().into(),
+        peers: vec!["h0:1".into(), "h1:1".into()],
+    }
+}
+
+fn has() -> Routing {
+    match judge(&ours(), None, given(2, &ring(5, 7))) {
+        Ok(Verdict::Take(routing)) => *routing,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn said(has: Option<&Routing>, given: Configuration) -> String {
+    match judge(&ours(), has, given) {
+        Ok(Verdict::Same) => "same".into(),
+        Ok(Verdict::Take(routing)) => {
+            format!("take {} {}", routing.numbers.generation, routing.numbers.revision)
+        }
+        Err(Error::Refused(refusal)) => format!("{} {}: {}", refusal.code, refusal.at, refusal.error),
+        Err(Error::Fatal(why)) => format!("fatal {why}"),
+    }
+}
+
+#[test]
+fn only_what_is_newer_in_one_number_and_older_in_none_is_taken() {
+    let has = has();
+    for (generation, revision, expected) in [
+        (2, 5, "same"),
+        (2, 6, "take 2 6"),
+        (3, 5, "take 3 5"),
+        (4, 9, "take 4 9"),
+        (1, 5, "409 revision: generation 1 and revision 5 are older"),
+        (2, 4, "409 revision: "),
+        (3, 4, "409 revision: "),
+        (1, 6, "409 revision: "),
+    ] {
+        let said = said(Some(&has), given(generation, &ring(revision, 7)));
+        assert!(said.starts_with(expected), "{generation} {revision}: {said}");
+    }
+    assert_eq!(said(None, given(1, &ring(1, 7))), "take 1 1");
+}
+
+#[test]
+fn peers_may_move_without_a_new_number() {
+    let moved = Configuration { peers: vec!["h0:2".into()], ..given(2, &ring(5, 7)) };
+    assert_eq!(said(Some(&has()), moved), "take 2 5");
+}
+
+#[test]
+fn two_rings_of_one_revision_and_a_rolled_back_store_end_the_node() {
+    assert!(said(Some(&has()), given(2, &ring(5, 8))).starts_with("fatal two rings of one revision, 5"));
+    let mut later = ring(6, 7);
+    later.members[0].incarnation = 4;
+    assert!(said(Some(&has()), given(2, &later)).contains("was rolled back: the ring knows its start 4"));
+}
+
+#[test]
+fn what_does_not_belong_or_parse_is_refused_with_its_place() {
+    let foreign_ring = Ring { plan_uid: "other".into(), ..ring(6, 7) };
+    let broken = Configuration { spec: "{\"replicas\": 2}".into(), ..given(3, &ring(6, 7)) };
+    let larger = Ring::begin("uid", ring(1, 1).members, 512, 7);
+    for (given, expected) in [
+        (Configuration { plan_uid: "other".into(), ..given(3, &ring(6, 7)) }, "409 plan_uid"),
+        (given(3, &foreign_ring), "409 ring.plan_uid"),
+        (Configuration { ring: "no ring".into(), ..given(3, &ring(6, 7)) }, "400 ring"),
+        (Configuration { spec: spec(&["z"]).into(), ..given(2, &ring(6, 7)) }, "409 generation"),
+        (broken, "400 spec"),
+        (given(3, &Ring { revision: 6, ..larger }), "400 ring"),
+    ] {
+        let said = said(Some(&has()), given);
+        assert!(said.starts_with(expected), "{expected}: {said}");
+    }
+}
+
+#[test]
+fn a_store_that_owns_nothing_routes_to_those_that_do() {
+    use crate::link::Owner;
+    let stranger = Identity { store: StoreId(99), ..ours() };
+    let Ok(Verdict::Take(routing)) = judge(&stranger, None, given(2, &ring(5, 7))) else { panic!("taken") };
+    assert!(routing.for_shard(0, 1).owned.iter().all(Option::is_none));
+    assert!(routing.slots_of(Owner::Here).is_empty());
+    let has = has();
+    assert_eq!(has.slots_of(Owner::Here).len() + has.slots_of(Owner::Node(1)).len(), 256);
+    let owned = |index| has.for_shard(index, 2).owned.iter().flatten().count();
+    assert_eq!(owned(0) + owned(1), has.slots_of(Owner::Here).len());
+    assert!(has.for_shard(1, 2).owned.iter().step_by(2).all(Option::is_none));
+    assert_eq!(has.others(&ours()), [(1, "h1:1".into(), StoreId(11))]);
+    let routed = has.route("/a/%31").unwrap();
+    assert_eq!((routed.address.as_str(), routed.owner), ("/a/1", has.owner(routed.slot)));
+    assert_eq!(has.route("/b/1").unwrap_err().code, 404);
+    assert_eq!(has.route("/a/%zz").unwrap_err().code, 400);
+}

@@ -1,0 +1,95 @@
+//! Takes a plan and a ring: judged, on the disk, and only then in force.
+
+use crate::link::Owner;
+use crate::node::Configuration;
+use crate::node::configuration::{self, Verdict};
+use crate::node::core::{Core, Event, lock};
+use crate::node::routing::Routing;
+use crate::peer::peers::Target;
+use crate::peer::wire;
+use crate::refusal::Refusal;
+use prost::Message as _;
+use proto::address::Slot;
+use proto::wire::peer::ConfigureRequest;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+
+/// In the form in which the store keeps it.
+pub fn encode(given: &Configuration) -> Vec<u8> {
+    wire::configuration_out(given.clone(), String::new()).encode_to_vec()
+}
+
+pub fn decode(bytes: &[u8]) -> anyhow::Result<Configuration> {
+    Ok(wire::configuration(ConfigureRequest::decode(bytes)?).1)
+}
+
+pub async fn configure(core: &Arc<Core>, given: Configuration) -> Result<(), Refusal> {
+    let _turn = core.configuring.lock().await;
+    if let Some(why) = core.life.failed() {
+        return Err(Refusal::unavailable(why, ""));
+    }
+    let this = core.clone();
+    let judged = spawn_blocking(move || judge_and_save(&this, given)).await;
+    let judged = judged.map_err(|error| Refusal::new(500, error.to_string(), ""))?;
+    match judged {
+        Ok(Verdict::Same) => Ok(()),
+        Ok(Verdict::Take(routing)) => {
+            let (revision, generation) = (routing.numbers.revision, routing.numbers.generation);
+            info!(
+                revision,
+                generation,
+                slots = routing.slots_of(Owner::Here).len(),
+                "a plan and ring in force"
+            );
+            in_force(core, *routing);
+            Ok(())
+        }
+        Err(configuration::Error::Refused(refusal)) => Err(refusal),
+        Err(configuration::Error::Fatal(why)) => {
+            core.life.fail(&why);
+            Err(Refusal::unavailable(why, ""))
+        }
+    }
+}
+
+/// From another node, which was asked for it. Nobody waits for the answer.
+pub async fn by_peer(core: &Arc<Core>, given: Configuration) {
+    if let Err(refusal) = configure(core, given).await {
+        warn!(why = refusal.error, at = refusal.at, "another node's plan and ring were not taken");
+    }
+}
+
+fn judge_and_save(core: &Core, given: Configuration) -> Result<Verdict, configuration::Error> {
+    let has = core.routing.load_full();
+    let verdict = configuration::judge(&core.identity, has.as_deref(), given)?;
+    if let Verdict::Take(routing) = &verdict {
+        let store = lock(&core.store);
+        let store = store.as_ref().ok_or_else(|| Refusal::unavailable("this node is stopping", ""))?;
+        let saved = store.save_configuration(&encode(&routing.given), true);
+        saved.map_err(|error| Refusal::unavailable(error.to_string(), ""))?;
+        core.had_ring.store(true, Ordering::Release);
+    }
+    Ok(verdict)
+}
+
+/// Lets what is durable be in force. Shards hear of it before anyone can route by it.
+pub fn in_force(core: &Arc<Core>, routing: Routing) {
+    for (index, inbox) in core.inboxes.iter().enumerate() {
+        inbox.tell(Event::Configured(Arc::new(routing.for_shard(index, core.inboxes.len()))));
+    }
+    core.peers.heard_of(&routing.ring.members);
+    let owners = routing.owners.clone();
+    let others = routing.others(&core.identity);
+    let before = core.routing.swap(Some(Arc::new(routing)));
+    let was = |slot: usize| before.as_ref().and_then(|before| before.owners.get(slot).copied());
+    let changed: Vec<Slot> =
+        (0..owners.len()).filter(|slot| was(*slot) != Some(owners[*slot])).map(|slot| slot as Slot).collect();
+    core.forwards(|forwards, answers| forwards.ring(owners, answers));
+    core.peers.aim(others.into_iter().map(|(ordinal, at, store)| (ordinal, Target { at, store })).collect());
+    core.tell_all(|| Event::Resend(changed.clone()));
+    core.lost(&changed);
+    core.serving.planned();
+    core.peers.wake_all();
+}

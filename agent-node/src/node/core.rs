@@ -1,0 +1,313 @@
+//! What the handles, threads and tasks of one node share.
+
+use crate::link::{Owner, Serving, Update, Upstream};
+use crate::node::forwards::{Answer, Forwards, Outgoing};
+use crate::node::inbox::{self, Inbox};
+use crate::node::mailbox::{Mail, Mailbox};
+use crate::node::routing::Routing;
+use crate::node::{NodeStatus, Report, Status};
+use crate::peer::gossip::Gossip;
+use crate::peer::hello::Token;
+use crate::peer::peers::Peers;
+use crate::peer::wire::Batch;
+use crate::peer::{FORMAT, Hello, Identity, Numbers};
+use crate::refusal::Refusal;
+use crate::shard::{Counts, Stream};
+use crate::store::Store;
+use arc_swap::ArcSwapOption;
+use proto::address::Slot;
+use proto::ring::Member;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Where a shard's answers go.
+pub type Reply = Arc<Mailbox>;
+/// The number of an attachment.
+pub type Watch = u64;
+pub type Event = inbox::Event<Reply, Watch>;
+pub type Inboxes = Arc<[Inbox<Reply, Watch>]>;
+
+pub struct Core {
+    pub identity: Identity,
+    pub token: Token,
+    pub inboxes: Inboxes,
+    /// What each shard last said of itself.
+    pub counts: Box<[Mutex<Counts>]>,
+    pub routing: ArcSwapOption<Routing>,
+    pub peers: Peers,
+    pub serving: Serving,
+    pub life: Life,
+    /// One configuration is judged after the other.
+    pub configuring: tokio::sync::Mutex<()>,
+    pub store: Mutex<Option<Store>>,
+    pub had_ring: AtomicBool,
+    forwards: Mutex<Forwards<Reply>>,
+    begun: Instant,
+    streams: AtomicU64,
+}
+
+/// How far the end of a node has come.
+#[derive(Default)]
+pub struct Life {
+    /// Nothing new is taken.
+    pub stopping: CancellationToken,
+    /// What is due is still sent; then streams between nodes end.
+    pub closing: CancellationToken,
+    failed: Mutex<Option<String>>,
+    fails: Notify,
+}
+
+impl Life {
+    /// The process must not go on: it would harm what is durable.
+    pub fn fail(&self, why: &str) {
+        tracing::error!(why, "this node must end");
+        lock(&self.failed).get_or_insert_with(|| why.to_owned());
+        self.stopping.cancel();
+        self.fails.notify_waiters();
+    }
+
+    pub fn failed(&self) -> Option<String> {
+        lock(&self.failed).clone()
+    }
+
+    /// Waits until the node must end.
+    pub async fn fails(&self) -> String {
+        loop {
+            let fails = self.fails.notified();
+            match self.failed() {
+                Some(why) => return why,
+                None => fails.await,
+            }
+        }
+    }
+
+    /// Why nothing is taken any more, if that is so.
+    pub fn open(&self, at: &str) -> Result<(), Refusal> {
+        if self.stopping.is_cancelled() {
+            Err(Refusal::unavailable("this node is stopping", at))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Core {
+    pub fn new(identity: Identity, token: Token, inboxes: Inboxes, store: Store) -> Arc<Core> {
+        let client = format!("node-{}-{}", identity.store, identity.incarnation);
+        Arc::new_cyclic(|core: &Weak<Core>| Core {
+            counts: inboxes.iter().map(|_| Mutex::default()).collect(),
+            inboxes,
+            routing: ArcSwapOption::empty(),
+            peers: Peers::default(),
+            serving: Serving::new(core.clone() as Weak<dyn Upstream>),
+            life: Life::default(),
+            configuring: tokio::sync::Mutex::new(()),
+            had_ring: AtomicBool::new(store.had_ring()),
+            store: Mutex::new(Some(store)),
+            forwards: Mutex::new(Forwards::new(&client)),
+            begun: Instant::now(),
+            streams: AtomicU64::new(1),
+            identity,
+            token,
+        })
+    }
+
+    pub fn numbers(&self) -> Numbers {
+        self.routing.load().as_ref().map_or_else(Numbers::default, |routing| routing.numbers)
+    }
+
+    pub fn owner(&self, slot: Slot) -> Owner {
+        self.routing.load().as_ref().map_or(Owner::Nobody, |routing| routing.owner(slot))
+    }
+
+    pub fn slots_of(&self, owner: Owner) -> Vec<Slot> {
+        self.routing.load().as_ref().map_or_else(Vec::new, |routing| routing.slots_of(owner))
+    }
+
+    /// What this node says first to another one.
+    pub fn hello(&self) -> Hello {
+        Hello { token: self.token.text().to_owned(), identity: self.identity.clone(), format: FORMAT }
+    }
+
+    /// Adds to a frame what is to be said of plan and ring.
+    pub fn gossip(&self, gossip: &Mutex<Gossip>, batch: &mut Batch) {
+        let routing = self.routing.load();
+        let has = routing.as_ref().map(|routing| &routing.given);
+        lock(gossip).compose(self.numbers(), has, batch);
+    }
+
+    /// The shard of a slot.
+    pub fn shard(&self, slot: Slot) -> usize {
+        usize::from(slot) % self.inboxes.len()
+    }
+
+    pub fn inbox(&self, slot: Slot) -> &Inbox<Reply, Watch> {
+        &self.inboxes[self.shard(slot)]
+    }
+
+    pub fn tell_all(&self, event: impl Fn() -> Event) {
+        for inbox in self.inboxes.iter() {
+            inbox.tell(event());
+        }
+    }
+
+    /// Puts in, by shard, what is always let in.
+    pub fn put_unbounded(&self, here: &mut [Vec<Event>]) {
+        let mut full = Vec::new();
+        for (inbox, events) in self.inboxes.iter().zip(here) {
+            inbox.put(events, &mut full);
+        }
+        debug_assert!(full.is_empty(), "only commands, reads and messages have a bound");
+    }
+
+    pub fn new_stream(&self) -> Stream {
+        self.streams.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Since the start, for what is measured in this process only.
+    pub fn now_ms(&self) -> u64 {
+        self.begun.elapsed().as_millis() as u64
+    }
+
+    /// Does something with the forwards, and delivers what was answered by it.
+    pub fn forwards<T>(&self, act: impl FnOnce(&mut Forwards<Reply>, &mut Vec<Answer<Reply>>) -> T) -> T {
+        let mut answers = Vec::new();
+        let done = act(&mut lock(&self.forwards), &mut answers);
+        post(answers);
+        done
+    }
+
+    /// Passes commands on to their owners; what could not be taken is answered at once.
+    pub fn pass_on(&self, commands: &mut Vec<(u16, Outgoing<Reply>)>) {
+        let now_ms = self.now_ms();
+        let mut due: Vec<u16> = Vec::new();
+        self.forwards(|forwards, answers| {
+            for (owner, command) in commands.drain(..) {
+                match forwards.submit(command, owner, now_ms) {
+                    Ok(owner) if due.contains(&owner) => {}
+                    Ok(owner) => due.push(owner),
+                    Err(answer) => answers.push(answer),
+                }
+            }
+        });
+        self.peers.wake(&due);
+    }
+}
+
+impl Core {
+    /// What the owners of lanes say to the copies of them here.
+    pub fn update(&self, updates: &mut Vec<(Watch, Result<Update, Refusal>)>) {
+        self.serving.update(updates);
+    }
+
+    /// These slots have another owner, or theirs can't be reached, or can be again.
+    pub fn lost(&self, slots: &[Slot]) {
+        self.serving.lost(slots);
+    }
+
+    pub fn count(&self) -> Counts {
+        self.counts.iter().map(|counts| *lock(counts)).fold(Counts::default(), |sum, counts| Counts {
+            slots_owned: sum.slots_owned + counts.slots_owned,
+            slots_serving: sum.slots_serving + counts.slots_serving,
+            agents: sum.agents + counts.agents,
+            messages: sum.messages + counts.messages,
+            faults: sum.faults + counts.faults,
+            outbox: sum.outbox + counts.outbox,
+        })
+    }
+
+    pub fn report(&self) -> Report {
+        let Identity { plan_uid, ordinal, store, incarnation } = self.identity.clone();
+        let Numbers { revision, generation } = self.numbers();
+        let counts = self.count();
+        Report {
+            plan_uid,
+            ordinal,
+            store: store.to_string(),
+            incarnation,
+            revision,
+            generation,
+            slots_owned: counts.slots_owned,
+            slots_serving: counts.slots_serving,
+            had_ring: self.had_ring.load(Ordering::Acquire),
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        let Report { store, revision, generation, slots_owned, slots_serving, .. } = self.report();
+        let Counts { agents, messages, faults, .. } = self.count();
+        let routing = self.routing.load();
+        let routing = routing.as_ref();
+        Status {
+            plan: routing.map_or_else(String::new, |routing| routing.given.plan_name.clone()),
+            ordinal: self.identity.ordinal,
+            store,
+            incarnation: self.identity.incarnation,
+            revision,
+            generation,
+            slots_owned,
+            slots_serving,
+            agents,
+            links: self.serving.open_links(),
+            messages,
+            faults,
+            delivered: self.serving.delivered(),
+            nodes: routing.map_or_else(Vec::new, |routing| self.nodes(routing)),
+        }
+    }
+
+    fn nodes(&self, routing: &Routing) -> Vec<NodeStatus> {
+        let mut slots = vec![0; routing.ring.members.len()];
+        for slot in &routing.ring.slots {
+            slots[usize::from(slot.owner)] += 1;
+        }
+        let node = |(member, slots): (&Member, u32)| NodeStatus {
+            ordinal: member.ordinal,
+            store: member.store.to_string(),
+            slots,
+            reached: member.store == self.identity.store
+                || self.peers.get(member.ordinal).is_some_and(|peer| peer.reached()),
+            peer_at: routing.given.peers.get(usize::from(member.ordinal)).cloned().unwrap_or_default(),
+        };
+        routing.ring.members.iter().zip(slots).map(node).collect()
+    }
+
+    /// Why this node can't serve all that it owns.
+    pub fn ready(&self) -> Result<(), String> {
+        if let Some(why) = self.life.failed() {
+            return Err(why);
+        }
+        if self.life.stopping.is_cancelled() {
+            return Err("it is stopping".into());
+        }
+        if self.routing.load().is_none() {
+            return Err("it has no plan and ring yet".into());
+        }
+        let Counts { slots_owned, slots_serving, .. } = self.count();
+        let told = self.slots_of(Owner::Here).len();
+        if slots_owned as usize == told && slots_serving == slots_owned {
+            Ok(())
+        } else {
+            Err(format!("it serves {slots_serving} of its {told} slots"))
+        }
+    }
+}
+
+/// Puts each answer where it belongs; who gets several in a row is woken once.
+fn post(answers: Vec<Answer<Reply>>) {
+    let mut mail = Vec::new();
+    let mut answers = answers.into_iter().peekable();
+    while let Some((to, id, end)) = answers.next() {
+        mail.push(Mail::End(id, end));
+        if answers.peek().is_none_or(|(next, _, _)| !Arc::ptr_eq(next, &to)) {
+            to.post(&mut mail);
+        }
+    }
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,110 @@
+//! What leaves a shard, sorted by where it goes: each place is locked and woken once for all that a batch has for it.
+
+use crate::link::Owner;
+use crate::link::Update;
+use crate::node::core::{Core, Event, Reply, Watch};
+use crate::node::mailbox::Mail;
+use crate::refusal::Refusal;
+use crate::shard::{Effect, Message, Place, Taken, Verdict};
+use proto::address::Slot;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub struct Delivery {
+    pub core: Arc<Core>,
+    /// Answers in a row for one place.
+    to: Option<Reply>,
+    mail: Vec<Mail>,
+    /// By shard of this node.
+    here: Vec<Vec<Event>>,
+    /// By ordinal.
+    messages: BTreeMap<u16, Vec<Message>>,
+    taken: BTreeMap<u16, Vec<Mail>>,
+    updates: Vec<(Watch, Result<Update, Refusal>)>,
+    spare: Vec<Effect<Reply, Watch>>,
+}
+
+impl Delivery {
+    pub fn new(core: Arc<Core>) -> Delivery {
+        Delivery {
+            here: core.inboxes.iter().map(|_| Vec::new()).collect(),
+            core,
+            to: None,
+            mail: Vec::new(),
+            messages: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            updates: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// An empty list that has its memory already.
+    pub fn spare(&mut self) -> Vec<Effect<Reply, Watch>> {
+        std::mem::take(&mut self.spare)
+    }
+
+    pub fn perform(&mut self, mut effects: Vec<Effect<Reply, Watch>>) {
+        let routing = self.core.routing.load_full();
+        let owner = |slot: Slot| routing.as_ref().map_or(Owner::Nobody, |routing| routing.owner(slot));
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Answer { to, id, end } => self.answer(to, Mail::End(id, end)),
+                Effect::Got { to, id, end } => self.answer(to, Mail::Got(id, end)),
+                Effect::Update { to, update } => self.updates.push((to, Ok(update))),
+                Effect::Closed { to, refusal } => self.updates.push((to, Err(refusal))),
+                Effect::Send(message) => match owner(message.to) {
+                    Owner::Here => self.here[self.core.shard(message.to)].push(Event::Message(message)),
+                    Owner::Node(node) => self.messages.entry(node).or_default().push(message),
+                    Owner::Nobody => {}
+                },
+                Effect::Taken(taken) => match owner(taken.from) {
+                    Owner::Here => self.here[self.core.shard(taken.from)].push(Event::Taken(taken)),
+                    Owner::Node(node) => self.taken.entry(node).or_default().push(Mail::Taken(taken)),
+                    Owner::Nobody => {}
+                },
+            }
+        }
+        self.spare = effects;
+        self.hand_over();
+    }
+
+    fn answer(&mut self, to: Reply, mail: Mail) {
+        if self.to.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &to)) {
+            self.post();
+            self.to = Some(to);
+        }
+        self.mail.push(mail);
+    }
+
+    fn post(&mut self) {
+        if let Some(to) = self.to.take() {
+            to.post(&mut self.mail);
+        }
+    }
+
+    fn hand_over(&mut self) {
+        self.post();
+        self.core.update(&mut self.updates);
+        for (node, mail) in &mut self.taken {
+            self.core.peers.answer(*node, mail);
+        }
+        let mut full = Vec::new();
+        for (shard, events) in self.here.iter_mut().enumerate() {
+            self.core.inboxes[shard].put(events, &mut full);
+        }
+        for (node, messages) in &mut self.messages {
+            self.core.peers.send(*node, messages);
+            full.extend(messages.drain(..).map(Event::Message));
+        }
+        for event in full {
+            if let Event::Message(message) = event {
+                self.core.inbox(message.from).tell(Event::Taken(refused(&message)));
+            }
+        }
+    }
+}
+
+/// There is no room for it: it will come again.
+pub fn refused(message: &Message) -> Taken {
+    Taken { from: message.from, to: message.to, seen: Place::default(), verdict: Verdict::Refused }
+}

@@ -1,0 +1,216 @@
+//! The unanswered commands to one node, in order.
+
+use super::{Answer, OfSlot, Pause, WAIT_MS};
+use crate::peer::Forward;
+use crate::refusal::Refusal;
+use crate::shard::{Key, Stream};
+use bytes::Bytes;
+use hashbrown::HashMap;
+use proto::address::{Address, Slot};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub struct Line<R> {
+    pub connected: bool,
+    /// The number of the first entry. Numbers go to the owner as ids.
+    first: u64,
+    entries: VecDeque<Option<Entry<R>>>,
+    /// None before this waits.
+    pub next: u64,
+    pub count: usize,
+    pub bytes: usize,
+}
+
+#[derive(Debug)]
+pub struct Entry<R> {
+    pub to: R,
+    pub id: u64,
+    pub stream: Stream,
+    pub slot: Slot,
+    pub agent: Address,
+    pub lane: String,
+    pub body: Bytes,
+    pub key: Option<Key>,
+    /// The sequence of this node's own key, once it has one.
+    pub own: Option<u64>,
+    pub since_ms: u64,
+    pub state: State,
+    /// It was on its way when a connection broke.
+    pub doubtful: bool,
+    /// One before it of its stream and slot was not admitted: it is not sent again.
+    pub given_up: Option<Refusal>,
+    /// Its stream is over.
+    pub forgotten: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Waiting,
+    Sent,
+}
+
+impl<R> Default for Line<R> {
+    fn default() -> Self {
+        Self { connected: false, first: 0, entries: VecDeque::new(), next: 0, count: 0, bytes: 0 }
+    }
+}
+
+impl<R> Entry<R> {
+    /// The key to go out with, or `None` if it has to wait.
+    pub fn key_now(&mut self, of_slot: &mut OfSlot, client: &Arc<str>, now_ms: u64) -> Option<Key> {
+        match of_slot.pause {
+            Some(Pause::NotOwner { until_ms }) if of_slot.sent > 0 || now_ms < until_ms => return None,
+            Some(Pause::NotOwner { .. }) => {
+                of_slot.pause = None;
+                of_slot.again = true;
+            }
+            Some(Pause::Ahead) => return None,
+            None => {}
+        }
+        if let Some(key) = &self.key {
+            return Some(key.clone());
+        }
+        if self.own.is_none() {
+            self.own = of_slot.next_own();
+        }
+        if self.own.is_none() {
+            of_slot.pause = Some(Pause::Ahead);
+        }
+        self.own.map(|sequence| (client.clone(), sequence))
+    }
+
+    pub fn forward(&self, id: u64, key: Key, again: bool) -> Forward {
+        Forward {
+            id,
+            stream: self.stream,
+            slot: self.slot,
+            agent: self.agent.clone(),
+            lane: self.lane.clone(),
+            body: self.body.clone(),
+            key,
+            again,
+        }
+    }
+
+    /// A refusal says `not done` only of what can't have been done by an earlier try.
+    pub fn not_now(&self, refusal: Refusal) -> Refusal {
+        if self.doubtful { Refusal::unknown(refusal.error, refusal.at) } else { refusal }
+    }
+}
+
+impl<R> Line<R> {
+    pub fn end(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    pub fn push(&mut self, entry: Entry<R>) {
+        self.count += 1;
+        self.bytes += entry.body.len();
+        self.entries.push_back(Some(entry));
+    }
+
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut Entry<R>> {
+        let place = id.checked_sub(self.first)?;
+        self.entries.get_mut(usize::try_from(place).ok()?)?.as_mut()
+    }
+
+    pub fn settle(&mut self, id: u64, of_slot: &mut OfSlot, end: Result<u64, Refusal>) -> Option<Answer<R>> {
+        let entry = self.remove(id)?;
+        of_slot.settled(entry.own);
+        Some((entry.to, entry.id, end))
+    }
+
+    /// A command was not admitted: none that follows it on its stream to its slot is. What is on its way will be
+    /// refused by the owner too.
+    pub fn hold(
+        &mut self,
+        after: u64,
+        stream: Stream,
+        slot: Slot,
+        refusal: &Refusal,
+        of_slot: &mut OfSlot,
+        answers: &mut Vec<Answer<R>>,
+    ) {
+        for id in after.max(self.first)..self.end() {
+            let same = |entry: &&mut Entry<R>| entry.stream == stream && entry.slot == slot;
+            let Some(entry) = self.get_mut(id).filter(same) else { continue };
+            if entry.state == State::Sent {
+                entry.given_up = Some(refusal.clone());
+            } else {
+                let end = Err(entry.not_now(refusal.clone()));
+                answers.extend(self.settle(id, of_slot, end));
+            }
+        }
+    }
+
+    /// What is on its way may or may not have been admitted. It is forgotten if nobody waits for it any more.
+    pub fn disconnect(&mut self, slots: &mut HashMap<Slot, OfSlot>, answers: &mut Vec<Answer<R>>) {
+        self.connected = false;
+        for id in self.first..self.end() {
+            let Some(entry) = self.get_mut(id) else { continue };
+            let Some(of_slot) = slots.get_mut(&entry.slot) else { continue };
+            of_slot.pause = None;
+            of_slot.again = false;
+            let sent = std::mem::replace(&mut entry.state, State::Waiting) == State::Sent;
+            of_slot.sent -= usize::from(sent);
+            if let Some(refusal) = entry.given_up.take() {
+                let end = Err(entry.not_now(refusal));
+                answers.extend(self.settle(id, of_slot, end));
+            } else if entry.forgotten {
+                self.settle(id, of_slot, Err(Refusal::unknown("the stream is over", "")));
+            } else {
+                entry.doubtful |= sent;
+            }
+        }
+        self.next = self.first;
+    }
+
+    /// Those that wait, not by the owner's slowness, for longer than they may.
+    pub fn late(&self, now_ms: u64, slots: &HashMap<Slot, OfSlot>) -> Vec<u64> {
+        let stuck = |entry: &Entry<R>| {
+            let of_slot = slots.get(&entry.slot);
+            let none = of_slot.is_some_and(|of| matches!(of.pause, Some(Pause::NotOwner { .. }) | None));
+            entry.state == State::Waiting && now_ms >= entry.since_ms + WAIT_MS && (!self.connected || none)
+        };
+        let entries = (self.first..).zip(&self.entries);
+        entries.filter(|(_, entry)| entry.as_ref().is_some_and(stuck)).map(|(id, _)| id).collect()
+    }
+
+    pub fn forget(&mut self, stream: Stream, slots: &mut HashMap<Slot, OfSlot>) {
+        for id in self.first..self.end() {
+            let Some(entry) = self.get_mut(id).filter(|entry| entry.stream == stream) else { continue };
+            entry.forgotten = true;
+            if entry.state == State::Waiting
+                && let Some(of_slot) = slots.get_mut(&entry.slot)
+            {
+                let unread = Err(Refusal::unknown("the stream is over", ""));
+                self.settle(id, of_slot, unread);
+            }
+        }
+    }
+
+    /// Takes out what waits for a slot.
+    pub fn extract(&mut self, slot: Slot) -> Vec<Entry<R>> {
+        let mut out = Vec::new();
+        for id in self.first..self.end() {
+            if self.get_mut(id).is_some_and(|entry| entry.slot == slot && entry.state == State::Waiting) {
+                out.extend(self.remove(id));
+            }
+        }
+        out
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Entry<R>> {
+        let place = usize::try_from(id.checked_sub(self.first)?).ok()?;
+        let entry = self.entries.get_mut(place)?.take()?;
+        self.count -= 1;
+        self.bytes -= entry.body.len();
+        while let Some(None) = self.entries.front() {
+            self.entries.pop_front();
+            self.first += 1;
+        }
+        self.next = self.next.max(self.first);
+        Some(entry)
+    }
+}

@@ -1,0 +1,230 @@
+//! How a node comes up and goes down.
+
+use crate::log::{Log, OnDurable, Opened};
+use crate::node::configuration::{self, Verdict};
+use crate::node::configure;
+use crate::node::core::{Core, Inboxes, Reply, Watch, lock};
+use crate::node::delivery::Delivery;
+use crate::node::inbox::{End, Inbox};
+use crate::node::routing::Routing;
+use crate::node::threads::Thread;
+use crate::node::{Config, Node};
+use crate::peer::hello::Token;
+use crate::peer::{Identity, answering, asking, control, transport};
+use crate::shard::Shard;
+use crate::store::{Store, StoreOptions};
+use anyhow::Context as _;
+use proto::ring::StoreId;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::{self, JoinSet, spawn_blocking};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tonic::service::Routes;
+use tracing::{info, warn};
+
+/// How often it is looked for what waits too long.
+const LATE: Duration = Duration::from_millis(100);
+/// From `stop` until commands that other owners have not answered are given up.
+const DRAIN: Duration = Duration::from_secs(2);
+/// From the end of the shards until streams to other nodes are cut.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// What ends with the last handle to a node.
+pub struct Hold {
+    core: Arc<Core>,
+    log: Mutex<Option<Arc<Log>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Mutex<Option<task::JoinHandle<()>>>,
+}
+
+/// A node that nobody has stopped ends as if it had been killed.
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+/// What opening the data folder gives.
+struct Loaded {
+    store: Store,
+    identity: Identity,
+    inboxes: Inboxes,
+    shards: Vec<Shard<Reply, Watch>>,
+    log: Log,
+    routing: Option<Routing>,
+}
+
+pub async fn start(config: Config) -> anyhow::Result<(Node, SocketAddr)> {
+    let listener = TcpListener::bind(config.peer_listen).await;
+    let listener = listener.with_context(|| format!("cannot answer peers on {}", config.peer_listen))?;
+    let at = listener.local_addr()?;
+    let token = Token::new(&config.token);
+    let Loaded { store, identity, inboxes, shards, log, routing } =
+        spawn_blocking(move || load(&config)).await??;
+    let core = Core::new(identity, token, inboxes, store);
+    if let Some(routing) = routing {
+        configure::in_force(&core, routing);
+    }
+    let log = Arc::new(log);
+    let hold = Arc::new(Hold {
+        core: core.clone(),
+        log: Mutex::new(Some(log.clone())),
+        threads: Mutex::default(),
+        tasks: Mutex::default(),
+    });
+    for (index, shard) in shards.into_iter().enumerate() {
+        let delivery = Delivery::new(core.clone());
+        let thread = Thread { index, shard, log: log.clone(), delivery, appended: None };
+        let named = thread::Builder::new().name(format!("shard-{index}")).spawn(move || thread.run());
+        lock(&hold.threads).push(named.context("cannot start a shard's thread")?);
+    }
+    *lock(&hold.tasks) = Some(tokio::spawn(tasks(core.clone(), listener)));
+    Ok((Node { core, hold }, at))
+}
+
+fn load(config: &Config) -> anyhow::Result<Loaded> {
+    let Config { data, ordinal, plan_uid, token: _, peer_listen: _, shards } = config;
+    let (ordinal, plan_uid, shards) = (*ordinal, plan_uid.clone(), (*shards).max(1));
+    let store = Store::open(data, &StoreOptions { plan_uid: plan_uid.clone(), ordinal })?;
+    let incarnation = store.incarnation();
+    let identity = Identity { plan_uid, ordinal, store: StoreId(store.id()), incarnation };
+    let routing = saved(&store, &identity)?;
+    let inboxes: Inboxes = (0..shards).map(|_| Inbox::default()).collect();
+    let mut shards: Vec<_> = (0..shards).map(|_| Shard::new(incarnation)).collect();
+    let woken = inboxes.clone();
+    let on_durable: OnDurable = Box::new(move |position| {
+        for inbox in woken.iter() {
+            inbox.durable(position);
+        }
+    });
+    let count = shards.len();
+    let mut replay =
+        |head: crate::log::Head, body: &[u8]| shards[usize::from(head.slot) % count].replay(head, body);
+    let (log, opened) = Log::open(&store, &mut replay, on_durable)?;
+    let Opened { records, segments, torn_bytes, renewed, position } = opened;
+    info!(records, segments, torn_bytes, renewed, incarnation, "the log is open");
+    for inbox in inboxes.iter() {
+        inbox.durable(position);
+    }
+    Ok(Loaded { store, identity, inboxes, shards, log, routing })
+}
+
+/// The plan and ring that were in force when the node ended.
+fn saved(store: &Store, identity: &Identity) -> anyhow::Result<Option<Routing>> {
+    let Some(bytes) = store.load_configuration()? else { return Ok(None) };
+    let given = configure::decode(&bytes).context("the saved plan and ring can't be read")?;
+    match configuration::judge(identity, None, given) {
+        Ok(Verdict::Take(routing)) => Ok(Some(*routing)),
+        Ok(Verdict::Same) => Ok(None),
+        Err(error) => Err(error).context("the saved plan and ring can't be used"),
+    }
+}
+
+/// All tasks of a node, until it closes.
+async fn tasks(core: Arc<Core>, listener: TcpListener) {
+    let routes = Routes::new(answering::server(core.clone())).add_service(control::server(core.clone()));
+    let mut all = JoinSet::new();
+    all.spawn(transport::accept(listener, routes, core.life.closing.clone()));
+    all.spawn(look_for_late(core.clone()));
+    let mut called = BTreeSet::new();
+    while !core.life.closing.is_cancelled() {
+        // Peers are only ever added.
+        for peer in core.peers.all() {
+            if called.insert(peer.ordinal) {
+                all.spawn(asking::run(core.clone(), peer));
+            }
+        }
+        tokio::select! {
+            () = core.life.closing.cancelled() => {}
+            () = core.peers.more.notified() => {}
+            Some(ended) = all.join_next() => look_at(&core, ended),
+        }
+    }
+    while let Some(ended) = all.join_next().await {
+        look_at(&core, ended);
+    }
+}
+
+fn look_at(core: &Core, ended: Result<(), task::JoinError>) {
+    if let Err(error) = ended {
+        core.life.fail(&format!("a task of the node failed: {error}"));
+    }
+}
+
+/// Sees to commands and links that have waited too long for an owner.
+async fn look_for_late(core: Arc<Core>) {
+    let mut pace = interval(LATE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = core.life.closing.cancelled() => return,
+            _ = pace.tick() => {}
+        }
+        let (now_ms, mut due) = (core.now_ms(), Vec::new());
+        core.forwards(|forwards, answers| forwards.tick(now_ms, answers, &mut due));
+        core.peers.wake(&due);
+        core.serving.tick(now_ms);
+    }
+}
+
+impl Hold {
+    /// Ends threads and tasks at once: what they had not answered is not answered.
+    pub fn abandon(&self) {
+        for inbox in self.core.inboxes.iter() {
+            inbox.end(End::Abandon);
+        }
+        self.core.life.stopping.cancel();
+        self.core.life.closing.cancel();
+    }
+
+    /// The same, and waits until the data folder is free.
+    #[cfg(test)]
+    pub async fn kill(&self) {
+        self.abandon();
+        self.let_go().await;
+    }
+
+    /// Takes nothing new, answers what was taken, brings all to the disk, and lets the data folder go.
+    pub async fn stop(&self) {
+        self.core.life.stopping.cancel();
+        let passed_on = async {
+            while self.core.forwards(|forwards, _| forwards.count()) > 0 {
+                sleep(LATE / 10).await;
+            }
+        };
+        if timeout(DRAIN, passed_on).await.is_err() {
+            warn!("other nodes have not answered all that was passed on to them");
+        }
+        for inbox in self.core.inboxes.iter() {
+            inbox.end(End::Drain);
+        }
+        self.let_go().await;
+    }
+
+    async fn let_go(&self) {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        let log = lock(&self.log).take();
+        let ended = spawn_blocking(move || {
+            for thread in threads {
+                let _ = thread.join();
+            }
+            if let Some(log) = log {
+                log.close();
+            }
+        });
+        // A shard's thread that fails ends the process.
+        let _ = ended.await;
+        self.core.life.closing.cancel();
+        let tasks = lock(&self.tasks).take();
+        if let Some(mut tasks) = tasks
+            && timeout(CLOSE, &mut tasks).await.is_err()
+        {
+            tasks.abort();
+        }
+        lock(&self.core.store).take();
+    }
+}

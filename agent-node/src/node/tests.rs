@@ -1,0 +1,376 @@
+//! Real nodes in one process, on loopback: what one of them says, and what comes of it when another goes away.
+
+mod strangers;
+
+use super::*;
+use crate::shard::Key;
+use proto::ring::{Member, Ring};
+use proto::value::Value;
+use serde_json::json;
+use std::collections::HashMap;
+use tempfile::TempDir;
+
+pub const PLAN_UID: &str = "5d1e6f6a-0000-4000-8000-000000000002";
+pub const TOKEN: &str = "open";
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// `add` counts and says when an event is not the one that follows the last; every event goes on to a total.
+fn spec(generation: u64) -> String {
+    let mut lanes = vec![
+        json!({"name": "add", "type": "Command"}),
+        json!({"name": "n", "type": "Value", "initial": 0}),
+        json!({"name": "last", "type": "Value", "initial": 0}),
+        json!({"name": "gaps", "type": "Value", "initial": 0}),
+        json!({"name": "marks", "type": "Map", "access": "ReadWrite"}),
+    ];
+    if generation > 1 {
+        lanes.push(json!({"name": "new", "type": "Value", "initial": generation}));
+    }
+    json!({
+        "replicas": 3,
+        "slots": 256,
+        "storage": {"size": "1Gi"},
+        "agents": [
+            {
+                "route": "/counter/:id",
+                "lanes": lanes,
+                "rules": [{"command": "add", "do": [
+                    {"set": {"lane": "gaps", "to": "gaps + 1", "when": "event != last + 1"}},
+                    {"set": {"lane": "last", "to": "event"}},
+                    {"set": {"lane": "n", "to": "n + 1"}},
+                    {"send": {"agent": "'/total/' + string(event % 10)", "lane": "took"}},
+                ]}],
+            },
+            {
+                "route": "/total/:digit",
+                "lanes": [
+                    {"name": "took", "type": "Command"},
+                    {"name": "n", "type": "Value", "initial": 0},
+                ],
+                "rules": [{"command": "took", "do": [{"set": {"lane": "n", "to": "n + 1"}}]}],
+            },
+        ],
+    })
+    .to_string()
+}
+
+/// Three nodes of one plan, some of them running.
+struct Cluster {
+    folders: Vec<TempDir>,
+    nodes: Vec<Option<Node>>,
+    members: Vec<Member>,
+    peers: Vec<String>,
+}
+
+fn config(ordinal: u16, folder: &TempDir, peer_listen: &str) -> Config {
+    Config {
+        data: folder.path().to_owned(),
+        ordinal,
+        plan_uid: PLAN_UID.into(),
+        token: TOKEN.into(),
+        peer_listen: peer_listen.parse().unwrap(),
+        shards: 2,
+    }
+}
+
+impl Cluster {
+    async fn without_plan() -> Cluster {
+        let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+        let (mut nodes, mut members, mut peers) = (Vec::new(), Vec::new(), Vec::new());
+        for (ordinal, folder) in (0..).zip(&folders) {
+            let (node, at) = Node::start(config(ordinal, folder, "127.0.0.1:0")).await.unwrap();
+            let Report { store, incarnation, .. } = node.report();
+            members.push(Member { ordinal, store: store.parse().unwrap(), incarnation });
+            peers.push(at.to_string());
+            nodes.push(Some(node));
+        }
+        Cluster { folders, nodes, members, peers }
+    }
+
+    async fn start() -> Cluster {
+        let cluster = Cluster::without_plan().await;
+        for ordinal in 0..3 {
+            cluster.node(ordinal).configure(cluster.configuration(1, 1)).await.unwrap();
+        }
+        cluster.ready().await;
+        cluster
+    }
+
+    fn configuration(&self, generation: u64, revision: u64) -> Configuration {
+        let ring = Ring { revision, ..Ring::begin(PLAN_UID, self.members.clone(), 256, 7) };
+        Configuration {
+            plan_name: "counters".into(),
+            plan_uid: PLAN_UID.into(),
+            generation,
+            spec: spec(generation).into(),
+            ring: ring.encode().into(),
+            peers: self.peers.clone(),
+        }
+    }
+
+    fn node(&self, ordinal: usize) -> &Node {
+        self.nodes[ordinal].as_ref().expect("it runs")
+    }
+
+    /// All that run serve, and reach each other.
+    async fn ready(&self) {
+        let running = self.nodes.iter().flatten().count();
+        for node in self.nodes.iter().flatten() {
+            until(|| {
+                let reached = node.status().nodes.iter().filter(|node| node.reached).count();
+                node.ready().is_ok() && reached == running
+            })
+            .await;
+        }
+    }
+
+    /// As by SIGKILL: nothing more is answered or written.
+    async fn kill(&mut self, ordinal: usize) {
+        self.nodes[ordinal].take().expect("it runs").hold.kill().await;
+    }
+
+    async fn restart(&mut self, ordinal: usize) {
+        let config = config(ordinal as u16, &self.folders[ordinal], &self.peers[ordinal]);
+        self.nodes[ordinal] = Some(Node::start(config).await.unwrap().0);
+    }
+
+    async fn read(&self, through: usize, agent: &str, lane: &str) -> Value {
+        let got = self.node(through).get(agent, lane, false, None).await;
+        match got.unwrap_or_else(|refusal| panic!("{agent} {lane}: {refusal:?}")).body {
+            Body::Value(value) => value,
+            Body::Map(_) => panic!("{lane} is a Map"),
+        }
+    }
+
+    async fn sum(&self, through: usize, agents: impl Iterator<Item = String>) -> i64 {
+        let mut sum = 0;
+        for agent in agents {
+            match self.read(through, &agent, "n").await {
+                Value::Int(n) => sum += n,
+                other => panic!("{other:?}"),
+            }
+        }
+        sum
+    }
+
+    /// Every send has had its effect once.
+    async fn totals_become(&self, expected: i64) {
+        let totals = || (0..10).map(|digit| format!("/total/{digit}"));
+        let reached = async {
+            while self.sum(0, totals()).await < expected {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(LIMIT, reached).await.expect("all sends arrive");
+        assert_eq!(self.sum(1, totals()).await, expected);
+    }
+
+    /// An agent that this node owns.
+    fn agent_of(&self, ordinal: u16) -> String {
+        let routing = self.node(0).core.routing.load_full().unwrap();
+        let owned = |agent: &String| match routing.route(agent).unwrap().owner {
+            Owner::Here => ordinal == 0,
+            Owner::Node(node) => node == ordinal,
+            Owner::Nobody => false,
+        };
+        (0..10_000).map(|n| format!("/counter/own{n}")).find(owned).unwrap()
+    }
+}
+
+async fn until(mut holds: impl FnMut() -> bool) {
+    let wait = async {
+        while !holds() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, wait).await.expect("it comes true");
+}
+
+fn add(agent: &str, event: u64, key: Option<Key>) -> Request {
+    Request { agent: agent.into(), lane: "add".into(), body: event.to_string().into(), key }
+}
+
+/// Sends all as one stream, and gives the ends by number.
+async fn send_all(node: &Node, requests: Vec<Request>) -> HashMap<u64, Result<u64, Refusal>> {
+    let (mut commands, mut ends, count) = (node.commands(), HashMap::new(), requests.len());
+    let (mut requests, mut out) = ((0..).zip(requests).peekable(), Vec::new());
+    while ends.len() < count {
+        while commands.room() > 0
+            && let Some((id, request)) = requests.next()
+        {
+            commands.submit(id, request).unwrap();
+        }
+        timeout(LIMIT, commands.answers(&mut out)).await.expect("commands are answered");
+        for (id, end) in out.drain(..) {
+            assert!(ends.insert(id, end).is_none(), "{id} is answered twice");
+        }
+    }
+    ends
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_node_takes_any_command_and_answers_any_read() {
+    let cluster = Cluster::start().await;
+    for n in 0..30 {
+        let agent = format!("/counter/{n}");
+        let version = cluster.node(n % 3).send(add(&agent, 1, None)).await.unwrap();
+        for through in 0..3 {
+            let got = cluster.node(through).get(&agent, "n", false, None).await.unwrap();
+            assert_eq!((got.version, got.body), (version, Body::Value(Value::Int(1))));
+            let same = cluster.node(through).get(&agent, "n", false, Some(version)).await.unwrap();
+            assert!(same.not_modified);
+        }
+    }
+    cluster.totals_become(30).await;
+    let status = cluster.node(1).status();
+    assert_eq!(status.nodes.iter().map(|node| node.slots).sum::<u32>(), 256);
+    let owned: u32 = (0..3).map(|ordinal| cluster.node(ordinal).status().slots_serving).sum();
+    assert_eq!(owned, 256);
+    for (agent, lane, expected) in [
+        ("/nothing/1", "n", 404),
+        ("/counter/1", "none", 404),
+        ("/counter/%zz", "n", 400),
+        ("/counter/1", "add", 406),
+    ] {
+        for through in 0..3 {
+            let refusal = cluster.node(through).get(agent, lane, false, None).await.unwrap_err();
+            assert_eq!(refusal.code, expected, "{agent} {lane}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_through_one_node_keeps_its_order_at_every_owner() {
+    let cluster = Cluster::start().await;
+    let agents: Vec<_> = (0..20).map(|n| format!("/counter/{n}")).collect();
+    let requests = (1..=500).flat_map(|event| agents.iter().map(move |agent| add(agent, event, None)));
+    let ends = send_all(cluster.node(0), requests.collect()).await;
+    assert!(ends.values().all(Result::is_ok));
+    for agent in &agents {
+        assert_eq!(cluster.read(1, agent, "n").await, Value::Int(500));
+        assert_eq!(cluster.read(2, agent, "gaps").await, Value::Int(0));
+    }
+    cluster.totals_become(10_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_node_had_not_answered_is_settled_once_when_it_is_back() {
+    let mut cluster = Cluster::start().await;
+    let agent = cluster.agent_of(1);
+    let requests: Vec<_> = (1..=2_000).map(|event| add(&agent, event, None)).collect();
+    let node = cluster.node(0).clone();
+    let sending = tokio::spawn(async move { send_all(&node, requests).await });
+    until(|| cluster.node(1).core.count().agents > 0).await;
+    cluster.kill(1).await;
+    cluster.restart(1).await;
+    let ends = sending.await.unwrap();
+    let failed: Vec<_> = ends.values().filter_map(|end| end.as_ref().err()).collect();
+    assert!(failed.is_empty(), "{} failed: {:?}", failed.len(), failed[0]);
+    assert_eq!(cluster.read(2, &agent, "n").await, Value::Int(2_000));
+    assert_eq!(cluster.read(2, &agent, "gaps").await, Value::Int(0));
+    cluster.totals_become(2_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sends_survive_the_death_of_either_side() {
+    let mut cluster = Cluster::start().await;
+    for round in 0..3 {
+        let agents = (0..60).map(|n| format!("/counter/r{round}-{n}"));
+        let requests = agents.flat_map(|agent| (1..=20).map(move |event| add(&agent, event, None)));
+        let ends = send_all(cluster.node((round + 1) % 3), requests.collect()).await;
+        assert!(ends.values().all(Result::is_ok), "{:?}", ends.values().find(|end| end.is_err()));
+        cluster.kill(round).await;
+        cluster.restart(round).await;
+        cluster.ready().await;
+    }
+    cluster.totals_become(3 * 60 * 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_owner_a_command_is_refused_in_time_and_the_others_go_on() {
+    let mut cluster = Cluster::start().await;
+    let (gone, here) = (cluster.agent_of(1), cluster.agent_of(2));
+    cluster.kill(1).await;
+    let begun = std::time::Instant::now();
+    let refusal = cluster.node(0).send(add(&gone, 1, None)).await.unwrap_err();
+    assert_eq!((refusal.code, refusal.outcome_unknown), (503, false), "{refusal}");
+    let refusal = cluster.node(0).get(&gone, "n", false, None).await.unwrap_err();
+    assert_eq!(refusal.code, 503, "{refusal}");
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    cluster.node(0).send(add(&here, 1, None)).await.unwrap();
+    let reached: Vec<_> = cluster.node(0).status().nodes.into_iter().map(|node| node.reached).collect();
+    assert_eq!(reached, [true, false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_restart_need_nobody_to_tell_them() {
+    let mut cluster = Cluster::start().await;
+    let agent = cluster.agent_of(2);
+    let first = cluster.node(0).send(add(&agent, 1, Some(("me".into(), 5)))).await.unwrap();
+    for ordinal in 0..3 {
+        cluster.nodes[ordinal].take().unwrap().stop().await;
+    }
+    for ordinal in 0..3 {
+        cluster.restart(ordinal).await;
+    }
+    cluster.ready().await;
+    assert_eq!(cluster.node(1).send(add(&agent, 1, Some(("me".into(), 5)))).await, Ok(first));
+    assert_eq!(cluster.read(1, &agent, "n").await, Value::Int(1));
+    assert!(cluster.node(1).report().had_ring);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_plan_goes_round_by_itself() {
+    let cluster = Cluster::start().await;
+    assert_eq!(cluster.node(2).get("/counter/1", "new", false, None).await.unwrap_err().code, 404);
+    cluster.node(0).configure(cluster.configuration(2, 1)).await.unwrap();
+    until(|| (0..3).all(|ordinal| cluster.node(ordinal).report().generation == 2)).await;
+    for agent in [cluster.agent_of(0), cluster.agent_of(1), cluster.agent_of(2)] {
+        assert_eq!(cluster.read(2, &agent, "new").await, Value::Int(2));
+    }
+    let older = cluster.node(1).configure(cluster.configuration(1, 1)).await.unwrap_err();
+    assert_eq!(older.code, 409, "{older}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_wait_for_an_owner_that_has_no_plan_yet() {
+    let cluster = Cluster::without_plan().await;
+    let refusal = cluster.node(0).send(add("/counter/1", 1, None)).await.unwrap_err();
+    assert_eq!(refusal.code, 503);
+    assert!(cluster.node(0).ready().is_err());
+    // Nobody tells the others: they hear of it from this one.
+    cluster.node(0).configure(cluster.configuration(1, 1)).await.unwrap();
+    let requests = (0..100).map(|n| add(&format!("/counter/{n}"), 1, None));
+    let ends = send_all(cluster.node(0), requests.collect()).await;
+    assert!(ends.values().all(Result::is_ok), "{:?}", ends.values().find(|end| end.is_err()));
+    cluster.totals_become(100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_map_of_many_frames_is_read_through_another_node() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent_of(1);
+    let long = "x".repeat(1_000);
+    let put = |n: usize| {
+        let body = format!("{{\"update\": {{\"key\": {n}, \"value\": \"{long}\"}}}}").into();
+        Request { agent: agent.clone(), lane: "marks".into(), body, key: None }
+    };
+    let ends = send_all(cluster.node(0), (0..1_000).map(put).collect()).await;
+    assert!(ends.values().all(Result::is_ok));
+    let got = cluster.node(2).get(&agent, "marks", false, None).await.unwrap();
+    let Body::Map(entries) = got.body else { panic!("marks is a Map") };
+    let expected: Vec<_> = (0..1_000).map(|n| (Value::Int(n), Value::text(&long))).collect();
+    assert!(entries == expected, "{}", entries.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_rings_of_one_revision_end_the_node() {
+    let cluster = Cluster::start().await;
+    let ring = Ring { revision: 1, ..Ring::begin(PLAN_UID, cluster.members.clone(), 256, 8) };
+    let other = Configuration { ring: ring.encode().into(), ..cluster.configuration(1, 1) };
+    assert_eq!(cluster.node(1).configure(other).await.unwrap_err().code, 503);
+    let why = timeout(LIMIT, cluster.node(1).fails()).await.unwrap();
+    assert!(why.contains("two rings"), "{why}");
+    assert!(cluster.node(1).ready().is_err());
+    assert_eq!(cluster.node(1).send(add("/counter/1", 1, None)).await.unwrap_err().code, 503);
+}

@@ -1,0 +1,119 @@
+//! A shard's thread: events in, records to the log, effects out. While a batch waits for the disk it goes on with what
+//! comes.
+
+use crate::log::{Log, Position};
+use crate::node::core::{Core, Event, Reply, Watch, lock};
+use crate::node::delivery::Delivery;
+use crate::node::inbox::End;
+use crate::refusal::Refusal;
+use crate::shard::{Effect, RECORD_MAX, Shard};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const TICK: Duration = Duration::from_secs(1);
+/// After so many events, or so many bytes of records, what there is goes to the log.
+const BATCH_EVENTS: usize = 512;
+const BATCH_BYTES: usize = 256 << 10;
+
+pub struct Thread {
+    pub index: usize,
+    pub shard: Shard<Reply, Watch>,
+    pub log: Arc<Log>,
+    pub delivery: Delivery,
+    /// Where the last record ends.
+    pub appended: Option<Position>,
+}
+
+/// A shard that fails in the middle of an event cannot be trusted any more, and its agents would never answer.
+struct Faultless(Arc<Core>);
+
+impl Drop for Faultless {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.life.fail("a shard failed by a fault of this program");
+        }
+    }
+}
+
+impl Thread {
+    /// Until the inbox ends.
+    pub fn run(mut self) {
+        let core = self.delivery.core.clone();
+        let _faultless = Faultless(core.clone());
+        let inbox = &core.inboxes[self.index];
+        let (mut events, mut tick) = (Vec::new(), Instant::now() + TICK);
+        loop {
+            let end = inbox.take(&mut events, self.unwritten(inbox.position()), tick);
+            if end == Some(End::Abandon) {
+                return;
+            }
+            let idle = events.is_empty();
+            self.handle(&mut events);
+            if Instant::now() >= tick {
+                self.shard.tick(clock_ms());
+                tick = Instant::now() + TICK;
+            }
+            self.write_and_release();
+            *lock(&core.counts[self.index]) = self.shard.counts();
+            if end == Some(End::Drain) && idle && self.unwritten(inbox.position()).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// What of the log is not on the disk yet.
+    fn unwritten(&self, durable: Position) -> Option<Position> {
+        self.appended.filter(|appended| *appended > durable)
+    }
+
+    fn handle(&mut self, events: &mut Vec<Event>) {
+        let mut now_ms = clock_ms();
+        let mut in_batch = 0;
+        for event in events.drain(..) {
+            match self.room_for(&event) {
+                Ok(()) => self.shard.handle(event, now_ms),
+                Err(refusal) => self.shard.refuse(event, &refusal),
+            }
+            in_batch += 1;
+            if in_batch >= BATCH_EVENTS || self.shard.records().buffer.len() >= BATCH_BYTES {
+                self.write_and_release();
+                (in_batch, now_ms) = (0, clock_ms());
+            }
+        }
+    }
+
+    /// Whatever runs can be written: the blocks for it are on the disk before it does.
+    fn room_for(&mut self, event: &Event) -> Result<(), Refusal> {
+        let at = match event {
+            Event::Command(command) => &command.agent,
+            Event::Message(message) => &message.agent,
+            _ => return Ok(()),
+        };
+        let records = self.shard.records();
+        let waiting = records.buffer.len() + records.heads.len() * RECORD_HEAD;
+        let granted = self.log.reserve(waiting + RECORD_MAX);
+        granted.map_err(|full| Refusal::full(full.to_string(), at.as_str()))
+    }
+
+    fn write_and_release(&mut self) {
+        let records = self.shard.records();
+        if !records.heads.is_empty() {
+            let position = self.log.append(&records.heads, &records.buffer);
+            records.heads.clear();
+            records.buffer.clear();
+            self.shard.appended(position);
+            self.appended = Some(position);
+        }
+        let durable = self.delivery.core.inboxes[self.index].position();
+        let mut effects: Vec<Effect<Reply, Watch>> = self.delivery.spare();
+        self.shard.release(durable, &mut effects);
+        self.delivery.perform(effects);
+    }
+}
+
+/// What the log adds to each record.
+const RECORD_HEAD: usize = 40;
+
+fn clock_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,41 @@
+//! What the links of this node need of it: where a lane lies, and the way to its owner.
+
+use crate::link::{Owner, Target, Upstream};
+use crate::node::core::{Core, Event};
+use crate::node::routing;
+use crate::peer::Attach;
+use crate::refusal::Refusal;
+use proto::address::Slot;
+
+impl Upstream for Core {
+    fn find(&self, agent: &str, lane: &str) -> Result<Target, Refusal> {
+        self.life.open(agent)?;
+        let routing = self.routing.load();
+        routing.as_ref().ok_or_else(|| routing::unknown(agent))?.lane(agent, lane)
+    }
+
+    fn owner(&self, slot: Slot) -> Owner {
+        Core::owner(self, slot)
+    }
+
+    fn attach(&self, attachment: u64, target: &Target) {
+        let (slot, agent, lane) = (target.slot, target.agent.clone(), target.lane.to_string());
+        match target.owner {
+            Owner::Here => self.inbox(slot).tell(Event::Attach { watch: attachment, agent, slot, lane }),
+            // One that is not connected is asked when it is.
+            Owner::Node(node) => {
+                self.peers.get_or_add(node).attach(Attach { attachment, slot, agent, lane });
+            }
+            Owner::Nobody => {}
+        }
+    }
+
+    fn detach(&self, attachment: u64, target: &Target) {
+        let (slot, agent, lane) = (target.slot, target.agent.clone(), target.lane.to_string());
+        match target.owner {
+            Owner::Here => self.inbox(slot).tell(Event::Detach { watch: attachment, agent, slot, lane }),
+            Owner::Node(node) => self.peers.get_or_add(node).detach(attachment),
+            Owner::Nobody => {}
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Other nodes: what is said between two of them. Each opens one stream to the other, on which it asks and the other
+//! answers; a frame is a batch. `docs/node.md` tells the life of a command and of an update.
+//!
+//! *Guarantees.* Nothing is read from who has not shown the plan's token. Of two processes with one store the one of
+//! the lower incarnation is refused, and ends itself. Both sides always read, whatever their queues hold: what finds
+//! no room is refused, never waited for. *Assumptions.* Who has the token is a node of this plan or its operator.
+
+pub mod admission;
+pub mod answering;
+pub mod asking;
+pub mod asks;
+pub mod control;
+pub mod gossip;
+pub mod hello;
+pub mod peers;
+pub mod transport;
+pub mod wire;
+
+use crate::refusal::Refusal;
+use crate::shard::{Got, Key, Message, Stream, Taken};
+use bytes::Bytes;
+use proto::address::{Address, Slot};
+use proto::ring::StoreId;
+
+/// Of frames and of what they carry; a node beyond its neighbours' is refused.
+pub const FORMAT: u32 = 1;
+/// A frame is closed when it has this much. One item may be larger.
+pub const FRAME_BYTES: usize = 64 << 10;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub plan_uid: String,
+    pub ordinal: u16,
+    pub store: StoreId,
+    pub incarnation: u64,
+}
+
+/// The first thing that each side says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    pub token: String,
+    pub identity: Identity,
+    pub format: u32,
+}
+
+/// How new plan and ring of a node are; 0: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    pub revision: u64,
+    pub generation: u64,
+}
+
+impl Numbers {
+    pub fn behind(self, other: Numbers) -> bool {
+        self.revision < other.revision || self.generation < other.generation
+    }
+}
+
+/// A client's command on its way to the owner.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    pub id: u64,
+    pub stream: Stream,
+    pub slot: Slot,
+    pub agent: Address,
+    pub lane: String,
+    pub body: Bytes,
+    pub key: Key,
+    /// All before it of this slot have been answered, and what was answered with 421 follows.
+    pub again: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Read {
+    pub id: u64,
+    pub slot: Slot,
+    pub agent: Address,
+    pub lane: String,
+    pub if_none_match: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Attach {
+    pub attachment: u64,
+    pub slot: Slot,
+    pub agent: Address,
+    pub lane: String,
+}
+
+/// What one frame of the side that opened the stream asks.
+#[derive(Debug, Default)]
+pub struct Asked {
+    pub forwards: Vec<Forward>,
+    pub reads: Vec<Read>,
+    pub attaches: Vec<Attach>,
+    pub detaches: Vec<u64>,
+    pub messages: Vec<Message>,
+    pub ended: Vec<Stream>,
+}
+
+/// Part of the answer to a read: of a Map, some of its entries.
+#[derive(Debug)]
+pub struct Piece {
+    pub id: u64,
+    pub end: Result<Got, Refusal>,
+    pub more: bool,
+}
+
+/// What one frame of the other side answers.
+#[derive(Debug, Default)]
+pub struct Answered {
+    pub settled: Vec<(u64, Result<u64, Refusal>)>,
+    pub pieces: Vec<Piece>,
+    pub updates: Vec<(u64, Result<crate::link::Update, Refusal>)>,
+    pub taken: Vec<Taken>,
+}

@@ -1,0 +1,334 @@
+//! Streams that other nodes open to this one: takes what they ask, and answers.
+
+use super::admission::Admission;
+use super::asking::MESSAGE_MAX;
+use super::gossip::Gossip;
+use super::hello::{self, Rejected};
+use super::peers::{Accepted, Peer};
+use super::wire::{self, Batch, Incoming, Reading};
+use super::{Asked, Attach, Hello, Numbers};
+use crate::link::{Owner, PeerLinks, Update};
+use crate::node::commands::shard_full;
+use crate::node::configure;
+use crate::node::core::{Core, Event, Reply, lock};
+use crate::node::delivery;
+use crate::node::mailbox::{Mail, Mailbox};
+use crate::refusal::Refusal;
+use crate::shard;
+use futures::{Stream, stream};
+use proto::wire::peer::{Frame, peers_server};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::warn;
+
+/// From the opening of the stream until its first frame.
+const HELLO: Duration = Duration::from_secs(3);
+
+pub fn server(core: Arc<Core>) -> peers_server::PeersServer<Peers> {
+    peers_server::PeersServer::new(Peers { core })
+        .max_decoding_message_size(MESSAGE_MAX)
+        .max_encoding_message_size(MESSAGE_MAX)
+}
+
+pub struct Peers {
+    core: Arc<Core>,
+}
+
+#[tonic::async_trait]
+impl peers_server::Peers for Peers {
+    type ExchangeStream = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
+
+    async fn exchange(
+        &self,
+        request: Request<Streaming<Frame>>,
+    ) -> Result<Response<Self::ExchangeStream>, Status> {
+        let mut frames = request.into_inner();
+        let first = timeout(HELLO, frames.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("no first frame"))??;
+        let first = first.ok_or_else(|| Status::invalid_argument("no first frame"))?;
+        let first = wire::open(first).map_err(|error| broken(&error))?;
+        let said = first.hello.as_ref().ok_or_else(|| status(&Rejected::Token))?;
+        self.greeted(said).map_err(|rejected| {
+            warn!(node = said.identity.ordinal, why = %rejected, "another node was turned away");
+            status(&rejected)
+        })?;
+        let peer = self.core.peers.get_or_add(said.identity.ordinal);
+        Ok(Response::new(Box::pin(self.accept(peer, frames, first).frames())))
+    }
+}
+
+fn broken(error: &wire::Error) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn status(rejected: &Rejected) -> Status {
+    match rejected {
+        Rejected::Token => Status::permission_denied(rejected.to_string()),
+        Rejected::Older { .. } => Status::aborted(rejected.to_string()),
+        Rejected::Format { .. } | Rejected::Plan { .. } | Rejected::Ordinal { .. } => {
+            Status::failed_precondition(rejected.to_string())
+        }
+    }
+}
+
+impl Peers {
+    fn greeted(&self, said: &Hello) -> Result<(), Rejected> {
+        let store = said.identity.store;
+        let seen = hello::Seen {
+            token: &self.core.token,
+            ours: &self.core.identity,
+            called: None,
+            incarnation: self.core.peers.incarnation(store),
+        };
+        hello::check(said, &seen)?;
+        self.core.peers.seen(store, said.identity.incarnation);
+        Ok(())
+    }
+
+    /// The stream takes the place of the one before: nothing that still comes on that is taken.
+    fn accept(&self, peer: Arc<Peer>, frames: Streaming<Frame>, first: Incoming) -> Answering {
+        let (mailbox, replaced) = (Arc::new(Mailbox::default()), CancellationToken::new());
+        let number = peer.accept(Accepted { mailbox: mailbox.clone(), replaced: replaced.clone() });
+        let gossip = Arc::new(Mutex::new(Gossip::default()));
+        let links = Arc::new(self.core.serving.peer_links());
+        let listening = Listening {
+            core: self.core.clone(),
+            peer,
+            number,
+            mailbox: mailbox.clone(),
+            gossip: gossip.clone(),
+            links: links.clone(),
+            admission: Admission::default(),
+        };
+        Answering {
+            core: self.core.clone(),
+            gossip,
+            links,
+            mailbox,
+            replaced,
+            listening: tokio::spawn(listening.run(frames, first)),
+            said_hello: false,
+            mail: VecDeque::new(),
+            readings: VecDeque::new(),
+            updates: Vec::new(),
+        }
+    }
+}
+
+/// What this node says on the stream. It owns the task that listens, and ends with it.
+struct Answering {
+    core: Arc<Core>,
+    gossip: Arc<Mutex<Gossip>>,
+    links: Arc<PeerLinks>,
+    mailbox: Reply,
+    replaced: CancellationToken,
+    listening: JoinHandle<Result<(), Status>>,
+    said_hello: bool,
+    /// Taken out of the mailbox, and not sent yet.
+    mail: VecDeque<Mail>,
+    readings: VecDeque<Reading>,
+    updates: Vec<(u64, Result<Update, Refusal>)>,
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+impl Answering {
+    /// Frames are made when the connection has room for one; until then what is due gathers.
+    fn frames(self) -> impl Stream<Item = Result<Frame, Status>> + Send + 'static {
+        stream::unfold(Some(self), |answering| async {
+            let mut answering = answering?;
+            match answering.next().await {
+                Ok(frame) => frame.map(|frame| (Ok(frame), Some(answering))),
+                Err(status) => Some((Err(status), None)),
+            }
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<Frame>, Status> {
+        loop {
+            let batch = self.compose();
+            if !batch.is_empty() {
+                return Ok(Some(batch.finish(self.core.numbers())));
+            }
+            tokio::select! {
+                () = self.mailbox.came() => {}
+                () = self.links.came() => {}
+                () = self.replaced.cancelled() => return Ok(None),
+                () = self.core.life.closing.cancelled() => return Ok(None),
+                ended = &mut self.listening => {
+                    return ended.unwrap_or_else(|error| Err(Status::internal(error.to_string()))).map(|()| None);
+                }
+            }
+        }
+    }
+
+    fn compose(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        if !std::mem::replace(&mut self.said_hello, true) {
+            batch.hello(self.core.hello());
+        }
+        self.core.gossip(&self.gossip, &mut batch);
+        if self.mail.is_empty() {
+            let mut mail = Vec::new();
+            self.mailbox.take(&mut mail);
+            self.mail = mail.into();
+        }
+        while batch.room() > 0 {
+            match self.mail.pop_front() {
+                Some(Mail::End(id, end)) => batch.settled(id, end),
+                Some(Mail::Taken(taken)) => batch.taken(taken),
+                Some(Mail::Got(id, Err(refusal))) => batch.unread(id, refusal),
+                Some(Mail::Detached(attachment, refusal)) => batch.detached(attachment, refusal),
+                Some(Mail::Got(id, Ok(got))) => self.readings.push_back(Reading::new(id, got)),
+                None => break,
+            }
+        }
+        while batch.room() > 0
+            && let Some(reading) = self.readings.pop_front()
+        {
+            // The next in turn goes first, so that a long answer does not hold up short ones.
+            self.readings.extend(batch.got(reading));
+        }
+        if batch.room() > 0 {
+            self.links.take(batch.room(), &mut self.updates);
+        }
+        for (attachment, said) in self.updates.drain(..) {
+            match said {
+                Ok(update) => batch.update(attachment, update),
+                Err(refusal) => batch.detached(attachment, refusal),
+            }
+        }
+        batch
+    }
+}
+
+/// Takes what the other node asks.
+struct Listening {
+    core: Arc<Core>,
+    peer: Arc<Peer>,
+    number: u64,
+    mailbox: Reply,
+    gossip: Arc<Mutex<Gossip>>,
+    links: Arc<PeerLinks>,
+    admission: Admission,
+}
+
+impl Listening {
+    async fn run(mut self, mut frames: Streaming<Frame>, first: Incoming) -> Result<(), Status> {
+        let ended = self.listen(&mut frames, first).await;
+        if let Some(_turn) = self.peer.turn(self.number) {
+            *self.peer.accepted() = None;
+        }
+        for stream in self.admission.end() {
+            self.core.tell_all(|| Event::Ended(stream));
+        }
+        ended
+    }
+
+    async fn listen(&mut self, frames: &mut Streaming<Frame>, first: Incoming) -> Result<(), Status> {
+        let mut incoming = first;
+        loop {
+            let Incoming { numbers, wants_configuration, configuration, asked, .. } = incoming;
+            if let Some(given) = configuration {
+                configure::by_peer(&self.core, given).await;
+            }
+            if !self.take(asked, numbers) {
+                return Ok(());
+            }
+            lock(&self.gossip).heard(self.core.numbers(), numbers, wants_configuration);
+            if wants_configuration || self.core.numbers().behind(numbers) {
+                self.mailbox.wake();
+            }
+            match frames.message().await? {
+                Some(frame) => incoming = wire::open(frame).map_err(|error| broken(&error))?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// False: a newer stream has come, and what was asked on this one was asked again on that.
+    fn take(&mut self, asked: Asked, theirs: Numbers) -> bool {
+        let peer = self.peer.clone();
+        let Some(_turn) = peer.turn(self.number) else { return false };
+        let Asked { forwards, reads, attaches, detaches, messages, ended } = asked;
+        let ours = self.core.numbers();
+        let judges = theirs.generation <= ours.generation && self.core.life.open("").is_ok();
+        let (mut here, mut mail) = (self.core.inboxes.iter().map(|_| Vec::new()).collect::<Vec<_>>(), vec![]);
+        for forward in forwards {
+            let owner = if judges { self.core.owner(forward.slot) } else { Owner::Nobody };
+            let new_stream = || self.core.new_stream();
+            match self.admission.admit(forward, owner, self.mailbox.clone(), new_stream) {
+                Ok(command) => here[self.core.shard(command.slot)].push(Event::Command(command)),
+                Err((id, refusal)) => mail.push(Mail::End(id, Err(refusal))),
+            }
+        }
+        for super::Read { id, slot, agent, lane, if_none_match } in reads {
+            if !judges || self.core.owner(slot) != Owner::Here {
+                let refusal = Refusal::new(421, "not the owner", agent.as_str());
+                mail.push(Mail::Got(id, Err(refusal)));
+                continue;
+            }
+            let reply = self.mailbox.clone();
+            let read = shard::Read { reply, id, slot, agent, lane, if_none_match };
+            here[self.core.shard(slot)].push(Event::Read(read));
+        }
+        for message in messages {
+            if judges {
+                here[self.core.shard(message.to)].push(Event::Message(message));
+            } else {
+                mail.push(Mail::Taken(delivery::refused(&message)));
+            }
+        }
+        self.put(&mut here, &mut mail);
+        for Attach { attachment, slot: _, agent, lane } in attaches {
+            if judges {
+                self.links.open(attachment, agent.as_str(), &lane);
+            } else {
+                let refusal = Refusal::new(421, "not the owner", agent.as_str());
+                mail.push(Mail::Detached(attachment, refusal));
+            }
+        }
+        for attachment in detaches {
+            self.links.close(attachment);
+        }
+        for stream in ended {
+            if let Some(stream) = self.admission.ended(stream) {
+                self.core.tell_all(|| Event::Ended(stream));
+            }
+        }
+        self.mailbox.post(&mut mail);
+        true
+    }
+
+    fn put(&mut self, here: &mut [Vec<Event>], mail: &mut Vec<Mail>) {
+        let mut full = Vec::new();
+        for (inbox, events) in self.core.inboxes.iter().zip(here) {
+            inbox.put(events, &mut full);
+        }
+        for event in full {
+            match event {
+                Event::Command(command) => {
+                    let refusal = shard_full(&command);
+                    self.admission.refused(command.stream, command.slot, &refusal);
+                    mail.push(Mail::End(command.id, Err(refusal)));
+                }
+                Event::Read(read) => {
+                    let refusal = Refusal::full("too many reads wait in the shard", read.agent.as_str());
+                    mail.push(Mail::Got(read.id, Err(refusal)));
+                }
+                Event::Message(message) => mail.push(Mail::Taken(delivery::refused(&message))),
+                _ => {}
+            }
+        }
+    }
+}

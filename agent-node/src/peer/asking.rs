@@ -1,0 +1,263 @@
+//! The stream that this node opens to one other: opens it again and again, asks, and takes the answers.
+
+use super::gossip::Gossip;
+use super::hello::{self, Rejected};
+use super::peers::{Peer, Target};
+use super::wire::{self, Batch, Incoming};
+use super::{Answered, Hello, transport};
+use crate::link::Owner;
+use crate::node::configure;
+use crate::node::core::{Core, Event, lock};
+use crate::node::mailbox::Mail;
+use futures::{Stream, stream};
+use proto::wire::peer::{Frame, peers_client::PeersClient};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use tonic::{Code, Status, Streaming};
+use tracing::{info, warn};
+
+/// From the call until the other side has said who it is.
+const HELLO: Duration = Duration::from_secs(3);
+const AGAIN_MIN: Duration = Duration::from_millis(50);
+const AGAIN_MAX: Duration = Duration::from_secs(1);
+/// Of one message; a frame is closed much earlier, but one item may be large.
+pub const MESSAGE_MAX: usize = 32 << 20;
+
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("{}", causes(.0))]
+    Transport(#[from] tonic::transport::Error),
+    #[error("{}", .0.message())]
+    Status(Box<Status>),
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    #[error(transparent)]
+    Wire(#[from] wire::Error),
+    #[error("it is store {0}, and the ring has another for that node")]
+    Store(String),
+    #[error("it said nothing")]
+    Silent,
+    #[error("it ended the stream")]
+    Ended,
+}
+
+impl From<Status> for Lost {
+    fn from(status: Status) -> Lost {
+        Lost::Status(Box::new(status))
+    }
+}
+
+fn causes(error: &tonic::transport::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Keeps a stream to the peer open, until the node closes.
+pub async fn run(core: Arc<Core>, peer: Arc<Peer>) {
+    let mut target = peer.target.subscribe();
+    let (mut again, mut said) = (AGAIN_MIN, String::new());
+    loop {
+        let wanted = target.borrow_and_update().clone();
+        let reached = Mutex::new(false);
+        tokio::select! {
+            () = core.life.closing.cancelled() => return lost(&core, &peer),
+            _ = target.changed() => again = AGAIN_MIN,
+            why = call(&core, &peer, wanted.as_ref(), &reached) => {
+                if *lock(&reached) {
+                    (again, said) = (AGAIN_MIN, String::new());
+                }
+                let why = why.to_string();
+                if why != said {
+                    warn!(node = peer.ordinal, why, "another node is not reached");
+                    said = why;
+                }
+            }
+        }
+        lost(&core, &peer);
+        tokio::select! {
+            () = core.life.closing.cancelled() => return,
+            _ = target.changed() => again = AGAIN_MIN,
+            () = sleep(again) => again = (again * 2).min(AGAIN_MAX),
+        }
+    }
+}
+
+/// Until the stream breaks. Without a target it waits to be dropped.
+async fn call(core: &Arc<Core>, peer: &Arc<Peer>, target: Option<&Target>, reached: &Mutex<bool>) -> Lost {
+    let Some(target) = target else { return std::future::pending().await };
+    match exchange(core, peer, target, reached).await {
+        Ok(()) => Lost::Ended,
+        Err(lost) => {
+            // The other side has seen a later start of this store.
+            if let Lost::Status(status) = &lost
+                && status.code() == Code::Aborted
+            {
+                core.life.fail(status.message());
+            }
+            lost
+        }
+    }
+}
+
+async fn exchange(
+    core: &Arc<Core>,
+    peer: &Arc<Peer>,
+    target: &Target,
+    reached: &Mutex<bool>,
+) -> Result<(), Lost> {
+    let mut client = PeersClient::new(transport::connect(&target.at).await?)
+        .max_decoding_message_size(MESSAGE_MAX)
+        .max_encoding_message_size(MESSAGE_MAX);
+    let gossip = Arc::new(Mutex::new(Gossip::default()));
+    let asking = Asking { core: core.clone(), peer: peer.clone(), gossip: gossip.clone(), said_hello: false };
+    let greet = async {
+        let mut frames = client.exchange(asking.frames()).await?.into_inner();
+        let first = frames.message().await?.ok_or(Lost::Ended)?;
+        Ok::<_, Lost>((frames, wire::open(first)?))
+    };
+    let (frames, first) = timeout(HELLO, greet).await.map_err(|_| Lost::Silent)??;
+    let said = first.hello.as_ref().ok_or(Lost::Silent)?;
+    greeted(core, peer, said)?;
+    if said.identity.store != target.store {
+        return Err(Lost::Store(said.identity.store.to_string()));
+    }
+    *lock(reached) = true;
+    info!(node = peer.ordinal, at = target.at, "another node is reached");
+    self::reached(core, peer);
+    listen(core, peer, &gossip, frames, first).await
+}
+
+fn greeted(core: &Core, peer: &Peer, said: &Hello) -> Result<(), Rejected> {
+    let store = said.identity.store;
+    let seen = hello::Seen {
+        token: &core.token,
+        ours: &core.identity,
+        called: Some(peer.ordinal),
+        incarnation: core.peers.incarnation(store),
+    };
+    hello::check(said, &seen)?;
+    core.peers.seen(store, said.identity.incarnation);
+    Ok(())
+}
+
+async fn listen(
+    core: &Arc<Core>,
+    peer: &Peer,
+    gossip: &Mutex<Gossip>,
+    mut frames: Streaming<Frame>,
+    first: Incoming,
+) -> Result<(), Lost> {
+    let mut incoming = first;
+    loop {
+        let Incoming { numbers, wants_configuration, configuration, answered, .. } = incoming;
+        take(core, peer, answered);
+        lock(gossip).heard(core.numbers(), numbers, wants_configuration);
+        if let Some(given) = configuration {
+            configure::by_peer(core, given).await;
+        }
+        if wants_configuration || core.numbers().behind(numbers) {
+            peer.due.notify_one();
+        }
+        match frames.message().await? {
+            Some(frame) => incoming = wire::open(frame)?,
+            None => return Ok(()),
+        }
+    }
+}
+
+fn take(core: &Core, peer: &Peer, answered: Answered) {
+    let Answered { settled, pieces, mut updates, taken } = answered;
+    if !settled.is_empty() {
+        let now_ms = core.now_ms();
+        core.forwards(|forwards, answers| {
+            for (id, end) in settled {
+                forwards.settled(peer.ordinal, id, end, now_ms, answers);
+            }
+        });
+    }
+    for piece in pieces {
+        let answered = peer.asks().answered(piece);
+        if let Some((to, end)) = answered {
+            to.post(&mut vec![Mail::Got(0, end)]);
+        }
+    }
+    core.update(&mut updates);
+    let mut here: Vec<Vec<Event>> = core.inboxes.iter().map(|_| Vec::new()).collect();
+    for taken in taken {
+        here[core.shard(taken.from)].push(Event::Taken(taken));
+    }
+    core.put_unbounded(&mut here);
+}
+
+/// The other side is who it should be: everything unanswered goes to it.
+fn reached(core: &Core, peer: &Peer) {
+    let slots = core.slots_of(Owner::Node(peer.ordinal));
+    core.forwards(|forwards, _| forwards.connected(peer.ordinal));
+    peer.ask(super::asks::Asks::connect);
+    core.tell_all(|| Event::Resend(slots.clone()));
+    core.lost(&slots);
+}
+
+fn lost(core: &Core, peer: &Peer) {
+    core.forwards(|forwards, answers| forwards.disconnected(peer.ordinal, answers));
+    let was = std::mem::take(&mut peer.asks().connected);
+    peer.asks().disconnect();
+    if was {
+        core.lost(&core.slots_of(Owner::Node(peer.ordinal)));
+    }
+}
+
+/// What this node says on the stream.
+struct Asking {
+    core: Arc<Core>,
+    peer: Arc<Peer>,
+    gossip: Arc<Mutex<Gossip>>,
+    said_hello: bool,
+}
+
+impl Asking {
+    /// Frames are made when the connection has room for one; until then what is due gathers.
+    fn frames(self) -> impl Stream<Item = Frame> + Send + 'static {
+        stream::unfold(self, |mut asking| async move {
+            let frame = asking.next().await?;
+            Some((frame, asking))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Frame> {
+        loop {
+            let batch = self.compose();
+            if !batch.is_empty() {
+                return Some(batch.finish(self.core.numbers()));
+            }
+            tokio::select! {
+                () = self.core.life.closing.cancelled() => return None,
+                () = self.peer.due.notified() => {}
+            }
+        }
+    }
+
+    fn compose(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        if !std::mem::replace(&mut self.said_hello, true) {
+            batch.hello(self.core.hello());
+            return batch;
+        }
+        let now_ms = self.core.now_ms();
+        self.core.gossip(&self.gossip, &mut batch);
+        self.core.forwards(|forwards, _| {
+            forwards.take(self.peer.ordinal, now_ms, |forward| {
+                batch.forward(forward);
+                batch.room() > 0
+            });
+        });
+        self.peer.asks().compose(&mut batch);
+        batch
+    }
+}

@@ -1,0 +1,137 @@
+//! What this node asks of one other, beside clients' commands: decides what goes into the next frame, and what a broken
+//! connection leaves of it.
+//!
+//! *Guarantees.* Bounded: reads and messages that find no room come back; of attachments there are no more than lanes
+//! that are watched. Reads go again on the next connection, since they change nothing. Messages, attachments and ends
+//! of streams are dropped with the connection: the shards and the serving side begin anew when they hear of the next.
+
+use super::wire::Batch;
+use super::{Attach, Piece, Read};
+use crate::node::mailbox::Mailbox;
+use crate::refusal::Refusal;
+use crate::shard::{Body, Got, Message, Stream};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+const READS_MAX: usize = 1_024;
+const MESSAGES_MAX: usize = 65_536;
+
+#[derive(Debug, Default)]
+pub struct Asks {
+    pub connected: bool,
+    last_read: u64,
+    reads: BTreeMap<u64, Reading>,
+    unsent: VecDeque<u64>,
+    attaches: VecDeque<Attach>,
+    detaches: VecDeque<u64>,
+    messages: VecDeque<Message>,
+    ended: VecDeque<Stream>,
+}
+
+/// A read that is not answered yet.
+#[derive(Debug)]
+struct Reading {
+    read: Read,
+    to: Arc<Mailbox>,
+    /// What has come of it.
+    got: Option<Got>,
+}
+
+impl Asks {
+    /// The number to forget it by.
+    pub fn read(&mut self, read: Read, to: Arc<Mailbox>) -> Result<u64, Refusal> {
+        if self.reads.len() >= READS_MAX {
+            return Err(Refusal::full("too many reads wait for the owner", read.agent.as_str()));
+        }
+        self.last_read += 1;
+        let id = self.last_read;
+        self.reads.insert(id, Reading { read: Read { id, ..read }, to, got: None });
+        self.unsent.push_back(id);
+        Ok(id)
+    }
+
+    pub fn forget_read(&mut self, id: u64) {
+        self.reads.remove(&id);
+    }
+
+    /// The whole answer, once it is there.
+    pub fn answered(&mut self, piece: Piece) -> Option<(Arc<Mailbox>, Result<Got, Refusal>)> {
+        let Piece { id, end, more } = piece;
+        let reading = self.reads.get_mut(&id)?;
+        match end {
+            Err(refusal) => return self.reads.remove(&id).map(|reading| (reading.to, Err(refusal))),
+            Ok(Got { version, not_modified, body }) => match (&mut reading.got, body) {
+                (Some(Got { body: Body::Map(entries), .. }), Body::Map(more)) => entries.extend(more),
+                (got, body) => *got = Some(Got { version, not_modified, body }),
+            },
+        }
+        if more {
+            return None;
+        }
+        let Reading { to, got, .. } = self.reads.remove(&id)?;
+        Some((to, Ok(got?)))
+    }
+
+    pub fn attach(&mut self, attach: Attach) {
+        if self.connected {
+            self.attaches.push_back(attach);
+        }
+    }
+
+    pub fn detach(&mut self, attachment: u64) {
+        if self.connected {
+            self.detaches.push_back(attachment);
+        }
+    }
+
+    pub fn ended(&mut self, stream: Stream) {
+        if self.connected {
+            self.ended.push_back(stream);
+        }
+    }
+
+    /// Messages to a node that is not there are dropped; of those that find no room, the rest comes back.
+    pub fn send(&mut self, messages: &mut Vec<Message>) {
+        if !self.connected {
+            return messages.clear();
+        }
+        let room = MESSAGES_MAX.saturating_sub(self.messages.len()).min(messages.len());
+        self.messages.extend(messages.drain(..room));
+    }
+
+    pub fn connect(&mut self) {
+        self.connected = true;
+    }
+
+    pub fn disconnect(&mut self) {
+        let Self { reads, last_read, .. } = std::mem::take(self);
+        self.unsent = reads.keys().copied().collect();
+        self.reads = reads;
+        self.last_read = last_read;
+        for reading in self.reads.values_mut() {
+            reading.got = None;
+        }
+    }
+
+    /// Moves into the frame what fits.
+    pub fn compose(&mut self, batch: &mut Batch) {
+        while batch.room() > 0 {
+            // Reads and attachments are few, and somebody waits for them.
+            if let Some(id) = self.unsent.pop_front() {
+                if let Some(reading) = self.reads.get(&id) {
+                    batch.read(reading.read.clone());
+                }
+            } else if let Some(attach) = self.attaches.pop_front() {
+                batch.attach(attach);
+            } else if let Some(attachment) = self.detaches.pop_front() {
+                batch.detach(attachment);
+            } else if let Some(message) = self.messages.pop_front() {
+                batch.message(&message);
+            } else if let Some(stream) = self.ended.pop_front() {
+                batch.ended(stream);
+            } else {
+                return;
+            }
+        }
+    }
+}

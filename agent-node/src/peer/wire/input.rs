@@ -1,0 +1,205 @@
+//! What came from a peer, checked.
+
+use super::Error;
+use crate::link::{Change, Update, Versioned};
+use crate::node::Configuration;
+use crate::peer::{Answered, Asked, Attach, Forward, Hello, Identity, Numbers, Piece, Read};
+use crate::refusal::Refusal;
+use crate::shard::{Body, Got, Message, Place, Taken, Verdict};
+use proto::address::{Address, Slot};
+use proto::binary;
+use proto::value::Value;
+use proto::wire::peer;
+
+/// One frame.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    pub hello: Option<Hello>,
+    pub numbers: Numbers,
+    pub wants_configuration: bool,
+    pub configuration: Option<Configuration>,
+    pub asked: Asked,
+    pub answered: Answered,
+}
+
+pub fn open(frame: peer::Frame) -> Result<Incoming, Error> {
+    let peer::Frame {
+        hello: first,
+        revision,
+        generation,
+        want_configuration,
+        configuration: given,
+        forwards,
+        reads,
+        attaches,
+        detaches,
+        messages,
+        ended_streams,
+        settled,
+        answers,
+        updates,
+        taken: takes,
+    } = frame;
+    let asked = Asked {
+        forwards: all(forwards, forward)?,
+        reads: all(reads, read)?,
+        attaches: all(attaches, attach)?,
+        detaches,
+        messages: all(messages, message)?,
+        ended: ended_streams,
+    };
+    let answered = Answered {
+        settled: settled.into_iter().map(end).collect(),
+        pieces: all(answers, piece)?,
+        updates: all(updates, update)?,
+        taken: all(takes, taken)?,
+    };
+    Ok(Incoming {
+        hello: first.map(hello).transpose()?,
+        numbers: Numbers { revision, generation },
+        wants_configuration: want_configuration,
+        configuration: given.map(|given| configuration(given).1),
+        asked,
+        answered,
+    })
+}
+
+fn all<A, B>(items: Vec<A>, each: fn(A) -> Result<B, Error>) -> Result<Vec<B>, Error> {
+    items.into_iter().map(each).collect()
+}
+
+fn slot(slot: u32) -> Result<Slot, Error> {
+    slot.try_into().map_err(|_| Error::Range("a slot"))
+}
+
+pub fn hello(hello: peer::Hello) -> Result<Hello, Error> {
+    let peer::Hello { token, identity: who, format } = hello;
+    Ok(Hello { token, identity: identity(who.ok_or(Error::Missing("the identity"))?)?, format })
+}
+
+fn identity(identity: peer::Identity) -> Result<Identity, Error> {
+    let peer::Identity { plan_uid, ordinal, store, incarnation } = identity;
+    let ordinal = ordinal.try_into().map_err(|_| Error::Range("an ordinal"))?;
+    let store = store.parse().map_err(|_| Error::Range("a store's id"))?;
+    Ok(Identity { plan_uid, ordinal, store, incarnation })
+}
+
+/// The token, and what it is to open.
+pub fn configuration(request: peer::ConfigureRequest) -> (String, Configuration) {
+    let peer::ConfigureRequest { token, plan_name, plan_uid, generation, spec, ring, peers } = request;
+    (token, Configuration { plan_name, plan_uid, generation, spec, ring, peers })
+}
+
+fn forward(forward: peer::Forward) -> Result<Forward, Error> {
+    let peer::Forward { id, stream, slot: place, agent, lane, body, client, sequence, again } = forward;
+    Ok(Forward {
+        id,
+        stream,
+        slot: slot(place)?,
+        agent: Address::trusted(&agent),
+        lane,
+        body,
+        key: (client.into(), sequence),
+        again,
+    })
+}
+
+fn read(read: peer::Read) -> Result<Read, Error> {
+    let peer::Read { id, agent, lane, if_none_match, slot: place } = read;
+    Ok(Read { id, slot: slot(place)?, agent: Address::trusted(&agent), lane, if_none_match })
+}
+
+fn attach(attach: peer::Attach) -> Result<Attach, Error> {
+    let peer::Attach { attachment, agent, lane, slot: place } = attach;
+    Ok(Attach { attachment, slot: slot(place)?, agent: Address::trusted(&agent), lane })
+}
+
+fn message(message: peer::Message) -> Result<Message, Error> {
+    let peer::Message { from_slot, to_slot, place: at, previous, sender, agent, lane, body, hops } = message;
+    Ok(Message {
+        from: slot(from_slot)?,
+        to: slot(to_slot)?,
+        place: place(at)?,
+        previous: place(previous)?,
+        sender: Address::trusted(&sender),
+        agent: Address::trusted(&agent),
+        lane: lane.into(),
+        body: whole(&body)?,
+        hops: hops.try_into().map_err(|_| Error::Range("the number of hops"))?,
+    })
+}
+
+/// Absent: the first place of all.
+fn place(place: Option<peer::Place>) -> Result<Place, Error> {
+    let peer::Place { history, lsn, index } = place.unwrap_or_default();
+    let history = history.try_into().map_err(|_| Error::Range("a history"))?;
+    Ok(Place { history, lsn, index })
+}
+
+fn whole(mut bytes: &[u8]) -> Result<Value, Error> {
+    let value = binary::decode(&mut bytes)?;
+    if bytes.is_empty() { Ok(value) } else { Err(Error::Range("the end of a value")) }
+}
+
+fn refusal(refusal: peer::Refusal) -> Refusal {
+    let peer::Refusal { code, error, at, retry_after_s, outcome_unknown } = refusal;
+    let code = u16::try_from(code).unwrap_or(500);
+    Refusal { code, error, at, outcome_unknown, retry_after_s }
+}
+
+fn end(settled: peer::Settled) -> (u64, Result<u64, Refusal>) {
+    let peer::Settled { id, version, refusal: refused } = settled;
+    (id, refused.map_or(Ok(version), |refused| Err(refusal(refused))))
+}
+
+fn piece(answer: peer::ReadAnswer) -> Result<Piece, Error> {
+    let peer::ReadAnswer { id, version, not_modified, body, refusal: refused, map, more } = answer;
+    if let Some(refused) = refused {
+        return Ok(Piece { id, end: Err(refusal(refused)), more: false });
+    }
+    let body = match (not_modified, map) {
+        (true, _) => Body::Value(Value::Null),
+        (false, false) => Body::Value(whole(&body)?),
+        (false, true) => Body::Map(entries(&body)?),
+    };
+    Ok(Piece { id, end: Ok(Got { version, not_modified, body }), more })
+}
+
+fn entries(mut bytes: &[u8]) -> Result<Vec<(Value, Value)>, Error> {
+    let mut entries = Vec::new();
+    while !bytes.is_empty() {
+        entries.push((binary::decode(&mut bytes)?, binary::decode(&mut bytes)?));
+    }
+    Ok(entries)
+}
+
+fn update(update: peer::Update) -> Result<(u64, Result<Update, Refusal>), Error> {
+    let peer::Update { attachment, version, first, synced, changes, refusal: refused } = update;
+    if let Some(refused) = refused {
+        return Ok((attachment, Err(refusal(refused))));
+    }
+    Ok((attachment, Ok(Update { version, first, synced, changes: all(changes, change)? })))
+}
+
+fn change(change: peer::Change) -> Result<Versioned, Error> {
+    use peer::change::Change as Wire;
+    let peer::Change { version, change } = change;
+    let change = match change.ok_or(Error::Missing("a change"))? {
+        Wire::Set(value) => Change::Set(whole(&value)?),
+        Wire::Update(peer::MapUpdate { key, value }) => Change::Put(whole(&key)?, whole(&value)?),
+        Wire::Remove(key) => Change::Remove(whole(&key)?),
+        Wire::Clear(_) => Change::Clear,
+        Wire::Event(value) => Change::Event(whole(&value)?),
+    };
+    Ok(Versioned { change, version })
+}
+
+fn taken(taken: peer::Taken) -> Result<Taken, Error> {
+    let verdict = match taken.verdict() {
+        peer::Verdict::Done => Verdict::Done,
+        peer::Verdict::Behind => Verdict::Behind,
+        peer::Verdict::Refused => Verdict::Refused,
+    };
+    let peer::Taken { from_slot, to_slot, seen, verdict: _ } = taken;
+    Ok(Taken { from: slot(from_slot)?, to: slot(to_slot)?, seen: place(seen)?, verdict })
+}

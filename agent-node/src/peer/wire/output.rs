@@ -1,0 +1,295 @@
+//! What goes to a peer, gathered until a frame is full.
+
+use crate::link::{Change, Update};
+use crate::node::{Configuration, Report};
+use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Numbers, Read};
+use crate::refusal::Refusal;
+use crate::shard::{Body, Got, Message, Place, Stream, Taken, Verdict};
+use bytes::Bytes;
+use proto::binary;
+use proto::value::Value;
+use proto::wire::peer;
+use std::vec;
+
+/// A frame in the making. Sizes are estimates, a little above.
+#[derive(Debug, Default)]
+pub struct Batch {
+    frame: peer::Frame,
+    bytes: usize,
+}
+
+/// What an item costs beside its texts and bodies.
+const ITEM_BYTES: usize = 40;
+
+impl Batch {
+    /// What still fits; 0: it is full.
+    pub fn room(&self) -> usize {
+        FRAME_BYTES.saturating_sub(self.bytes)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    pub fn finish(self, numbers: Numbers) -> peer::Frame {
+        peer::Frame { revision: numbers.revision, generation: numbers.generation, ..self.frame }
+    }
+
+    pub fn hello(&mut self, hello: Hello) {
+        let Hello { token, identity, format } = hello;
+        self.frame.hello = Some(peer::Hello { token, identity: Some(identity_out(identity)), format });
+        self.bytes += ITEM_BYTES;
+    }
+
+    /// Nothing but the numbers, which every frame carries.
+    pub fn numbers(&mut self) {
+        self.bytes += 1;
+    }
+
+    pub fn want_configuration(&mut self) {
+        self.frame.want_configuration = true;
+        self.bytes += 1;
+    }
+
+    pub fn configuration(&mut self, configuration: Configuration) {
+        self.bytes += configuration.spec.len() + configuration.ring.len() + ITEM_BYTES;
+        self.frame.configuration = Some(configuration_out(configuration, String::new()));
+    }
+
+    pub fn forward(&mut self, forward: Forward) {
+        let Forward { id, stream, slot, agent, lane, body, key: (client, sequence), again } = forward;
+        self.bytes += agent.as_str().len() + lane.len() + body.len() + client.len() + ITEM_BYTES;
+        self.frame.forwards.push(peer::Forward {
+            id,
+            stream,
+            slot: slot.into(),
+            agent: agent.as_str().to_owned(),
+            lane,
+            body,
+            client: client.as_ref().to_owned(),
+            sequence,
+            again,
+        });
+    }
+
+    pub fn read(&mut self, read: Read) {
+        let Read { id, slot, agent, lane, if_none_match } = read;
+        self.bytes += agent.as_str().len() + lane.len() + ITEM_BYTES;
+        let agent = agent.as_str().to_owned();
+        self.frame.reads.push(peer::Read { id, agent, lane, if_none_match, slot: slot.into() });
+    }
+
+    pub fn attach(&mut self, attach: Attach) {
+        let Attach { attachment, slot, agent, lane } = attach;
+        self.bytes += agent.as_str().len() + lane.len() + ITEM_BYTES;
+        let agent = agent.as_str().to_owned();
+        self.frame.attaches.push(peer::Attach { attachment, agent, lane, slot: slot.into() });
+    }
+
+    pub fn detach(&mut self, attachment: u64) {
+        self.bytes += ITEM_BYTES;
+        self.frame.detaches.push(attachment);
+    }
+
+    pub fn ended(&mut self, stream: Stream) {
+        self.bytes += ITEM_BYTES;
+        self.frame.ended_streams.push(stream);
+    }
+
+    pub fn message(&mut self, message: &Message) {
+        let Message { from, to, place: at, previous, sender, agent, lane, body, hops } = message;
+        let body = value(body);
+        self.bytes += sender.as_str().len() + agent.as_str().len() + lane.len() + body.len() + ITEM_BYTES;
+        self.frame.messages.push(peer::Message {
+            from_slot: (*from).into(),
+            to_slot: (*to).into(),
+            place: Some(place(*at)),
+            previous: Some(place(*previous)),
+            sender: sender.as_str().to_owned(),
+            agent: agent.as_str().to_owned(),
+            lane: lane.to_string(),
+            body,
+            hops: (*hops).into(),
+        });
+    }
+
+    pub fn settled(&mut self, id: u64, end: Result<u64, Refusal>) {
+        self.bytes += ITEM_BYTES / 2;
+        let (version, refused) = match end {
+            Ok(version) => (version, None),
+            Err(refusal) => (0, Some(self.refusal(refusal))),
+        };
+        self.frame.settled.push(peer::Settled { id, version, refusal: refused });
+    }
+
+    pub fn taken(&mut self, taken: Taken) {
+        let Taken { from, to, seen, verdict } = taken;
+        let verdict = match verdict {
+            Verdict::Done => peer::Verdict::Done,
+            Verdict::Behind => peer::Verdict::Behind,
+            Verdict::Refused => peer::Verdict::Refused,
+        };
+        self.bytes += ITEM_BYTES;
+        self.frame.taken.push(peer::Taken {
+            from_slot: from.into(),
+            to_slot: to.into(),
+            seen: Some(place(seen)),
+            verdict: verdict.into(),
+        });
+    }
+
+    /// As much of an answer as there is room for; the rest, if there is one, comes back.
+    pub fn got(&mut self, reading: Reading) -> Option<Reading> {
+        let Reading { id, version, rest } = reading;
+        let mut answer = peer::ReadAnswer { id, version, ..peer::ReadAnswer::default() };
+        self.bytes += ITEM_BYTES;
+        let rest = match rest {
+            Rest::NotModified => {
+                answer.not_modified = true;
+                None
+            }
+            Rest::Value(given) => {
+                answer.body = value(&given);
+                None
+            }
+            Rest::Entries(mut entries) => {
+                let mut body = Vec::new();
+                while body.len() < self.room().max(1)
+                    && let Some((key, value)) = entries.next()
+                {
+                    binary::encode(&key, &mut body);
+                    binary::encode(&value, &mut body);
+                }
+                answer.map = true;
+                answer.more = entries.len() > 0;
+                answer.body = body.into();
+                answer.more.then_some(Rest::Entries(entries))
+            }
+        };
+        self.bytes += answer.body.len();
+        self.frame.answers.push(answer);
+        rest.map(|rest| Reading { id, version, rest })
+    }
+
+    pub fn unread(&mut self, id: u64, refusal: Refusal) {
+        let refused = self.refusal(refusal);
+        self.bytes += ITEM_BYTES;
+        let answer = peer::ReadAnswer { id, refusal: Some(refused), ..peer::ReadAnswer::default() };
+        self.frame.answers.push(answer);
+    }
+
+    pub fn update(&mut self, attachment: u64, update: Update) {
+        let Update { version, first, synced, changes } = update;
+        self.bytes += ITEM_BYTES;
+        let changes = changes.into_iter().map(|versioned| {
+            let change = change(versioned.change);
+            self.bytes += ITEM_BYTES / 2 + change_bytes(&change);
+            peer::Change { change: Some(change), version: versioned.version }
+        });
+        let changes = changes.collect();
+        let update = peer::Update { attachment, version, first, synced, changes, refusal: None };
+        self.frame.updates.push(update);
+    }
+
+    pub fn detached(&mut self, attachment: u64, refusal: Refusal) {
+        let refusal = Some(self.refusal(refusal));
+        self.frame.updates.push(peer::Update { attachment, refusal, ..peer::Update::default() });
+    }
+
+    fn refusal(&mut self, refusal: Refusal) -> peer::Refusal {
+        let Refusal { code, error, at, outcome_unknown, retry_after_s } = refusal;
+        self.bytes += error.len() + at.len() + ITEM_BYTES;
+        peer::Refusal { code: code.into(), error, at, retry_after_s, outcome_unknown }
+    }
+}
+
+/// An answer to a read that is being sent, in pieces where it is long.
+#[derive(Debug)]
+pub struct Reading {
+    id: u64,
+    version: u64,
+    rest: Rest,
+}
+
+#[derive(Debug)]
+enum Rest {
+    NotModified,
+    Value(Value),
+    Entries(vec::IntoIter<(Value, Value)>),
+}
+
+impl Reading {
+    pub fn new(id: u64, got: Got) -> Reading {
+        let Got { version, not_modified, body } = got;
+        let rest = match body {
+            _ if not_modified => Rest::NotModified,
+            Body::Value(value) => Rest::Value(value),
+            Body::Map(entries) => Rest::Entries(entries.into_iter()),
+        };
+        Reading { id, version, rest }
+    }
+}
+
+fn value(value: &Value) -> Bytes {
+    let mut bytes = Vec::new();
+    binary::encode(value, &mut bytes);
+    bytes.into()
+}
+
+fn place(place: Place) -> peer::Place {
+    let Place { history, lsn, index } = place;
+    peer::Place { history: history.into(), lsn, index }
+}
+
+fn change(change: Change) -> peer::change::Change {
+    use peer::change::Change as Wire;
+    match change {
+        Change::Set(given) => Wire::Set(value(&given)),
+        Change::Put(key, given) => Wire::Update(peer::MapUpdate { key: value(&key), value: value(&given) }),
+        Change::Remove(key) => Wire::Remove(value(&key)),
+        Change::Clear => Wire::Clear(true),
+        Change::Event(given) => Wire::Event(value(&given)),
+    }
+}
+
+fn change_bytes(change: &peer::change::Change) -> usize {
+    use peer::change::Change as Wire;
+    match change {
+        Wire::Set(bytes) | Wire::Remove(bytes) | Wire::Event(bytes) => bytes.len(),
+        Wire::Update(peer::MapUpdate { key, value }) => key.len() + value.len(),
+        Wire::Clear(_) => 0,
+    }
+}
+
+fn identity_out(identity: Identity) -> peer::Identity {
+    let Identity { plan_uid, ordinal, store, incarnation } = identity;
+    peer::Identity { plan_uid, ordinal: ordinal.into(), store: store.to_string(), incarnation }
+}
+
+pub fn configuration_out(configuration: Configuration, token: String) -> peer::ConfigureRequest {
+    let Configuration { plan_name, plan_uid, generation, spec, ring, peers } = configuration;
+    peer::ConfigureRequest { token, plan_name, plan_uid, generation, spec, ring, peers }
+}
+
+pub fn report_out(report: Report) -> peer::ReportResponse {
+    let Report {
+        plan_uid,
+        ordinal,
+        store,
+        incarnation,
+        revision,
+        generation,
+        slots_owned,
+        slots_serving,
+        had_ring,
+    } = report;
+    peer::ReportResponse {
+        identity: Some(peer::Identity { plan_uid, ordinal: ordinal.into(), store, incarnation }),
+        revision,
+        generation,
+        slots_owned,
+        slots_serving,
+        had_ring,
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}

@@ -1,0 +1,178 @@
+use super::*;
+use crate::link::{Change, Update, Versioned};
+use crate::peer::{Attach, FORMAT, FRAME_BYTES, Forward, Hello, Identity, Numbers, Read};
+use crate::refusal::Refusal;
+use crate::shard::{Body, Got, Message, Place, Taken, Verdict};
+use proto::address::Address;
+use proto::ring::StoreId;
+use proto::value::Value;
+
+fn sent(batch: Batch) -> Incoming {
+    open(batch.finish(Numbers { revision: 5, generation: 2 })).unwrap()
+}
+
+fn values() -> Vec<Value> {
+    let record = Value::record([("a".into(), Value::Int(-1)), ("b".into(), Value::Null)]);
+    let list = Value::List([record.clone(), Value::Double(0.5)].into());
+    vec![Value::Null, Value::Bool(true), Value::Int(i64::MAX), Value::text("東京"), record, list]
+}
+
+#[test]
+fn what_is_asked_arrives_as_it_was() {
+    let mut batch = Batch::default();
+    let identity =
+        Identity { plan_uid: "uid".into(), ordinal: 7, store: StoreId(1 << 100), incarnation: u64::MAX };
+    let hello = Hello { token: "open".into(), identity, format: FORMAT };
+    batch.hello(hello.clone());
+    let agent = Address::trusted("/a/1");
+    let forward = Forward {
+        id: 1,
+        stream: 2,
+        slot: u16::MAX,
+        agent: agent.clone(),
+        lane: "x".into(),
+        body: "[1]".into(),
+        key: ("me".into(), 9),
+        again: true,
+    };
+    let read = Read { id: 3, slot: 4, agent: agent.clone(), lane: "y".into(), if_none_match: Some(0) };
+    let attach = Attach { attachment: 5, slot: 6, agent: agent.clone(), lane: "z".into() };
+    batch.forward(forward.clone());
+    batch.read(read.clone());
+    batch.attach(attach.clone());
+    batch.detach(8);
+    batch.ended(2);
+    let message = |body| Message {
+        from: 1,
+        to: 2,
+        place: Place { history: 3, lsn: 4, index: 5 },
+        previous: Place::default(),
+        sender: Address::trusted("/b/2"),
+        agent: agent.clone(),
+        lane: "x".into(),
+        body,
+        hops: 64,
+    };
+    let messages: Vec<_> = values().into_iter().map(message).collect();
+    for message in &messages {
+        batch.message(message);
+    }
+    let came = sent(batch);
+    assert_eq!((came.hello, came.numbers), (Some(hello), Numbers { revision: 5, generation: 2 }));
+    assert_eq!(format!("{:?}", came.asked.forwards), format!("{:?}", [forward]));
+    assert_eq!(format!("{:?}", came.asked.reads), format!("{:?}", [read]));
+    assert_eq!(format!("{:?}", came.asked.attaches), format!("{:?}", [attach]));
+    assert_eq!((came.asked.detaches, came.asked.ended), (vec![8], vec![2]));
+    assert_eq!(format!("{:?}", came.asked.messages), format!("{messages:?}"));
+}
+
+#[test]
+fn what_is_answered_arrives_as_it_was() {
+    let mut batch = Batch::default();
+    let refusals =
+        [Refusal::full("full", "/a"), Refusal::unknown("lost", ""), Refusal::new(422, "no", "spec")];
+    batch.settled(1, Ok(70));
+    for (id, refusal) in (2..).zip(&refusals) {
+        batch.settled(id, Err(refusal.clone()));
+    }
+    let taken = [Verdict::Done, Verdict::Behind, Verdict::Refused].map(|verdict| Taken {
+        from: 1,
+        to: 2,
+        seen: Place { history: 1, lsn: 2, index: 3 },
+        verdict,
+    });
+    for taken in taken {
+        batch.taken(taken);
+    }
+    let changes = values().into_iter().flat_map(|value| {
+        let put = Change::Put(value.clone(), value.clone());
+        [Change::Set(value.clone()), put, Change::Remove(value.clone()), Change::Clear, Change::Event(value)]
+    });
+    let changes = changes.map(|change| Versioned { change, version: 7 }).collect();
+    let update = Update { version: 8, first: true, synced: false, changes };
+    batch.update(4, update.clone());
+    batch.detached(5, refusals[2].clone());
+    let came = sent(batch).answered;
+    let [full, unknown, wrong] = refusals;
+    assert_eq!(came.settled, [(1, Ok(70)), (2, Err(full)), (3, Err(unknown)), (4, Err(wrong.clone()))]);
+    assert_eq!(came.taken, taken);
+    assert_eq!(came.updates, [(4, Ok(update)), (5, Err(wrong))]);
+}
+
+#[test]
+fn a_large_map_comes_in_several_frames() {
+    let entries: Vec<_> = (0..20_000).map(|n| (Value::Int(n), Value::text(&format!("value {n}")))).collect();
+    let got = Got { version: 9, not_modified: false, body: Body::Map(entries.clone()) };
+    let (mut rest, mut all, mut frames) = (Some(Reading::new(3, got)), Vec::new(), 0);
+    while let Some(reading) = rest {
+        let mut batch = Batch::default();
+        rest = batch.got(reading);
+        let frame = batch.finish(Numbers::default());
+        assert!(prost::Message::encoded_len(&frame) < FRAME_BYTES + 1_000);
+        let mut pieces = open(frame).unwrap().answered.pieces;
+        let piece = pieces.pop().unwrap();
+        assert_eq!((piece.id, piece.more), (3, rest.is_some()));
+        match piece.end.unwrap() {
+            Got { version: 9, not_modified: false, body: Body::Map(some) } => all.extend(some),
+            other => panic!("{other:?}"),
+        }
+        frames += 1;
+    }
+    assert!(frames > 3 && all == entries, "{frames}");
+}
+
+#[test]
+fn short_answers_to_reads_arrive_as_they_were() {
+    for got in [
+        Got { version: 9, not_modified: true, body: Body::Value(Value::Null) },
+        Got { version: 9, not_modified: false, body: Body::Value(Value::Int(1)) },
+        Got { version: 0, not_modified: false, body: Body::Map(vec![]) },
+    ] {
+        let mut batch = Batch::default();
+        assert!(batch.got(Reading::new(1, got.clone())).is_none());
+        assert_eq!(sent(batch).answered.pieces.pop().unwrap().end, Ok(got));
+    }
+    let mut batch = Batch::default();
+    batch.unread(1, Refusal::not_found("no", ""));
+    assert_eq!(sent(batch).answered.pieces.pop().unwrap().end, Err(Refusal::not_found("no", "")));
+}
+
+#[test]
+fn broken_frames_are_errors() {
+    use proto::wire::peer as wire;
+    let forward = wire::Forward { slot: 70_000, ..wire::Forward::default() };
+    let message = wire::Message { body: vec![].into(), ..wire::Message::default() };
+    let change = wire::Update { changes: vec![wire::Change::default()], ..wire::Update::default() };
+    let hello = wire::Hello::default();
+    for frame in [
+        wire::Frame { forwards: vec![forward], ..wire::Frame::default() },
+        wire::Frame { messages: vec![message], ..wire::Frame::default() },
+        wire::Frame { updates: vec![change], ..wire::Frame::default() },
+        wire::Frame { hello: Some(hello), ..wire::Frame::default() },
+    ] {
+        assert!(open(frame.clone()).is_err(), "{frame:?}");
+    }
+}
+
+#[test]
+fn a_frame_is_full_when_it_has_what_it_may() {
+    let mut batch = Batch::default();
+    let mut count = 0;
+    while batch.room() > 0 {
+        let body = vec![b'1'; 500].into();
+        let (agent, key) = (Address::trusted("/a/1"), ("me".into(), 9));
+        batch.forward(Forward {
+            id: 1,
+            stream: 2,
+            slot: 3,
+            agent,
+            lane: "x".into(),
+            body,
+            key,
+            again: false,
+        });
+        count += 1;
+    }
+    let bytes = prost::Message::encoded_len(&batch.finish(Numbers::default()));
+    assert!((100..130).contains(&count) && bytes < FRAME_BYTES + 1_000, "{count} {bytes}");
+}
