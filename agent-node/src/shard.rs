@@ -2,249 +2,340 @@
 //! clock, no thread and no file: what happens comes in by `handle`, what is to be written goes out by `records`, and
 //! everything that leaves waits until `durable` has reached the state that it was computed from.
 
-use crate::link::Update;
-use crate::log::{Head, Position};
+//!
+//! *Guarantees*: one command is one record of its effects, or has none. What leaves was computed from what is on the
+//! disk. Replaying the records gives the state that made them, whatever the plan is now. *Assumptions*: one slot's
+//! events all come to one shard; each record that it gives out is written, in order.
+
+mod agent;
+mod event;
+mod gate;
+mod lane;
+mod outbox;
+mod perform;
+mod record;
+mod replay;
+mod rules;
+mod slot;
+#[cfg(test)]
+mod tests;
+mod watches;
+mod window;
+
+pub use event::{
+    Body, Command, Configuration, Counts, Effect, Event, Got, Key, Message, Place, RECORD_MAX, Read, Records,
+    Stream, Taken, Term, Verdict,
+};
+
+use crate::log::Position;
 use crate::refusal::Refusal;
-use bytes::Bytes;
-use proto::address::{Address, Slot};
-use proto::plan::Plan;
+use agent::Agent;
+use gate::Gate;
+use hashbrown::HashMap;
+use proto::address::{self, Address};
+use proto::plan::{Kind, LaneKind, Plan};
 use proto::value::Value;
-use std::ops::Range;
+use slot::Slot;
 use std::sync::Arc;
+use watches::Watches;
 
-/// Who sent a command with which number.
-pub type Key = (Arc<str>, u64);
-
-/// Where commands come from that must keep their order: one client's stream. 0: alone.
-pub type Stream = u64;
-
-/// `R` says where an answer goes, `W` which copy of a lane is told.
-#[derive(Debug)]
-pub enum Event<R, W> {
-    Command(Command<R>),
-    /// A client's stream is over: nothing of it needs to be held back any more.
-    Ended(Stream),
-    Read(Read<R>),
-    /// Tells `watch` the state of the lane now, and all changes from then on.
-    Attach {
-        watch: W,
-        agent: Address,
-        slot: Slot,
-        lane: String,
-    },
-    Detach {
-        watch: W,
-        agent: Address,
-        slot: Slot,
-        lane: String,
-    },
-    /// A command that another agent sent.
-    Message(Message),
-    /// What the receiver's slot said of messages from one of ours.
-    Taken(Taken),
-    /// Whoever may own these slots can be reached again: unacknowledged messages to them go again.
-    Resend(Vec<Slot>),
-    /// A new plan, a new ring, or both.
-    Configured(Arc<Configuration>),
-}
-
-#[derive(Debug)]
-pub struct Command<R> {
-    pub reply: R,
-    /// Comes back with the answer.
-    pub id: u64,
-    pub stream: Stream,
-    pub slot: Slot,
-    pub agent: Address,
-    pub lane: String,
-    /// JSON as the client sent it.
-    pub body: Bytes,
-    pub key: Option<Key>,
-}
-
-#[derive(Debug)]
-pub struct Read<R> {
-    pub reply: R,
-    pub id: u64,
-    pub slot: Slot,
-    pub agent: Address,
-    pub lane: String,
-    pub if_none_match: Option<u64>,
-}
-
-/// What a shard has to know of plan and ring.
-#[derive(Debug)]
-pub struct Configuration {
-    pub plan: Arc<Plan>,
-    pub generation: u64,
-    /// For each slot, what this node owns of it.
-    pub owned: Vec<Option<Term>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Term {
-    pub epoch: u64,
-    pub history: u16,
-}
-
-/// The place of a send in the history of its sender's slot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    pub history: u16,
-    pub lsn: u64,
-    pub index: u32,
-}
-
-/// A command from one agent to another, on its way.
-#[derive(Clone, Debug)]
-pub struct Message {
-    pub from: Slot,
-    pub to: Slot,
-    pub place: Place,
-    /// Of the one before it from the same slot to the same slot.
-    pub previous: Place,
-    pub sender: Address,
-    pub agent: Address,
-    pub lane: proto::value::Text,
-    pub body: Value,
-    /// How many sends led here, this one counted.
-    pub hops: u8,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
-    pub from: Slot,
-    pub to: Slot,
-    /// The receiver has everything up to here, committed.
-    pub seen: Place,
-    pub verdict: Verdict,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Done,
-    /// What was sent does not follow `seen`: go back to it.
-    Behind,
-    /// Not now: not the owner, or not serving yet, or no room. Send again later.
-    Refused,
-}
-
-/// What leaves the shard.
-#[derive(Debug)]
-pub enum Effect<R, W> {
-    Answer {
-        to: R,
-        id: u64,
-        end: Result<u64, Refusal>,
-    },
-    Got {
-        to: R,
-        id: u64,
-        end: Result<Got, Refusal>,
-    },
-    Update {
-        to: W,
-        update: Update,
-    },
-    /// The link is not to be had: no such lane.
-    Closed {
-        to: W,
-        refusal: Refusal,
-    },
-    Send(Message),
-    Taken(Taken),
-}
-
-/// A lane's state.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Got {
-    pub version: u64,
-    pub not_modified: bool,
-    pub body: Body,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Body {
-    Value(Value),
-    /// In key order.
-    Map(Vec<(Value, Value)>),
-}
-
-/// Records that wait to be written: bodies are ranges of `buffer`.
-#[derive(Debug, Default)]
-pub struct Records {
-    pub heads: Vec<(Head, Range<usize>)>,
-    pub buffer: Vec<u8>,
-}
-
-/// What `status` and the metrics say of a shard.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub slots_owned: u32,
-    pub slots_serving: u32,
-    pub agents: u64,
-    pub messages: u64,
-    pub faults: u64,
-    /// Messages that no receiver has acknowledged.
-    pub outbox: u64,
-}
-
-/// The most that one command's record can be, and so what there must be room for before it runs.
-pub const RECORD_MAX: usize = 3 << 20;
+/// How often it is looked for clients that have been silent.
+const SWEEP_MS: u64 = 60_000;
 
 #[derive(Debug)]
 pub struct Shard<R, W> {
-    _of: std::marker::PhantomData<(R, W)>,
+    incarnation: u64,
+    configuration: Option<Arc<Configuration>>,
+    agents: Vec<Agent>,
+    places: HashMap<Address, u32>,
+    slots: Vec<Option<Box<Slot>>>,
+    watches: Watches<W>,
+    /// Streams that a refusal holds back, until they end.
+    blocked: HashMap<(Stream, address::Slot), Refusal>,
+    /// Pairs of slots, from and to, of which the sender will be told how far its messages came.
+    heard: HashMap<(address::Slot, address::Slot), Verdict>,
+    records: Records,
+    /// Slots that have a record among them.
+    touched: Vec<address::Slot>,
+    gate: Gate<R, W>,
+    swept_ms: u64,
+    messages: u64,
+    faults: u64,
 }
 
 impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// `incarnation` is this start's, for the records that it writes.
     pub fn new(incarnation: u64) -> Self {
-        let _ = incarnation;
-        Self { _of: std::marker::PhantomData }
-    }
-
-    /// Takes a record of one of its slots back, before anything else happens. It needs no plan.
-    pub fn replay(&mut self, head: Head, body: &[u8]) -> Result<(), String> {
-        let _ = (head, body);
-        unimplemented!()
+        Self {
+            incarnation,
+            configuration: None,
+            agents: Vec::new(),
+            places: HashMap::new(),
+            slots: Vec::new(),
+            watches: Watches::new(),
+            blocked: HashMap::new(),
+            heard: HashMap::new(),
+            records: Records::default(),
+            touched: Vec::new(),
+            gate: Gate::new(),
+            swept_ms: 0,
+            messages: 0,
+            faults: 0,
+        }
     }
 
     /// Something has happened. `now_ms` is the wall clock.
     pub fn handle(&mut self, event: Event<R, W>, now_ms: u64) {
-        let _ = (event, now_ms);
-        unimplemented!()
+        match event {
+            Event::Command(command) => self.command(command, now_ms),
+            Event::Ended(stream) => self.blocked.retain(|(blocked, _), _| *blocked != stream),
+            Event::Read(read) => {
+                let end = self.read(&read);
+                self.hold(read.slot, Effect::Got { to: read.reply, id: read.id, end });
+            }
+            Event::Attach { watch, agent, slot, lane } => self.attach(watch, agent, slot, lane),
+            Event::Detach { watch, agent, slot: _, lane } => self.watches.remove(&agent, &lane, &watch),
+            Event::Message(message) => self.message(message, now_ms),
+            Event::Taken(taken) => self.taken(taken),
+            Event::Resend(slots) => self.resend(Some(&slots)),
+            Event::Configured(configuration) => self.configured(configuration),
+        }
     }
 
     /// The same for an event that can't be run now: commands are refused so, messages will come again.
     pub fn refuse(&mut self, event: Event<R, W>, why: &Refusal) {
-        let _ = (event, why);
-        unimplemented!()
+        match event {
+            Event::Command(command) => {
+                let end = self.settle(command.stream, command.slot, Err(why.clone()));
+                self.hold(command.slot, Effect::Answer { to: command.reply, id: command.id, end });
+            }
+            Event::Read(read) => {
+                self.hold(read.slot, Effect::Got { to: read.reply, id: read.id, end: Err(why.clone()) });
+            }
+            Event::Attach { watch, slot, .. } => {
+                self.hold(slot, Effect::Closed { to: watch, refusal: why.clone() });
+            }
+            Event::Message(message) => self.hear(message.from, message.to, Verdict::Refused),
+            Event::Ended(_)
+            | Event::Detach { .. }
+            | Event::Taken(_)
+            | Event::Resend(_)
+            | Event::Configured(_) => {
+                self.handle(event, 0);
+            }
+        }
     }
 
     /// About once a second: what is old is forgotten, what was refused is sent again.
     pub fn tick(&mut self, now_ms: u64) {
-        let _ = now_ms;
-        unimplemented!()
+        self.resend(None);
+        let sweep = now_ms >= self.swept_ms + SWEEP_MS;
+        if sweep {
+            self.swept_ms = now_ms;
+        }
+        for id in 0..self.slots.len() {
+            let Some(slot) = &mut self.slots[id] else { continue };
+            let idle = !std::mem::take(&mut slot.busy);
+            if sweep || idle && !slot.outbox.trims().is_empty() {
+                self.tidy(id as address::Slot, now_ms, sweep);
+            }
+        }
     }
 
     /// What has to be written now. The caller appends it, clears it, and says where it ended.
     pub fn records(&mut self) -> &mut Records {
-        unimplemented!()
+        &mut self.records
     }
 
     pub fn appended(&mut self, position: Position) {
-        let _ = position;
-        unimplemented!()
+        for id in self.touched.drain(..) {
+            if let Some(slot) = &mut self.slots[usize::from(id)] {
+                slot.end = position;
+            }
+        }
+        self.tell_heard();
+        self.gate.appended(position);
     }
 
     /// Gives out what may leave, now that the log is on the disk up to `position`.
     pub fn release(&mut self, durable: Position, out: &mut Vec<Effect<R, W>>) {
-        let _ = (durable, out);
-        unimplemented!()
+        self.tell_heard();
+        self.gate.release(durable, out);
     }
 
     pub fn counts(&self) -> Counts {
-        unimplemented!()
+        let owned = self.configuration.as_ref().map_or(0, |configuration| {
+            configuration.owned.iter().filter(|term| term.is_some()).count() as u32
+        });
+        Counts {
+            slots_owned: owned,
+            slots_serving: owned,
+            agents: self.agents.len() as u64,
+            messages: self.messages,
+            faults: self.faults,
+            outbox: self.slots.iter().flatten().map(|slot| slot.outbox.waiting() as u64).sum(),
+        }
+    }
+
+    fn slot(&mut self, id: address::Slot) -> &mut Slot {
+        let place = usize::from(id);
+        if place >= self.slots.len() {
+            self.slots.resize_with(place + 1, || None);
+        }
+        self.slots[place].get_or_insert_default()
+    }
+
+    /// Lets an effect leave when all that the slot has written is on the disk.
+    fn hold(&mut self, slot: address::Slot, effect: Effect<R, W>) {
+        let end =
+            self.slots.get(usize::from(slot)).and_then(Option::as_ref).map_or(Position(0), |slot| slot.end);
+        self.gate.hold(end, effect);
+    }
+
+    fn owns(&self, slot: address::Slot) -> Result<Arc<Configuration>, Refusal> {
+        let Some(configuration) = &self.configuration else {
+            return Err(Refusal::unavailable("this node has no plan yet", ""));
+        };
+        match configuration.owned.get(usize::from(slot)) {
+            Some(Some(_)) => Ok(configuration.clone()),
+            _ => Err(Refusal::new(421, format!("slot {slot} is not this node's"), "")),
+        }
+    }
+
+    /// What a command to a slot ends with, and with it all that follow on its stream.
+    fn settle(
+        &mut self,
+        stream: Stream,
+        slot: address::Slot,
+        end: Result<u64, Refusal>,
+    ) -> Result<u64, Refusal> {
+        if let Err(refusal) = &end
+            && stream != 0
+            && (refusal.code == 421 || !refusal.is_final())
+        {
+            self.blocked.entry((stream, slot)).or_insert_with(|| refusal.clone());
+        }
+        end
+    }
+
+    fn read(&mut self, read: &Read<R>) -> Result<Got, Refusal> {
+        let configuration = self.owns(read.slot)?;
+        let (kind, index) = lane_of(&configuration.plan, &read.agent, read.slot, &read.lane)?;
+        let declared = &kind.lanes[index];
+        let state = self.places.get(&read.agent).map(|place| &self.agents[*place as usize].lanes[index]);
+        let version = state.map_or(0, lane::Lane::version);
+        let not_modified = read.if_none_match == Some(version);
+        let body = match declared.kind {
+            LaneKind::Command | LaneKind::Supply => {
+                let text = format!(
+                    "{} is a {} lane: it has no state, and can be watched",
+                    declared.name, declared.kind
+                );
+                return Err(Refusal::new(406, text, &*read.lane));
+            }
+            _ if not_modified => Body::Value(Value::Null),
+            LaneKind::Value => Body::Value(match state {
+                Some(lane::Lane::Value(value, _)) => value.clone(),
+                _ => declared.initial.clone(),
+            }),
+            LaneKind::Map => Body::Map(state.map_or_else(Vec::new, |state| {
+                state.map().all().map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
+            })),
+        };
+        Ok(Got { version, not_modified, body })
+    }
+
+    fn attach(&mut self, watch: W, agent: Address, slot: address::Slot, lane: String) {
+        match self.state(&agent, slot, &lane) {
+            Ok(update) => {
+                self.hold(slot, Effect::Update { to: watch.clone(), update });
+                self.watches.add(agent, slot, lane, watch);
+            }
+            Err(refusal) => self.hold(slot, Effect::Closed { to: watch, refusal }),
+        }
+    }
+
+    /// All of a lane, as an attachment begins.
+    fn state(
+        &mut self,
+        agent: &Address,
+        slot: address::Slot,
+        lane: &str,
+    ) -> Result<crate::link::Update, Refusal> {
+        use crate::link::{Change, Update, Versioned};
+        let configuration = self.owns(slot)?;
+        let (kind, index) = lane_of(&configuration.plan, agent, slot, lane)?;
+        let version = self.slot(slot).version();
+        let state = self.places.get(agent).map(|place| &self.agents[*place as usize].lanes[index]);
+        let changes = match (kind.lanes[index].kind, state) {
+            (LaneKind::Value, Some(lane::Lane::Value(value, version))) => {
+                vec![Versioned { change: Change::Set(value.clone()), version: *version }]
+            }
+            (LaneKind::Value, _) => {
+                vec![Versioned { change: Change::Set(kind.lanes[index].initial.clone()), version: 0 }]
+            }
+            (LaneKind::Map, Some(state)) => {
+                let entry = |(key, entry): (&Value, &lane::Entry)| Versioned {
+                    change: Change::Put(key.clone(), entry.value.clone()),
+                    version: entry.version,
+                };
+                state.map().all().map(entry).collect()
+            }
+            _ => Vec::new(),
+        };
+        Ok(Update { version, first: true, synced: true, changes })
+    }
+
+    /// A newer plan, another ring, or both.
+    fn configured(&mut self, configuration: Arc<Configuration>) {
+        let before = self.configuration.replace(configuration.clone());
+        if before.as_ref().is_none_or(|before| !Arc::ptr_eq(&before.plan, &configuration.plan)) {
+            let found = |plan: &Arc<Plan>, agent: &Address| plan.find(agent).map(|found| found.kind);
+            for agent in &mut self.agents {
+                let was = before
+                    .as_ref()
+                    .and_then(|before| Some(&before.plan.kinds[found(&before.plan, &agent.address)?]));
+                let now =
+                    found(&configuration.plan, &agent.address).map(|kind| &configuration.plan.kinds[kind]);
+                agent.lay_out(was, now);
+            }
+        }
+        for (id, term) in configuration.owned.iter().enumerate() {
+            if let Some(term) = term {
+                self.slot(id as address::Slot).adopt(*term);
+            }
+        }
+        self.end_watches(&configuration);
+        let all: Vec<address::Slot> =
+            (0..configuration.owned.len()).map(|slot| slot as address::Slot).collect();
+        self.resend(Some(&all));
+    }
+
+    fn end_watches(&mut self, configuration: &Configuration) {
+        let ended = self.watches.end(|agent, slot, lane| match configuration.owned.get(usize::from(slot)) {
+            Some(Some(_)) => lane_of(&configuration.plan, agent, slot, lane).err(),
+            _ => Some(Refusal::new(421, format!("slot {slot} is not this node's"), agent.as_str())),
+        });
+        for (slot, watch, refusal) in ended {
+            self.hold(slot, Effect::Closed { to: watch, refusal });
+        }
+    }
+}
+
+/// A lane that clients may know of.
+fn lane_of<'p>(
+    plan: &'p Plan,
+    agent: &Address,
+    slot: address::Slot,
+    lane: &str,
+) -> Result<(&'p Kind, usize), Refusal> {
+    let found = plan.find(agent).ok_or_else(|| Refusal::not_found("no route matches", agent.as_str()))?;
+    if found.slot != slot {
+        return Err(Refusal::new(421, format!("{agent} is not in slot {slot} of this plan"), agent.as_str()));
+    }
+    let kind = &plan.kinds[found.kind];
+    match kind.lane(lane) {
+        Some((index, lane)) if lane.access != proto::plan::Access::Internal => Ok((kind, index)),
+        _ => Err(Refusal::not_found(format!("{agent} has no lane {lane}"), agent.as_str())),
     }
 }

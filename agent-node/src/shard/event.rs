@@ -1,0 +1,191 @@
+//! What can happen to a shard, and what leaves it.
+
+use crate::link::Update;
+use crate::log::Head;
+use crate::refusal::Refusal;
+use bytes::Bytes;
+use proto::address::{Address, Slot};
+use proto::plan::Plan;
+use proto::value::Value;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Who sent a command with which number.
+pub type Key = (Arc<str>, u64);
+
+/// Where commands come from that must keep their order: one client's stream. 0: alone.
+pub type Stream = u64;
+
+/// `R` says where an answer goes, `W` which copy of a lane is told.
+#[derive(Debug)]
+pub enum Event<R, W> {
+    Command(Command<R>),
+    /// A client's stream is over: nothing of it needs to be held back any more.
+    Ended(Stream),
+    Read(Read<R>),
+    /// Tells `watch` the state of the lane now, and all changes from then on.
+    Attach {
+        watch: W,
+        agent: Address,
+        slot: Slot,
+        lane: String,
+    },
+    Detach {
+        watch: W,
+        agent: Address,
+        slot: Slot,
+        lane: String,
+    },
+    /// A command that another agent sent.
+    Message(Message),
+    /// What the receiver's slot said of messages from one of ours.
+    Taken(Taken),
+    /// Whoever may own these slots can be reached again: unacknowledged messages to them go again.
+    Resend(Vec<Slot>),
+    /// A new plan, a new ring, or both.
+    Configured(Arc<Configuration>),
+}
+
+#[derive(Debug)]
+pub struct Command<R> {
+    pub reply: R,
+    /// Comes back with the answer.
+    pub id: u64,
+    pub stream: Stream,
+    pub slot: Slot,
+    pub agent: Address,
+    pub lane: String,
+    /// JSON as the client sent it.
+    pub body: Bytes,
+    pub key: Option<Key>,
+}
+
+#[derive(Debug)]
+pub struct Read<R> {
+    pub reply: R,
+    pub id: u64,
+    pub slot: Slot,
+    pub agent: Address,
+    pub lane: String,
+    pub if_none_match: Option<u64>,
+}
+
+/// What a shard has to know of plan and ring.
+#[derive(Debug)]
+pub struct Configuration {
+    pub plan: Arc<Plan>,
+    pub generation: u64,
+    /// For each slot, what this node owns of it.
+    pub owned: Vec<Option<Term>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    pub epoch: u64,
+    pub history: u16,
+}
+
+/// The place of a send in the history of its sender's slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    pub history: u16,
+    pub lsn: u64,
+    pub index: u32,
+}
+
+/// A command from one agent to another, on its way.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub from: Slot,
+    pub to: Slot,
+    pub place: Place,
+    /// Of the one before it from the same slot to the same slot.
+    pub previous: Place,
+    pub sender: Address,
+    pub agent: Address,
+    pub lane: proto::value::Text,
+    pub body: Value,
+    /// How many sends led here, this one counted.
+    pub hops: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub from: Slot,
+    pub to: Slot,
+    /// The receiver has everything up to here, committed.
+    pub seen: Place,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Done,
+    /// What was sent does not follow `seen`: go back to it.
+    Behind,
+    /// Not now: not the owner, or not serving yet, or no room. Send again later.
+    Refused,
+}
+
+/// What leaves the shard.
+#[derive(Debug)]
+pub enum Effect<R, W> {
+    Answer {
+        to: R,
+        id: u64,
+        end: Result<u64, Refusal>,
+    },
+    Got {
+        to: R,
+        id: u64,
+        end: Result<Got, Refusal>,
+    },
+    Update {
+        to: W,
+        update: Update,
+    },
+    /// The link is not to be had: no such lane.
+    Closed {
+        to: W,
+        refusal: Refusal,
+    },
+    Send(Message),
+    Taken(Taken),
+}
+
+/// A lane's state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Got {
+    pub version: u64,
+    pub not_modified: bool,
+    pub body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    Value(Value),
+    /// In key order.
+    Map(Vec<(Value, Value)>),
+}
+
+/// Records that wait to be written: bodies are ranges of `buffer`.
+#[derive(Debug, Default)]
+pub struct Records {
+    pub heads: Vec<(Head, Range<usize>)>,
+    pub buffer: Vec<u8>,
+}
+
+/// What `status` and the metrics say of a shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub slots_owned: u32,
+    pub slots_serving: u32,
+    pub agents: u64,
+    pub messages: u64,
+    pub faults: u64,
+    /// Messages that no receiver has acknowledged.
+    pub outbox: u64,
+}
+
+/// The most that one command's record can be, and so what there must be room for before it runs.
+pub const RECORD_MAX: usize = 3 << 20;

@@ -1,0 +1,508 @@
+//! Commands and messages: what they do to a slot, and the record of it.
+
+use super::agent::Agent;
+use super::event::{Command, Configuration, Effect, Message, Place, Taken, Verdict};
+use super::record::{Begin, Change, Sent, Writer};
+use super::rules::{Given, Run, fits, is_key};
+use super::slot::Slot;
+use super::window::Known;
+use super::{Records, Shard, lane_of};
+use crate::answer::BODY_MAX;
+use crate::link::{Update, Versioned};
+use crate::log::Head;
+use crate::refusal::Refusal;
+use proto::address::{self, Address};
+use proto::json;
+use proto::plan::{Access, Kind, LaneKind};
+use proto::value::{Text, Value};
+
+/// Of one command's record.
+const EFFECTS_MAX: usize = 1 << 20;
+/// A send made by a chain of more than so many is a fault.
+const HOPS_MAX: u8 = 64;
+
+/// Where an effect comes from: a client, with or without a key, or another slot.
+enum Origin<'a> {
+    Client(Option<&'a super::Key>),
+    Slot(address::Slot, Place),
+}
+
+/// What one command or message asks of its agent.
+enum Ask<'a> {
+    /// For a Command lane.
+    Command(usize),
+    Set(usize),
+    /// A change of a Map lane, as clients write it.
+    Map(usize),
+    /// What the agent's `faults` will show.
+    Fault {
+        sender: &'a str,
+        lane: &'a str,
+        error: &'a str,
+    },
+}
+
+impl<R: Clone, W: Clone + Eq> Shard<R, W> {
+    pub(super) fn command(&mut self, command: Command<R>, now_ms: u64) {
+        let end = match self.blocked.get(&(command.stream, command.slot)) {
+            Some(refusal) if command.stream != 0 => Err(refusal.clone()),
+            _ => {
+                let end = self.run_command(&command, now_ms);
+                self.settle(command.stream, command.slot, end)
+            }
+        };
+        self.hold(command.slot, Effect::Answer { to: command.reply, id: command.id, end });
+    }
+
+    fn run_command(&mut self, command: &Command<R>, now_ms: u64) -> Result<u64, Refusal> {
+        let configuration = self.owns(command.slot)?;
+        let (kind, index) = lane_of(&configuration.plan, &command.agent, command.slot, &command.lane)?;
+        let lane = &kind.lanes[index];
+        if lane.access != Access::ReadWrite {
+            let text = format!("{} is a {} lane that clients can't write", lane.name, lane.kind);
+            return Err(Refusal::new(405, text, &*command.lane));
+        }
+        if let Some((client, sequence)) = &command.key {
+            match self.slot(command.slot).windows.look(client, *sequence) {
+                Known::New => {}
+                Known::Done(version) => return Ok(version),
+                Known::Older => {
+                    let text = "older than what is remembered of this client: it was settled before";
+                    return Err(Refusal::new(409, text, "sequence"));
+                }
+                Known::Full => {
+                    return Err(Refusal::full("no more clients can be remembered in this slot", "client"));
+                }
+            }
+        }
+        if self.slot(command.slot).outbox.is_full() {
+            return Err(Refusal::full(
+                "too many sends of this slot wait for their receivers",
+                command.agent.as_str(),
+            ));
+        }
+        if command.body.len() > BODY_MAX {
+            return Err(Refusal::new(
+                413,
+                format!("a body is at most {BODY_MAX} bytes"),
+                BODY_MAX.to_string(),
+            ));
+        }
+        let body =
+            json::parse(&command.body).map_err(|error| Refusal::bad(error.error, error.at.to_string()))?;
+        let admit = |value: Value| lane.schema.admit(value).map_err(|error| Refusal::bad(error, "0"));
+        let (ask, event) = match lane.kind {
+            LaneKind::Command => (Ask::Command(index), admit(body)?),
+            LaneKind::Value => (Ask::Set(index), admit(body)?),
+            LaneKind::Map => (Ask::Map(index), body),
+            LaneKind::Supply => {
+                return Err(Refusal::new(405, "a Supply lane can't be written", &*command.lane));
+            }
+        };
+        let origin = Origin::Client(command.key.as_ref());
+        self.perform(&configuration, kind, &command.agent, command.slot, &ask, &event, "", 1, &origin, now_ms)
+    }
+
+    /// A command from another agent.
+    pub(super) fn message(&mut self, message: Message, now_ms: u64) {
+        let Ok(configuration) = self.owns(message.to) else {
+            return self.hear(message.from, message.to, Verdict::Refused);
+        };
+        let seen = self.slot(message.to).seen.get(&message.from).copied().unwrap_or_default();
+        if message.place <= seen {
+            return self.hear(message.from, message.to, Verdict::Done);
+        }
+        if message.previous > seen {
+            return self.hear(message.from, message.to, Verdict::Behind);
+        }
+        self.take(&configuration, &message, now_ms);
+        self.messages += 1;
+        self.hear(message.from, message.to, Verdict::Done);
+    }
+
+    /// Runs it, or lets the agent show why not.
+    fn take(&mut self, configuration: &Configuration, message: &Message, now_ms: u64) {
+        let origin = Origin::Slot(message.from, message.place);
+        let (sender, to) = (message.sender.as_str(), message.to);
+        let found = configuration.plan.find(&message.agent).filter(|found| found.slot == to);
+        let Some(kind) = found.map(|found| &configuration.plan.kinds[found.kind]) else {
+            self.faults += 1;
+            return self.control(to, now_ms, Some((message.from, message.place)), &[], &[]);
+        };
+        let done = match kind.lane(&message.lane) {
+            _ if message.hops > HOPS_MAX => Err(Refusal::new(
+                422,
+                format!("it was sent by a chain of more than {HOPS_MAX} sends"),
+                message.agent.as_str(),
+            )),
+            Some((index, lane)) if lane.kind == LaneKind::Command => {
+                match lane.schema.admit(message.body.clone()) {
+                    Ok(event) => {
+                        let ask = Ask::Command(index);
+                        let hops = message.hops + 1;
+                        self.perform(
+                            configuration,
+                            kind,
+                            &message.agent,
+                            to,
+                            &ask,
+                            &event,
+                            sender,
+                            hops,
+                            &origin,
+                            now_ms,
+                        )
+                    }
+                    Err(error) => Err(Refusal::new(422, error, &*message.lane)),
+                }
+            }
+            _ => Err(Refusal::not_found("no such Command lane", &*message.lane)),
+        };
+        if let Err(refusal) = done {
+            self.faults += 1;
+            let error = format!("{} (at {})", refusal.error, refusal.at);
+            let ask = Ask::Fault { sender, lane: &message.lane, error: &error };
+            let kept = self.perform(
+                configuration,
+                kind,
+                &message.agent,
+                to,
+                &ask,
+                &Value::Null,
+                sender,
+                1,
+                &origin,
+                now_ms,
+            );
+            if kept.is_err() {
+                self.control(to, now_ms, Some((message.from, message.place)), &[], &[]);
+            }
+        }
+    }
+
+    /// Runs what is asked, writes its record, and holds back what it sends and shows.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of one command")]
+    fn perform(
+        &mut self,
+        configuration: &Configuration,
+        kind: &Kind,
+        address: &Address,
+        id: address::Slot,
+        ask: &Ask,
+        event: &Value,
+        sender: &str,
+        hops: u8,
+        origin: &Origin,
+        now_ms: u64,
+    ) -> Result<u64, Refusal> {
+        let slot = self.slot(id);
+        let (version, now_ms) = (slot.next_version(), slot.time(now_ms));
+        let given = Given { plan: &configuration.plan, kind, address, event, sender, now_ms, version, hops };
+        let mut new = None;
+        let lanes = match self.places.get(address) {
+            Some(place) => &mut self.agents[*place as usize].lanes,
+            None => &mut new.insert(Agent::new(address.clone(), Some(kind))).lanes,
+        };
+        let mut run = Run::new(&given, lanes);
+        let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
+            unreachable!("it has just been made")
+        };
+        let done = asked(&mut run, ask, &given).and_then(|()| {
+            let begin = Begin {
+                history: slot.history,
+                time_ms: now_ms,
+                generation: configuration.generation,
+                agent: address.as_str(),
+            };
+            write(
+                &mut self.records,
+                self.incarnation,
+                configuration,
+                id,
+                slot,
+                &begin,
+                &mut run,
+                &given,
+                origin,
+            )
+        });
+        if let Err(refusal) = done {
+            run.undo();
+            return Err(refusal);
+        }
+        let (changes, sends) = (std::mem::take(&mut run.changes), std::mem::take(&mut run.sends));
+        if let Some(agent) = new {
+            self.places.insert(address.clone(), self.agents.len() as u32);
+            self.agents.push(agent);
+        }
+        remember(slot, origin, version, now_ms);
+        self.touched.push(id);
+        self.show(kind, address, version, changes);
+        self.post(address, id, hops, sends);
+        Ok(version)
+    }
+
+    /// Tells watchers of the agent's lanes.
+    fn show(&mut self, kind: &Kind, address: &Address, version: u64, changes: Vec<(usize, Change)>) {
+        let watched = self.watches.of(address);
+        if watched.is_empty() {
+            return;
+        }
+        let end = super::gate::GATHERED;
+        for (name, watch) in watched {
+            let Some((index, _)) = kind.lane(name) else { continue };
+            let of_lane = changes.iter().filter(|(lane, _)| *lane == index);
+            let changes: Vec<Versioned> =
+                of_lane.map(|(_, change)| Versioned { change: change.clone(), version }).collect();
+            if !changes.is_empty() {
+                let update = Update { version, first: false, synced: false, changes };
+                self.gate.hold(end, Effect::Update { to: watch.clone(), update });
+            }
+        }
+    }
+
+    /// Puts sends into the outbox, and lets leave what may.
+    fn post(&mut self, sender: &Address, from: address::Slot, hops: u8, sends: Vec<Sent>) {
+        let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) else { return };
+        let (history, lsn) = (slot.history, slot.lsn);
+        for (index, sent) in sends.into_iter().enumerate() {
+            let Sent { to, previous, agent, lane, body, hops: _ } = sent;
+            slot.outbox.push(Message {
+                from,
+                to,
+                place: Place { history, lsn, index: index as u32 + 1 },
+                previous,
+                sender: sender.clone(),
+                agent: Address::trusted(&agent),
+                lane,
+                body,
+                hops,
+            });
+            let gate = &mut self.gate;
+            slot.outbox.pump(to, |message| gate.hold(super::gate::GATHERED, Effect::Send(message)));
+        }
+    }
+
+    /// The receiver's slot said something.
+    pub(super) fn taken(&mut self, taken: Taken) {
+        if self.slot(taken.from).outbox.taken(taken) || taken.verdict == Verdict::Behind {
+            self.pump(taken.from, taken.to);
+        }
+    }
+
+    /// Everything to these slots goes again, or (`None`) what was held back.
+    pub(super) fn resend(&mut self, to: Option<&[address::Slot]>) {
+        let Some(configuration) = self.configuration.clone() else { return };
+        for id in 0..self.slots.len() {
+            let Some(slot) = &mut self.slots[id] else { continue };
+            if slot.outbox.waiting() == 0 || configuration.owned.get(id).is_none_or(Option::is_none) {
+                continue;
+            }
+            for to in slot.outbox.again(to) {
+                self.pump(id as address::Slot, to);
+            }
+        }
+    }
+
+    fn pump(&mut self, from: address::Slot, to: address::Slot) {
+        let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) else { return };
+        let (end, gate) = (slot.end, &mut self.gate);
+        slot.outbox.pump(to, |message| gate.hold(end, Effect::Send(message)));
+    }
+
+    /// The sender will be told how far its messages came: once for all of them.
+    pub(super) fn hear(&mut self, from: address::Slot, to: address::Slot, verdict: Verdict) {
+        let heard = self.heard.entry((from, to)).or_insert(verdict);
+        if *heard == Verdict::Done {
+            *heard = verdict;
+        }
+    }
+
+    pub(super) fn tell_heard(&mut self) {
+        if self.heard.is_empty() {
+            return;
+        }
+        for ((from, to), verdict) in std::mem::take(&mut self.heard) {
+            let seen = self.slot(to).seen.get(&from).copied().unwrap_or_default();
+            self.hold(to, Effect::Taken(Taken { from, to, seen, verdict }));
+        }
+    }
+
+    /// Says in a record of the slot's own what is to be forgotten.
+    pub(super) fn tidy(&mut self, id: address::Slot, now_ms: u64, sweep: bool) {
+        if self.owns(id).is_err() {
+            return;
+        }
+        let slot = self.slot(id);
+        let (idle, gone) = if sweep { slot.windows.silent(now_ms) } else { Default::default() };
+        if !idle.is_empty() || !gone.is_empty() || !slot.outbox.trims().is_empty() {
+            self.control(id, now_ms, None, &idle, &gone);
+        }
+    }
+
+    /// A record of the slot itself.
+    fn control(
+        &mut self,
+        id: address::Slot,
+        now_ms: u64,
+        origin: Option<(address::Slot, Place)>,
+        idle: &[std::sync::Arc<str>],
+        gone: &[std::sync::Arc<str>],
+    ) {
+        let Ok(configuration) = self.owns(id) else { return };
+        let incarnation = self.incarnation;
+        self.slot(id);
+        let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else { return };
+        let time_ms = slot.time(now_ms);
+        let begin = Begin { history: slot.history, time_ms, generation: configuration.generation, agent: "" };
+        let start = self.records.buffer.len();
+        let mut writer = Writer::begin(&mut self.records.buffer, &begin, None);
+        writer.key(None).origin(origin).count(0).count(0);
+        trims(&mut writer, slot);
+        for clients in [idle, gone] {
+            writer.count(clients.len());
+            clients.iter().for_each(|client| writer.client(client));
+        }
+        slot.windows.forget(idle, gone);
+        if let Some((from, place)) = origin {
+            slot.seen.insert(from, place);
+        }
+        slot.count();
+        let head = head(&configuration, incarnation, id, slot.lsn);
+        self.records.heads.push((head, start..self.records.buffer.len()));
+        self.touched.push(id);
+    }
+}
+
+fn head(configuration: &Configuration, incarnation: u64, slot: address::Slot, lsn: u64) -> Head {
+    let epoch = configuration.owned[usize::from(slot)].map_or(0, |term| term.epoch);
+    Head { slot, epoch, incarnation, lsn }
+}
+
+fn trims(writer: &mut Writer, slot: &mut Slot) {
+    writer.count(slot.outbox.trims().len());
+    slot.outbox.trims().iter().for_each(|(to, place)| writer.trim(*to, *place));
+    slot.outbox.trims_said();
+}
+
+fn asked(run: &mut Run, ask: &Ask, given: &Given) -> Result<(), Refusal> {
+    match ask {
+        Ask::Command(lane) => run.command(*lane),
+        Ask::Set(lane) => {
+            run.set(*lane, given.event.clone());
+            Ok(())
+        }
+        Ask::Map(lane) => change_map(run, *lane, given),
+        Ask::Fault { sender, lane, error } => keep_fault(run, given, sender, lane, error),
+    }
+}
+
+/// `{"update": {"key": k, "value": v}}`, `{"remove": {"key": k}}` or `{"clear": {}}`.
+fn change_map(run: &mut Run, lane: usize, given: &Given) -> Result<(), Refusal> {
+    let form = || {
+        let forms = r#"{"update": {"key": k, "value": v}}, {"remove": {"key": k}} or {"clear": {}}"#;
+        Refusal::bad(format!("a change of a Map lane is {forms}"), "0")
+    };
+    let Value::Record(change) = given.event else { return Err(form()) };
+    let [(name, Value::Record(with))] = change.members() else { return Err(form()) };
+    let key = || {
+        let key = with.get("key").cloned().ok_or_else(form)?;
+        is_key(&key).map_err(|error| Refusal::bad(error, "key"))?;
+        Ok(key)
+    };
+    match (name.as_str(), with.members().len()) {
+        ("update", 2) => {
+            let value = with.get("value").cloned().ok_or_else(form)?;
+            let value =
+                given.kind.lanes[lane].schema.admit(value).map_err(|error| Refusal::bad(error, "value"))?;
+            fits(&value, BODY_MAX).map_err(|error| Refusal::bad(error, "value"))?;
+            run.put(lane, key()?, value)
+                .map_err(|error| Refusal::new(422, error, &*given.kind.lanes[lane].name))
+        }
+        ("remove", 1) => {
+            run.remove(lane, key()?);
+            Ok(())
+        }
+        ("clear", 0) => {
+            run.clear(lane);
+            Ok(())
+        }
+        _ => Err(form()),
+    }
+}
+
+fn keep_fault(run: &mut Run, given: &Given, sender: &str, lane: &str, error: &str) -> Result<(), Refusal> {
+    let Some((index, _)) = given.kind.lane("faults") else { return Ok(()) };
+    let number = match run.lanes()[index].map().last_key() {
+        Some(Value::Int(last)) => last + 1,
+        _ => 1,
+    };
+    let short: String = error.chars().take(1000).collect();
+    let members = [
+        (Text::new("at"), Value::text(given.address.as_str())),
+        (Text::new("sender"), Value::text(sender)),
+        (Text::new("lane"), Value::text(lane)),
+        (Text::new("error"), Value::text(&short)),
+        (Text::new("time"), Value::Int(given.now_ms as i64)),
+    ];
+    let kept = run.put(index, Value::Int(number), Value::record(members));
+    kept.map_err(|error| Refusal::new(422, error, "faults"))
+}
+
+/// The record of what was run. Nothing has happened if it would be too large.
+#[expect(clippy::too_many_arguments, reason = "each is another part of one record")]
+fn write(
+    records: &mut Records,
+    incarnation: u64,
+    configuration: &Configuration,
+    id: address::Slot,
+    slot: &mut Slot,
+    begin: &Begin,
+    run: &mut Run,
+    given: &Given,
+    origin: &Origin,
+) -> Result<(), Refusal> {
+    let start = records.buffer.len();
+    let event = matches!(given.event, Value::Record(_) | Value::List(_)).then_some(given.event);
+    let mut writer = Writer::begin(&mut records.buffer, begin, event);
+    let (key, from) = match origin {
+        Origin::Client(key) => (*key, None),
+        Origin::Slot(from, place) => (None, Some((*from, *place))),
+    };
+    writer.key(key).origin(from).count(run.changes.len());
+    run.changes.iter().for_each(|(lane, change)| writer.change(given.kind.lanes[*lane].id, change));
+    writer.count(run.sends.len());
+    let lsn = slot.lsn + 1;
+    for index in 0..run.sends.len() {
+        let to = run.sends[index].to;
+        let before = run.sends[..index].iter().rposition(|sent| sent.to == to);
+        run.sends[index].previous = before.map_or_else(
+            || slot.outbox.last(to),
+            |before| Place { history: slot.history, lsn, index: before as u32 + 1 },
+        );
+        writer.send(&run.sends[index]);
+    }
+    writer.count(slot.outbox.trims().len());
+    slot.outbox.trims().iter().for_each(|(to, place)| writer.trim(*to, *place));
+    writer.count(0).count(0);
+    let length = records.buffer.len() - start;
+    if length > EFFECTS_MAX {
+        records.buffer.truncate(start);
+        let text = format!("its effects are {length} bytes, and at most {EFFECTS_MAX} may be");
+        return Err(Refusal::new(422, text, given.address.as_str()));
+    }
+    slot.outbox.trims_said();
+    slot.count();
+    records.heads.push((head(configuration, incarnation, id, slot.lsn), start..records.buffer.len()));
+    Ok(())
+}
+
+fn remember(slot: &mut Slot, origin: &Origin, version: u64, now_ms: u64) {
+    match origin {
+        Origin::Client(Some((client, sequence))) => slot.windows.settle(client, *sequence, version, now_ms),
+        Origin::Client(None) => {}
+        Origin::Slot(from, place) => {
+            slot.seen.insert(*from, *place);
+        }
+    }
+}

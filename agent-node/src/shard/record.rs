@@ -1,0 +1,304 @@
+//! What a record's body says: the effects of one command, whole. Pure: bytes in, values out.
+//!
+//! Version 1: a format byte, history, slot time, plan generation, agent (empty: of the slot itself), event (a value that
+//! changes and sends may refer to), key, origin, changes, sends, trims, idle clients, gone clients.
+
+use super::event::Place;
+use proto::address::Slot;
+use proto::binary;
+use proto::plan::LaneId;
+use proto::value::{Text, Value};
+use std::sync::Arc;
+
+pub use crate::link::Change;
+
+const FORMAT: u8 = 1;
+/// A value is the record's event.
+const EVENT: u8 = 0;
+const OTHER: u8 = 1;
+
+/// A record, as it is read back.
+#[derive(Debug, Default, PartialEq)]
+pub struct Record {
+    pub history: u16,
+    pub time_ms: u64,
+    pub generation: u64,
+    pub agent: String,
+    pub key: Option<(Arc<str>, u64)>,
+    pub origin: Option<(Slot, Place)>,
+    pub changes: Vec<(LaneId, Change)>,
+    pub sends: Vec<Sent>,
+    pub trims: Vec<(Slot, Place)>,
+    pub idle: Vec<Arc<str>>,
+    pub gone: Vec<Arc<str>>,
+}
+
+/// A send in the record of its sender. Its place is the record's, and its index in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    pub to: Slot,
+    pub previous: Place,
+    pub agent: Text,
+    pub lane: Text,
+    pub body: Value,
+    pub hops: u8,
+}
+
+/// What every record begins with.
+pub struct Begin<'a> {
+    pub history: u16,
+    pub time_ms: u64,
+    pub generation: u64,
+    pub agent: &'a str,
+}
+
+/// Writes the parts of a record one after the other.
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    event: Option<&'a Value>,
+}
+
+impl<'a> Writer<'a> {
+    pub fn begin(out: &'a mut Vec<u8>, begin: &Begin, event: Option<&'a Value>) -> Self {
+        out.push(FORMAT);
+        varint(begin.history.into(), out);
+        varint(begin.time_ms, out);
+        varint(begin.generation, out);
+        text(begin.agent, out);
+        out.push(u8::from(event.is_some()));
+        if let Some(event) = event {
+            binary::encode(event, out);
+        }
+        Writer { out, event }
+    }
+
+    pub fn key(&mut self, key: Option<&(Arc<str>, u64)>) -> &mut Self {
+        self.out.push(u8::from(key.is_some()));
+        if let Some((client, sequence)) = key {
+            text(client, self.out);
+            varint(*sequence, self.out);
+        }
+        self
+    }
+
+    pub fn origin(&mut self, origin: Option<(Slot, Place)>) -> &mut Self {
+        self.out.push(u8::from(origin.is_some()));
+        if let Some((slot, at)) = origin {
+            varint(slot.into(), self.out);
+            place(at, self.out);
+        }
+        self
+    }
+
+    pub fn count(&mut self, count: usize) -> &mut Self {
+        varint(count as u64, self.out);
+        self
+    }
+
+    pub fn change(&mut self, lane: LaneId, change: &Change) {
+        self.out.extend_from_slice(&lane.0.to_le_bytes());
+        match change {
+            Change::Set(value) => {
+                self.out.push(1);
+                self.value(value);
+            }
+            Change::Put(key, value) => {
+                self.out.push(2);
+                binary::encode(key, self.out);
+                self.value(value);
+            }
+            Change::Remove(key) => {
+                self.out.push(3);
+                binary::encode(key, self.out);
+            }
+            Change::Clear => self.out.push(4),
+            Change::Event(value) => {
+                self.out.push(5);
+                self.value(value);
+            }
+        }
+    }
+
+    pub fn send(&mut self, sent: &Sent) {
+        varint(sent.to.into(), self.out);
+        place(sent.previous, self.out);
+        text(&sent.agent, self.out);
+        text(&sent.lane, self.out);
+        self.out.push(sent.hops);
+        self.value(&sent.body);
+    }
+
+    pub fn trim(&mut self, to: Slot, at: Place) {
+        varint(to.into(), self.out);
+        place(at, self.out);
+    }
+
+    pub fn client(&mut self, client: &str) {
+        text(client, self.out);
+    }
+
+    /// What came with the command stands in a record once.
+    fn value(&mut self, value: &Value) {
+        if self.event.is_some_and(|event| is_same(event, value)) {
+            self.out.push(EVENT);
+        } else {
+            self.out.push(OTHER);
+            binary::encode(value, self.out);
+        }
+    }
+}
+
+/// Whether two values are one in memory.
+pub fn is_same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Record(a), Value::Record(b)) => std::ptr::eq(a.members(), b.members()),
+        (Value::List(a), Value::List(b)) => std::ptr::eq(&raw const **a, &raw const **b),
+        _ => false,
+    }
+}
+
+fn varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn text(text: &str, out: &mut Vec<u8>) {
+    varint(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn place(place: Place, out: &mut Vec<u8>) {
+    varint(place.history.into(), out);
+    varint(place.lsn, out);
+    varint(place.index.into(), out);
+}
+
+/// What a body that can't be read is told as.
+type Broken = &'static str;
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    event: Option<Value>,
+}
+
+impl Record {
+    pub fn decode(bytes: &[u8]) -> Result<Record, String> {
+        let mut reader = Reader { bytes, event: None };
+        let record = reader.record().map_err(|why| format!("its body is broken: {why}"))?;
+        if reader.bytes.is_empty() { Ok(record) } else { Err("its body is longer than what it says".into()) }
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn record(&mut self) -> Result<Record, Broken> {
+        if self.byte()? != FORMAT {
+            return Err("an unknown format");
+        }
+        let history = u16::try_from(self.varint()?).map_err(|_| "a history out of range")?;
+        let (time_ms, generation, agent) = (self.varint()?, self.varint()?, self.text()?.to_owned());
+        if self.flag()? {
+            self.event = Some(self.plain()?);
+        }
+        let key = if self.flag()? { Some((self.text()?.into(), self.varint()?)) } else { None };
+        let origin = if self.flag()? { Some((self.slot()?, self.place()?)) } else { None };
+        Ok(Record {
+            history,
+            time_ms,
+            generation,
+            agent,
+            key,
+            origin,
+            changes: self.list(Reader::change)?,
+            sends: self.list(Reader::send)?,
+            trims: self.list(|reader| Ok((reader.slot()?, reader.place()?)))?,
+            idle: self.list(|reader| Ok(reader.text()?.into()))?,
+            gone: self.list(|reader| Ok(reader.text()?.into()))?,
+        })
+    }
+
+    fn list<T>(&mut self, one: impl Fn(&mut Self) -> Result<T, Broken>) -> Result<Vec<T>, Broken> {
+        let count = self.varint()? as usize;
+        // Each is at least a byte long, so that a broken count takes no memory.
+        let mut all = Vec::with_capacity(count.min(self.bytes.len()));
+        for _ in 0..count {
+            all.push(one(self)?);
+        }
+        Ok(all)
+    }
+
+    fn change(&mut self) -> Result<(LaneId, Change), Broken> {
+        let id = self.take(8)?.try_into().map_err(|_| "it ends too early")?;
+        let change = match self.byte()? {
+            1 => Change::Set(self.value()?),
+            2 => Change::Put(self.plain()?, self.value()?),
+            3 => Change::Remove(self.plain()?),
+            4 => Change::Clear,
+            5 => Change::Event(self.value()?),
+            _ => return Err("an unknown change"),
+        };
+        Ok((LaneId(u64::from_le_bytes(id)), change))
+    }
+
+    fn send(&mut self) -> Result<Sent, Broken> {
+        let (to, previous) = (self.slot()?, self.place()?);
+        let (agent, lane) = (Text::new(self.text()?), Text::new(self.text()?));
+        let hops = self.byte()?;
+        Ok(Sent { to, previous, agent, lane, hops, body: self.value()? })
+    }
+
+    fn value(&mut self) -> Result<Value, Broken> {
+        match self.byte()? {
+            EVENT => self.event.clone().ok_or("there is no event"),
+            OTHER => self.plain(),
+            _ => Err("an unknown value"),
+        }
+    }
+
+    fn plain(&mut self) -> Result<Value, Broken> {
+        binary::decode(&mut self.bytes).map_err(|binary::Error(why)| why)
+    }
+
+    fn place(&mut self) -> Result<Place, Broken> {
+        let history = u16::try_from(self.varint()?).map_err(|_| "a history out of range")?;
+        let (lsn, index) = (self.varint()?, self.varint()?);
+        Ok(Place { history, lsn, index: u32::try_from(index).map_err(|_| "an index out of range")? })
+    }
+
+    fn slot(&mut self) -> Result<Slot, Broken> {
+        Slot::try_from(self.varint()?).map_err(|_| "a slot out of range")
+    }
+
+    fn flag(&mut self) -> Result<bool, Broken> {
+        Ok(self.byte()? != 0)
+    }
+
+    fn byte(&mut self) -> Result<u8, Broken> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn text(&mut self) -> Result<&'a str, Broken> {
+        let length = self.varint()? as usize;
+        std::str::from_utf8(self.take(length)?).map_err(|_| "a text that is no UTF-8")
+    }
+
+    fn varint(&mut self) -> Result<u64, Broken> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err("a number without end")
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Broken> {
+        let (taken, rest) = self.bytes.split_at_checked(count).ok_or("it ends too early")?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+}

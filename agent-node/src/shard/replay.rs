@@ -1,0 +1,64 @@
+//! Taking records back: effects are made again, no rule is run, and no plan is needed.
+
+use super::Shard;
+use super::agent::Agent;
+use super::event::{Message, Place};
+use super::record::Record;
+use super::slot::version;
+use crate::log::Head;
+use proto::address::Address;
+
+impl<R: Clone, W: Clone + Eq> Shard<R, W> {
+    /// Takes a record of one of its slots back, before anything else happens. It needs no plan.
+    pub fn replay(&mut self, head: Head, body: &[u8]) -> Result<(), String> {
+        let record = Record::decode(body)?;
+        let slot = self.slot(head.slot);
+        if head.lsn != slot.lsn + 1 {
+            return Err(format!("it follows record {} of its slot", slot.lsn));
+        }
+        slot.lsn = head.lsn;
+        slot.history = record.history;
+        slot.time_ms = slot.time_ms.max(record.time_ms);
+        let version = version(record.history, head.lsn);
+        if let Some((client, sequence)) = &record.key {
+            slot.windows.settle(client, *sequence, version, record.time_ms);
+        }
+        if let Some((from, place)) = record.origin {
+            slot.seen.insert(from, place);
+        }
+        slot.windows.forget(&record.idle, &record.gone);
+        let sender = Address::trusted(&record.agent);
+        for (index, sent) in record.sends.into_iter().enumerate() {
+            slot.outbox.push(Message {
+                from: head.slot,
+                to: sent.to,
+                place: Place { history: record.history, lsn: head.lsn, index: index as u32 + 1 },
+                previous: sent.previous,
+                sender: sender.clone(),
+                agent: Address::trusted(&sent.agent),
+                lane: sent.lane,
+                body: sent.body,
+                hops: sent.hops,
+            });
+        }
+        for (to, place) in record.trims {
+            slot.outbox.replay_trim(to, place);
+        }
+        if !record.changes.is_empty() {
+            let agent = self.replayed(sender);
+            for (lane, change) in record.changes {
+                agent.replay(lane, change, version);
+            }
+        }
+        Ok(())
+    }
+
+    fn replayed(&mut self, address: Address) -> &mut Agent {
+        let next = self.agents.len() as u32;
+        let place = *self.places.entry(address.clone()).or_insert(next);
+        if place == next {
+            self.agents.push(Agent::new(address, None));
+        }
+        &mut self.agents[place as usize]
+    }
+}

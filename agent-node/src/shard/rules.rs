@@ -1,0 +1,284 @@
+//! Running a command: its changes are made in the agent's lanes at once, so that each step sees those before it, and
+//! taken back if any step fails.
+//!
+//! *Guarantees*: after an error the lanes are as they were. The cost of a command is bounded.
+
+use super::lane::{Lane, Undo};
+use super::record::{Change, Sent, is_same};
+use crate::answer::BODY_MAX;
+use crate::refusal::Refusal;
+use proto::address::Address;
+use proto::cel::{COST_MAX, Cost, Entries, Scope};
+use proto::json;
+use proto::plan::{Act, Expr, Kind, LaneKind, Plan, Step};
+use proto::value::{Text, Value};
+use std::cell::OnceCell;
+
+const KEY_MAX: usize = 1 << 10;
+const DEPTH_MAX: usize = 32;
+const STEPS_MAX: usize = 256;
+/// Below it a value's JSON can't be over the limit, whatever is in it.
+const SMALL: usize = BODY_MAX / 8;
+
+/// What a command comes with.
+pub struct Given<'a> {
+    pub plan: &'a Plan,
+    pub kind: &'a Kind,
+    pub address: &'a Address,
+    pub event: &'a Value,
+    pub sender: &'a str,
+    pub now_ms: u64,
+    /// Of the record that is to be.
+    pub version: u64,
+    /// Of the sends that it makes.
+    pub hops: u8,
+}
+
+pub struct Run<'a> {
+    given: &'a Given<'a>,
+    lanes: &'a mut [Lane],
+    parameters: OnceCell<Value>,
+    cost: Cost,
+    steps: usize,
+    undo: Vec<(usize, Undo)>,
+    pub changes: Vec<(usize, Change)>,
+    pub sends: Vec<Sent>,
+}
+
+/// The agent as an expression sees it.
+struct View<'a> {
+    given: &'a Given<'a>,
+    lanes: &'a [Lane],
+    parameters: &'a OnceCell<Value>,
+}
+
+impl Scope for View<'_> {
+    fn value(&self, lane: usize) -> &Value {
+        match &self.lanes[lane] {
+            Lane::Value(value, _) => value,
+            _ => &self.given.kind.lanes[lane].initial,
+        }
+    }
+
+    fn map(&self, lane: usize) -> &dyn Entries {
+        self.lanes[lane].map()
+    }
+
+    fn event(&self) -> &Value {
+        self.given.event
+    }
+
+    fn agent(&self) -> &Value {
+        self.parameters.get_or_init(|| self.given.kind.parameters(self.given.address))
+    }
+
+    fn here(&self) -> &str {
+        self.given.address.as_str()
+    }
+
+    fn sender(&self) -> &str {
+        self.given.sender
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.given.now_ms as i64
+    }
+}
+
+fn fault(expr: &Expr, error: impl Into<String>) -> Refusal {
+    Refusal::new(422, error, &*expr.at)
+}
+
+impl<'a> Run<'a> {
+    pub fn new(given: &'a Given<'a>, lanes: &'a mut [Lane]) -> Run<'a> {
+        Run {
+            given,
+            lanes,
+            parameters: OnceCell::new(),
+            cost: Cost(COST_MAX),
+            steps: 0,
+            undo: Vec::new(),
+            changes: Vec::new(),
+            sends: Vec::new(),
+        }
+    }
+
+    /// A command to a Command lane.
+    pub fn command(&mut self, lane: usize) -> Result<(), Refusal> {
+        let rules = &self.given.kind.rules;
+        for rule in rules.iter().filter(|rule| rule.command == lane) {
+            if self.holds(rule.when.as_ref())? {
+                rule.steps.iter().try_for_each(|step| self.step(step))?;
+            }
+        }
+        self.changes.push((lane, Change::Event(self.given.event.clone())));
+        Ok(())
+    }
+
+    /// The agent's lanes, as they are now.
+    pub fn lanes(&self) -> &[Lane] {
+        self.lanes
+    }
+
+    /// Takes back what was done.
+    pub fn undo(&mut self) {
+        while let Some((lane, undo)) = self.undo.pop() {
+            self.lanes[lane].undo(undo);
+        }
+        self.changes.clear();
+        self.sends.clear();
+    }
+
+    fn holds(&mut self, when: Option<&Expr>) -> Result<bool, Refusal> {
+        let Some(expr) = when else { return Ok(true) };
+        let view = View { given: self.given, lanes: self.lanes, parameters: &self.parameters };
+        expr.program.test(&view, &mut self.cost).map_err(|error| fault(expr, error.0))
+    }
+
+    fn value(&mut self, expr: &Expr) -> Result<Value, Refusal> {
+        let view = View { given: self.given, lanes: self.lanes, parameters: &self.parameters };
+        expr.program.run(&view, &mut self.cost).map_err(|error| fault(expr, error.0))
+    }
+
+    /// A value that fits the lane.
+    fn admitted(&mut self, lane: usize, expr: &Expr) -> Result<Value, Refusal> {
+        let value = self.value(expr)?;
+        let value = self.given.kind.lanes[lane].schema.admit(value).map_err(|error| fault(expr, error))?;
+        if !is_same(&value, self.given.event) {
+            fits(&value, BODY_MAX).map_err(|error| fault(expr, error))?;
+        }
+        Ok(value)
+    }
+
+    fn key(&mut self, expr: &Expr) -> Result<Value, Refusal> {
+        let key = self.value(expr)?;
+        is_key(&key).map_err(|error| fault(expr, error))?;
+        Ok(key)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Refusal> {
+        if !self.holds(step.when.as_ref())? {
+            return Ok(());
+        }
+        self.steps += 1;
+        if self.steps > STEPS_MAX {
+            return Err(Refusal::new(
+                422,
+                format!("a command takes at most {STEPS_MAX} steps"),
+                self.given.address.as_str(),
+            ));
+        }
+        match &step.act {
+            Act::Set { lane, to } => {
+                let value = self.admitted(*lane, to)?;
+                self.set(*lane, value);
+            }
+            Act::Put { lane, key, to } => {
+                let (at, key) = (key, self.key(key)?);
+                let value = self.admitted(*lane, to)?;
+                self.put(*lane, key, value).map_err(|error| fault(at, error))?;
+            }
+            Act::Remove { lane, key } => {
+                let key = self.key(key)?;
+                self.remove(*lane, key);
+            }
+            Act::Clear { lane } => self.clear(*lane),
+            Act::Emit { lane, body } => {
+                let value = self.admitted(*lane, body)?;
+                self.changes.push((*lane, Change::Event(value)));
+            }
+            Act::Send { agent, lane, body } => self.send(agent, lane, body)?,
+        }
+        Ok(())
+    }
+
+    pub fn set(&mut self, lane: usize, value: Value) {
+        self.undo.push((lane, self.lanes[lane].set(value.clone(), self.given.version)));
+        self.changes.push((lane, Change::Set(value)));
+    }
+
+    pub fn put(&mut self, lane: usize, key: Value, value: Value) -> Result<(), String> {
+        let retain = self.given.kind.lanes[lane].retain;
+        let map = self.lanes[lane].map();
+        if map.len() >= retain.entries && !map.has(&key) {
+            if !retain.evict {
+                return Err(format!("the lane has {} entries, and no more fit", retain.entries));
+            }
+            // A plan may have made the lane smaller.
+            while self.lanes[lane].map().len() >= retain.entries
+                && let Some(oldest) = self.lanes[lane].map().oldest().cloned()
+            {
+                self.remove(lane, oldest);
+            }
+        }
+        self.undo.push((lane, self.lanes[lane].put(key.clone(), value.clone(), self.given.version)));
+        self.changes.push((lane, Change::Put(key, value)));
+        Ok(())
+    }
+
+    /// If it is not there, nothing happens.
+    pub fn remove(&mut self, lane: usize, key: Value) {
+        if let Some(undo) = self.lanes[lane].remove(&key, self.given.version) {
+            self.undo.push((lane, undo));
+            self.changes.push((lane, Change::Remove(key)));
+        }
+    }
+
+    pub fn clear(&mut self, lane: usize) {
+        if let Some(undo) = self.lanes[lane].clear(self.given.version) {
+            self.undo.push((lane, undo));
+            self.changes.push((lane, Change::Clear));
+        }
+    }
+
+    fn send(&mut self, agent: &Expr, lane: &Text, body: &Expr) -> Result<(), Refusal> {
+        let Value::Text(text) = self.value(agent)? else {
+            return Err(fault(agent, "an address is a text"));
+        };
+        let address = Address::parse(&text).map_err(|error| fault(agent, error.to_string()))?;
+        let found = self.given.plan.find(&address);
+        let found = found.ok_or_else(|| fault(agent, format!("no route matches {address}")))?;
+        let kind = &self.given.plan.kinds[found.kind];
+        if !kind.lane(lane).is_some_and(|(_, lane)| lane.kind == LaneKind::Command) {
+            return Err(fault(agent, format!("{address} has no Command lane {lane}")));
+        }
+        let body_at = body;
+        let body = self.value(body)?;
+        if !is_same(&body, self.given.event) {
+            fits(&body, BODY_MAX).map_err(|error| fault(body_at, error))?;
+        }
+        self.sends.push(Sent {
+            to: found.slot,
+            previous: super::event::Place::default(),
+            agent: Text::new(address.as_str()),
+            lane: lane.clone(),
+            body,
+            hops: self.given.hops,
+        });
+        Ok(())
+    }
+}
+
+/// Whether a value can be stored, and is not too large.
+pub fn fits(value: &Value, limit: usize) -> Result<(), String> {
+    let small = match value {
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Double(_) => true,
+        Value::Text(text) => text.len() < limit.min(SMALL) / 8,
+        Value::List(_) | Value::Record(_) => false,
+    };
+    if small {
+        return Ok(());
+    }
+    if value.depth() > DEPTH_MAX {
+        return Err(format!("a value has at most {DEPTH_MAX} levels"));
+    }
+    let length = json::length(value);
+    if length > limit { Err(format!("{length} bytes as JSON, and at most {limit} may be")) } else { Ok(()) }
+}
+
+pub fn is_key(key: &Value) -> Result<(), String> {
+    if matches!(key, Value::Null) {
+        return Err("null is no key".into());
+    }
+    fits(key, KEY_MAX)
+}

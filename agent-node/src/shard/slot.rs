@@ -1,0 +1,61 @@
+//! One slot of the shard: its numbers, and what it remembers of clients and of other slots.
+
+use super::event::{Place, Term};
+use super::gate::GATHERED;
+use super::outbox::Outbox;
+use super::window::Windows;
+use crate::log::Position;
+use proto::address;
+use std::collections::HashMap;
+
+/// Below the history in a version.
+const LSN_BITS: u32 = 40;
+
+#[derive(Debug, Default)]
+pub struct Slot {
+    /// Of the last record.
+    pub lsn: u64,
+    pub history: u16,
+    /// Never falls.
+    pub time_ms: u64,
+    pub windows: Windows,
+    pub outbox: Outbox,
+    /// Up to where messages of other slots have had their effect.
+    pub seen: HashMap<address::Slot, Place>,
+    /// Where the last record ends.
+    pub end: Position,
+    /// It had a record since the last tick.
+    pub busy: bool,
+}
+
+impl Slot {
+    /// What the next record will be.
+    pub fn next_version(&self) -> u64 {
+        version(self.history, self.lsn + 1)
+    }
+
+    pub fn version(&self) -> u64 {
+        version(self.history, self.lsn)
+    }
+
+    pub fn time(&mut self, now_ms: u64) -> u64 {
+        self.time_ms = self.time_ms.max(now_ms);
+        self.time_ms
+    }
+
+    /// The next record is being made.
+    pub fn count(&mut self) {
+        self.lsn += 1;
+        self.end = GATHERED;
+        self.busy = true;
+    }
+
+    pub fn adopt(&mut self, term: Term) {
+        self.history = term.history;
+    }
+}
+
+/// Exact in JSON.
+pub fn version(history: u16, lsn: u64) -> u64 {
+    (u64::from(history) << LSN_BITS) + lsn
+}

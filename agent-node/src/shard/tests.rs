@@ -1,0 +1,590 @@
+use super::*;
+use crate::log::Head;
+use proto::address::Slot as SlotId;
+use std::collections::{BTreeMap, VecDeque};
+
+type Out = Effect<u32, u32>;
+
+const PLAN: &str = r#"{
+  "replicas": 1, "slots": 256, "storage": {"size": "1Gi"},
+  "agents": [
+    {"route": "/counter/:id",
+     "lanes": [
+       {"name": "add", "type": "Command"}, {"name": "both", "type": "Command"},
+       {"name": "total", "type": "Value", "initial": 0}, {"name": "seen", "type": "Map", "retain": {"entries": 3}},
+       {"name": "note", "type": "Value", "access": "ReadWrite"}, {"name": "marks", "type": "Map", "access": "ReadWrite"},
+       {"name": "bell", "type": "Supply"}, {"name": "hidden", "type": "Value", "access": "Internal"}],
+     "rules": [
+       {"command": "add", "do": [
+         {"set": {"lane": "total", "to": "total + event.n"}},
+         {"put": {"lane": "seen", "key": "event.n", "to": "total"}},
+         {"emit": {"lane": "bell", "body": "total"}},
+         {"send": {"agent": "'/sum/' + event.to", "lane": "in", "body": "event.n", "when": "has(event.to)"}},
+         {"set": {"lane": "hidden", "to": "1 / event.n"}}]},
+       {"command": "both", "do": [
+         {"send": {"agent": "'/sum/x'", "lane": "in", "body": "1"}},
+         {"send": {"agent": "'/sum/x'", "lane": "in", "body": "2"}},
+         {"send": {"agent": "'/sum/y'", "lane": "in", "body": "4"}}]}]},
+    {"route": "/sum/:id",
+     "lanes": [{"name": "in", "type": "Command", "schema": {"type": "Int"}}, {"name": "total", "type": "Value", "initial": 0},
+               {"name": "count", "type": "Value", "initial": 0}],
+     "rules": [{"command": "in", "do": [
+       {"set": {"lane": "total", "to": "total + event"}}, {"set": {"lane": "count", "to": "count + 1"}},
+       {"set": {"lane": "total", "to": "1 / 0", "when": "event == 13"}}]}]},
+    {"route": "/echo/:id",
+     "lanes": [{"name": "hear", "type": "Command"}, {"name": "heard", "type": "Value", "initial": 0}],
+     "rules": [{"command": "hear", "do": [
+       {"set": {"lane": "heard", "to": "heard + 1"}}, {"send": {"agent": "here", "lane": "hear"}}]}]}
+  ]}"#;
+
+/// A shard with its log, which forgets what was not synced when it is killed.
+struct Rig {
+    shard: Shard<u32, u32>,
+    log: Vec<(Head, Vec<u8>)>,
+    durable: usize,
+    now_ms: u64,
+    next: u64,
+}
+
+fn configuration() -> Arc<Configuration> {
+    let plan = Plan::parse(PLAN.as_bytes()).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let owned = vec![Some(Term { epoch: 1, history: 5 }); 256];
+    Arc::new(Configuration { plan: Arc::new(plan), generation: 1, owned })
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let mut shard = Shard::new(1);
+        shard.handle(Event::Configured(configuration()), 0);
+        Rig { shard, log: Vec::new(), durable: 0, now_ms: 1000, next: 0 }
+    }
+
+    fn handle(&mut self, event: Event<u32, u32>) {
+        self.now_ms += 1;
+        self.shard.handle(event, self.now_ms);
+    }
+
+    fn write(&mut self) {
+        let records = std::mem::take(self.shard.records());
+        for (head, body) in records.heads {
+            self.log.push((head, records.buffer[body].to_vec()));
+        }
+        self.shard.appended(Position(self.log.len() as u64));
+    }
+
+    fn release(&mut self) -> Vec<Out> {
+        let mut out = Vec::new();
+        self.shard.release(Position(self.durable as u64), &mut out);
+        out
+    }
+
+    /// Writes, syncs, and gives out what leaves.
+    fn settle(&mut self) -> Vec<Out> {
+        self.write();
+        self.durable = self.log.len();
+        self.release()
+    }
+
+    /// What is not synced is gone.
+    fn restart(&mut self) {
+        self.log.truncate(self.durable);
+        let mut shard = Shard::new(2);
+        for (head, body) in &self.log {
+            shard.replay(*head, body).unwrap();
+        }
+        shard.handle(Event::Configured(configuration()), self.now_ms);
+        self.shard = shard;
+    }
+
+    fn slot(&self, agent: &str) -> SlotId {
+        configuration().plan.find(&Address::parse(agent).unwrap()).map_or(0, |found| found.slot)
+    }
+
+    fn event(
+        &mut self,
+        agent: &str,
+        lane: &str,
+        body: &str,
+        key: Option<u64>,
+        stream: Stream,
+    ) -> Event<u32, u32> {
+        self.next += 1;
+        Event::Command(Command {
+            reply: 7,
+            id: self.next,
+            stream,
+            slot: self.slot(agent),
+            agent: Address::parse(agent).unwrap(),
+            lane: lane.into(),
+            body: body.to_owned().into(),
+            key: key.map(|sequence| ("client".into(), sequence)),
+        })
+    }
+
+    fn send(&mut self, agent: &str, lane: &str, body: &str, key: Option<u64>) -> Result<u64, Refusal> {
+        let event = self.event(agent, lane, body, key, 0);
+        self.handle(event);
+        let mut answers = self.settle().into_iter().filter_map(|effect| match effect {
+            Effect::Answer { end, .. } => Some(end),
+            _ => None,
+        });
+        answers.next().expect("an answer")
+    }
+
+    fn get(&mut self, agent: &str, lane: &str) -> Result<Got, Refusal> {
+        let read = Read {
+            reply: 7,
+            id: 1,
+            slot: self.slot(agent),
+            agent: Address::parse(agent).unwrap(),
+            lane: lane.into(),
+            if_none_match: None,
+        };
+        self.shard.read(&read)
+    }
+
+    fn shown(&mut self, agent: &str, lane: &str) -> String {
+        let mut out = Vec::new();
+        match self.get(agent, lane).unwrap().body {
+            Body::Value(value) => proto::json::write(&value, &mut out),
+            Body::Map(entries) => {
+                let entries = entries.into_iter().map(|(key, value)| Value::list([key, value]));
+                proto::json::write(&Value::list(entries.collect::<Vec<_>>()), &mut out);
+            }
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    /// Lets messages and what is said of them go around until nothing moves.
+    fn deliver(&mut self) {
+        let mut effects = VecDeque::from(self.settle());
+        let mut turns = 0;
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Send(message) => self.handle(Event::Message(message)),
+                Effect::Taken(taken) => self.handle(Event::Taken(taken)),
+                _ => continue,
+            }
+            effects.extend(self.settle());
+            turns += 1;
+            assert!(turns < 10_000, "messages go round without end");
+        }
+    }
+}
+
+#[test]
+fn each_wrong_command_has_its_code_and_leaves_nothing() {
+    let mut rig = Rig::new();
+    for (agent, lane, body, code, at) in [
+        ("/counter/1", "none", "1", 404, "/counter/1"),
+        ("/counter/1", "hidden", "1", 404, "/counter/1"),
+        ("/nobody/1", "add", "1", 404, "/nobody/1"),
+        ("/counter/1", "total", "1", 405, "total"),
+        ("/counter/1", "bell", "1", 405, "bell"),
+        ("/counter/1", "add", "{\"n\": 1", 400, "7"),
+        ("/counter/1", "add", "", 400, "0"),
+        ("/counter/1", "add", "{\"n\": \"x\"}", 422, "spec.agents[0].rules[0].do[0].set.to"),
+        ("/counter/1", "add", "{\"n\": 0}", 422, "spec.agents[0].rules[0].do[4].set.to"),
+        ("/counter/1", "add", "{\"n\": 1, \"to\": 5}", 422, "spec.agents[0].rules[0].do[3].send.agent"),
+        ("/counter/1", "marks", "{\"put\": {}}", 400, "0"),
+        ("/counter/1", "marks", "{\"remove\": {\"key\": null}}", 400, "key"),
+        ("/sum/1", "in", "1.5", 400, "0"),
+    ] {
+        let refusal = rig.send(agent, lane, body, None).unwrap_err();
+        assert_eq!((refusal.code, &*refusal.at), (code, at), "{agent} {lane} {body}: {refusal:?}");
+    }
+    assert_eq!(rig.log.len(), 0);
+    assert_eq!(rig.shard.counts().agents, 0);
+    assert_eq!(rig.shown("/counter/1", "seen"), "[]", "what failed in its last step was taken back");
+}
+
+#[test]
+fn all_steps_of_a_command_take_effect_in_one_record() {
+    let mut rig = Rig::new();
+    let first = rig.send("/counter/1", "add", "{\"n\": 5}", None).unwrap();
+    assert_eq!(first, (5 << 40) + 1);
+    for n in [7, 9, 11] {
+        rig.send("/counter/1", "add", &format!("{{\"n\": {n}}}"), None).unwrap();
+    }
+    assert_eq!(rig.log.len(), 4);
+    assert_eq!(rig.shown("/counter/1", "total"), "32");
+    assert_eq!(rig.shown("/counter/1", "seen"), "[[7,12],[9,21],[11,32]]", "the oldest is gone");
+    rig.restart();
+    assert_eq!(rig.shown("/counter/1", "seen"), "[[7,12],[9,21],[11,32]]");
+    assert_eq!(rig.get("/counter/1", "total").unwrap().version, first + 3);
+    rig.send("/counter/1", "add", "{\"n\": 1}", None).unwrap();
+    assert_eq!(rig.shown("/counter/1", "seen"), "[[1,33],[9,21],[11,32]]", "in the order before the restart");
+}
+
+#[test]
+fn clients_change_what_is_theirs_to_change() {
+    let mut rig = Rig::new();
+    rig.send("/counter/1", "note", "{\"b\": 1.50}", None).unwrap();
+    assert_eq!(rig.shown("/counter/1", "note"), "{\"b\":1.5}");
+    for (change, shown) in [
+        ("{\"update\": {\"key\": \"b\", \"value\": 2}}", "[[\"b\",2]]"),
+        ("{\"update\": {\"key\": 3, \"value\": null}}", "[[3,null],[\"b\",2]]"),
+        ("{\"remove\": {\"key\": 3.0}}", "[[\"b\",2]]"),
+        ("{\"remove\": {\"key\": \"none\"}}", "[[\"b\",2]]"),
+        ("{\"clear\": {}}", "[]"),
+    ] {
+        rig.send("/counter/1", "marks", change, None).unwrap();
+        assert_eq!(rig.shown("/counter/1", "marks"), shown, "{change}");
+        rig.restart();
+        assert_eq!(rig.shown("/counter/1", "marks"), shown, "{change}, after a restart");
+    }
+}
+
+#[test]
+fn nothing_leaves_before_its_record_is_on_the_disk() {
+    let mut rig = Rig::new();
+    let command = rig.event("/counter/1", "add", "{\"n\": 1}", Some(1), 0);
+    rig.handle(command);
+    // A retry, a refusal and a read, all computed from what is not durable yet; and one of another slot.
+    let retry = rig.event("/counter/1", "add", "{\"n\": 1}", Some(1), 0);
+    let refused = rig.event("/counter/1", "add", "{\"n\": 0}", None, 0);
+    let read = |rig: &Rig, agent: &str| Read {
+        reply: 7,
+        id: 9,
+        slot: rig.slot(agent),
+        agent: Address::parse(agent).unwrap(),
+        lane: "total".into(),
+        if_none_match: None,
+    };
+    let (here, elsewhere) = (read(&rig, "/counter/1"), read(&rig, "/counter/2"));
+    rig.handle(retry);
+    rig.handle(refused);
+    rig.handle(Event::Read(here));
+    rig.write();
+    rig.handle(Event::Read(elsewhere));
+    assert!(matches!(&rig.release()[..], [Effect::Got { .. }]), "only what depends on nothing unwritten");
+    rig.durable = rig.log.len();
+    assert_eq!(rig.release().len(), 4);
+    assert_eq!(rig.log.len(), 1, "the retry had no second effect");
+}
+
+#[test]
+fn a_key_has_one_effect_through_restarts_and_refusals_are_not_remembered() {
+    let mut rig = Rig::new();
+    let first = rig.send("/counter/1", "add", "{\"n\": 1}", Some(5)).unwrap();
+    rig.restart();
+    assert_eq!(rig.send("/counter/1", "add", "{\"n\": 1}", Some(5)), Ok(first));
+    assert_eq!(rig.send("/counter/1", "add", "{}", Some(6)).unwrap_err().code, 422);
+    assert!(rig.send("/counter/1", "add", "{\"n\": 1}", Some(6)).unwrap() > first);
+    for sequence in 7..1100 {
+        rig.send("/counter/1", "add", "{\"n\": 1}", Some(sequence)).unwrap();
+    }
+    assert_eq!(rig.send("/counter/1", "add", "{\"n\": 1}", Some(5)).unwrap_err().code, 409);
+    rig.now_ms += window::IDLE_MS;
+    rig.shard.tick(rig.now_ms);
+    rig.settle();
+    rig.restart();
+    assert_eq!(
+        rig.send("/counter/1", "add", "{\"n\": 1}", Some(1099)).unwrap_err().code,
+        409,
+        "its highest is its floor"
+    );
+    rig.now_ms += window::REMEMBER_MS;
+    rig.shard.tick(rig.now_ms);
+    rig.settle();
+    assert!(rig.send("/counter/1", "add", "{\"n\": 1}", Some(1)).is_ok(), "forgotten");
+}
+
+#[test]
+fn what_follows_a_command_that_was_not_admitted_is_not_admitted_either() {
+    let mut rig = Rig::new();
+    let event = rig.event("/counter/1", "add", "{\"n\": 1}", None, 3);
+    rig.shard.refuse(event, &Refusal::full("the disk is full", ""));
+    for (stream, ended, expected) in [(3, false, Err(429)), (4, false, Ok(())), (3, true, Ok(()))] {
+        if ended {
+            rig.handle(Event::Ended(3));
+        }
+        rig.settle();
+        let event = rig.event("/counter/1", "add", "{\"n\": 1}", None, stream);
+        rig.handle(event);
+        let out = rig.settle();
+        let end = out.iter().find_map(|effect| match effect {
+            Effect::Answer { end, .. } => Some(end.as_ref().map(|_| ()).map_err(|refusal| refusal.code)),
+            _ => None,
+        });
+        assert_eq!(end, Some(expected), "stream {stream}");
+    }
+}
+
+#[test]
+fn sends_arrive_once_and_in_order_whatever_is_lost() {
+    let mut rig = Rig::new();
+    rig.send("/counter/1", "both", "null", None).unwrap();
+    // The messages of the first round were lost with the process.
+    rig.restart();
+    rig.deliver();
+    assert_eq!((rig.shown("/sum/x", "total"), rig.shown("/sum/y", "total")), ("3".into(), "4".into()));
+    // What is delivered twice, or late, counts once.
+    let event = rig.event("/counter/1", "both", "null", None, 0);
+    rig.handle(event);
+    let sends: Vec<Message> = rig
+        .settle()
+        .into_iter()
+        .filter_map(|e| if let Effect::Send(m) = e { Some(m) } else { None })
+        .collect();
+    assert_eq!(sends.len(), 3);
+    for message in sends.iter().rev().chain(&sends) {
+        rig.handle(Event::Message(message.clone()));
+    }
+    for message in &sends {
+        rig.handle(Event::Message(message.clone()));
+    }
+    rig.deliver();
+    assert_eq!((rig.shown("/sum/x", "total"), rig.shown("/sum/x", "count")), ("6".into(), "4".into()));
+    assert_eq!(rig.shard.counts().outbox, 0);
+    rig.shard.tick(rig.now_ms);
+    rig.shard.tick(rig.now_ms);
+    rig.settle();
+    rig.restart();
+    assert_eq!(rig.shard.counts().outbox, 0, "what was taken is said in a record");
+    rig.deliver();
+    assert_eq!(rig.shown("/sum/x", "count"), "4");
+}
+
+#[test]
+fn what_a_receiver_refuses_stands_in_its_faults() {
+    let mut rig = Rig::new();
+    for n in [13, 2] {
+        rig.send("/counter/1", "add", &format!("{{\"n\": {n}, \"to\": \"z\"}}"), None).unwrap();
+        rig.deliver();
+    }
+    assert_eq!(rig.shown("/sum/z", "total"), "2", "all or nothing of the first");
+    let faults = rig.shown("/sum/z", "faults");
+    assert!(faults.contains("/counter/1") && faults.contains("do[2].set.to"), "{faults}");
+    assert_eq!((rig.shard.counts().faults, rig.shard.counts().messages), (1, 2));
+    rig.restart();
+    assert_eq!(rig.shown("/sum/z", "faults"), faults);
+}
+
+#[test]
+fn a_chain_of_sends_without_end_ends_as_a_fault() {
+    let mut rig = Rig::new();
+    rig.send("/echo/1", "hear", "1", None).unwrap();
+    rig.deliver();
+    rig.restart();
+    rig.deliver();
+    assert_eq!(rig.shown("/echo/1", "heard"), "65");
+    assert!(rig.shown("/echo/1", "faults").contains("64"));
+}
+
+#[test]
+fn a_watcher_that_folds_its_updates_has_the_state() {
+    use crate::link::Change;
+    let mut rig = Rig::new();
+    rig.send("/counter/1", "add", "{\"n\": 100}", None).unwrap();
+    let agent = Address::parse("/counter/1").unwrap();
+    for (watch, lane) in [(1, "seen"), (2, "total"), (3, "bell"), (4, "hidden")] {
+        rig.handle(Event::Attach {
+            watch,
+            agent: agent.clone(),
+            slot: rig.slot("/counter/1"),
+            lane: lane.into(),
+        });
+    }
+    let (mut entries, mut bells, mut last) = (BTreeMap::new(), 0, None);
+    let mut closed = 0;
+    for n in 1..=6 {
+        let event = rig.event("/counter/1", "add", &format!("{{\"n\": {n}}}"), None, 0);
+        rig.handle(event);
+        for effect in rig.settle() {
+            match effect {
+                Effect::Update { to, update } => {
+                    for change in update.changes {
+                        match (to, change.change) {
+                            (1, Change::Put(key, value)) => drop(entries.insert(key, value)),
+                            (1, Change::Remove(key)) => drop(entries.remove(&key)),
+                            (2, Change::Set(value)) => last = Some(value),
+                            (3, Change::Event(_)) => bells += 1,
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                }
+                Effect::Closed { to, refusal } => {
+                    assert_eq!((to, refusal.code), (4, 404));
+                    closed += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    let Body::Map(state) = rig.get("/counter/1", "seen").unwrap().body else { panic!("a map") };
+    assert_eq!(entries.into_iter().collect::<Vec<_>>(), state);
+    assert_eq!((bells, closed), (6, 1));
+    assert_eq!(last, Some(Value::Int(121)));
+    rig.handle(Event::Detach { watch: 1, agent, slot: rig.slot("/counter/1"), lane: "seen".into() });
+    let event = rig.event("/counter/1", "add", "{\"n\": 1}", None, 0);
+    rig.handle(event);
+    assert!(rig.settle().iter().all(|effect| !matches!(effect, Effect::Update { to: 1, .. })));
+}
+
+#[test]
+fn a_lane_that_a_plan_drops_is_back_when_its_name_is() {
+    let mut rig = Rig::new();
+    rig.send("/counter/1", "add", "{\"n\": 5}", None).unwrap();
+    let without = PLAN
+        .replace("\"name\": \"note\"", "\"name\": \"remark\"")
+        .replace("/sum/:id", "/sums/:id")
+        .replace("'/sum/", "'/sums/");
+    rig.send("/counter/1", "note", "7", None).unwrap();
+    let owned = vec![Some(Term { epoch: 1, history: 5 }); 256];
+    let plan = Arc::new(Plan::parse(without.as_bytes()).unwrap());
+    rig.handle(Event::Configured(Arc::new(Configuration { plan, generation: 2, owned })));
+    assert_eq!(rig.get("/counter/1", "note").unwrap_err().code, 404);
+    assert_eq!(rig.shown("/counter/1", "total"), "5");
+    rig.handle(Event::Configured(configuration()));
+    assert_eq!((rig.shown("/counter/1", "note"), rig.shown("/counter/1", "total")), ("7".into(), "5".into()));
+}
+
+#[test]
+fn what_is_not_owned_is_not_answered_for() {
+    let mut rig = Rig::new();
+    let plan = configuration().plan.clone();
+    rig.handle(Event::Configured(Arc::new(Configuration { plan, generation: 1, owned: vec![None; 256] })));
+    assert_eq!(rig.send("/counter/1", "add", "{\"n\": 1}", None).unwrap_err().code, 421);
+    assert_eq!(rig.get("/counter/1", "total").unwrap_err().code, 421);
+}
+
+mod laws {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    enum Turn {
+        Add { agent: u8, n: i64, to: Option<u8>, key: Option<u64> },
+        Both { agent: u8 },
+        Mark { agent: u8, key: u8, value: Option<i64> },
+        Deliver { drop: bool },
+        Sync,
+        Kill,
+        Tick,
+    }
+
+    fn turn() -> impl Strategy<Value = Turn> {
+        prop_oneof![
+            4 => (0..4_u8, -2..20_i64, proptest::option::of(0..3_u8), proptest::option::of(1..30_u64))
+                .prop_map(|(agent, n, to, key)| Turn::Add { agent, n, to, key }),
+            1 => (0..4_u8).prop_map(|agent| Turn::Both { agent }),
+            2 => (0..4_u8, 0..5_u8, proptest::option::of(any::<i64>())).prop_map(|(agent, key, value)| Turn::Mark { agent, key, value }),
+            3 => any::<bool>().prop_map(|drop| Turn::Deliver { drop }),
+            2 => Just(Turn::Sync),
+            1 => Just(Turn::Kill),
+            1 => Just(Turn::Tick),
+        ]
+    }
+
+    /// Everything that a shard holds, as clients could see it.
+    fn state(rig: &mut Rig) -> Vec<String> {
+        let mut all = Vec::new();
+        for agent in 0..4 {
+            for lane in ["total", "seen", "marks", "note", "faults"] {
+                all.push(rig.shown(&format!("/counter/{agent}"), lane));
+            }
+        }
+        for agent in ["0", "1", "2", "x", "y"] {
+            for lane in ["total", "count", "faults"] {
+                all.push(rig.shown(&format!("/sum/{agent}"), lane));
+            }
+        }
+        all
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        /// Kills between any two events, losses and doubles of messages: what was acknowledged is there, once, and
+        /// a replay of the log is the state that wrote it.
+        #[test]
+        fn kills_and_losses_change_nothing(turns in proptest::collection::vec(turn(), 1..60)) {
+            let mut rig = Rig::new();
+            let mut wire: VecDeque<Out> = VecDeque::new();
+            let (mut asked, mut acknowledged) = (BTreeMap::new(), BTreeMap::<u64, (i64, u64)>::new());
+            for turn in turns {
+                match turn {
+                    Turn::Add { agent, n, to, key } => {
+                        let to = to.map_or(String::new(), |to| format!(", \"to\": \"{to}\""));
+                        let event = rig.event(&format!("/counter/{agent}"), "add", &format!("{{\"n\": {n}{to}}}"), key, 0);
+                        asked.insert(rig.next, n);
+                        rig.handle(event);
+                    }
+                    Turn::Both { agent } => {
+                        let event = rig.event(&format!("/counter/{agent}"), "both", "0", None, 0);
+                        rig.handle(event);
+                    }
+                    Turn::Mark { agent, key, value } => {
+                        let change = value.map_or(format!("{{\"remove\": {{\"key\": {key}}}}}"), |value| {
+                            format!("{{\"update\": {{\"key\": {key}, \"value\": {value}}}}}")
+                        });
+                        let event = rig.event(&format!("/counter/{agent}"), "marks", &change, None, 0);
+                        rig.handle(event);
+                    }
+                    Turn::Deliver { drop } => match wire.pop_front() {
+                        Some(Effect::Send(message)) if !drop => {
+                            wire.push_back(Effect::Send(message.clone()));
+                            rig.handle(Event::Message(message));
+                        }
+                        Some(Effect::Taken(taken)) if !drop => rig.handle(Event::Taken(taken)),
+                        _ => {}
+                    },
+                    Turn::Sync => {
+                        for effect in rig.settle() {
+                            match effect {
+                                Effect::Answer { id, end: Ok(version), .. } => {
+                                    acknowledged.insert(id, (asked.get(&id).copied().unwrap_or(0), version));
+                                }
+                                effect => wire.push_back(effect),
+                            }
+                        }
+                    }
+                    Turn::Kill => {
+                        rig.write();
+                        rig.restart();
+                    }
+                    Turn::Tick => rig.shard.tick(rig.now_ms),
+                }
+            }
+            rig.settle();
+            let live = state(&mut rig);
+            rig.restart();
+            prop_assert_eq!(&live, &state(&mut rig));
+            // All that is left goes on until nothing moves; then every send of a record has had its effect.
+            rig.shard.tick(rig.now_ms);
+            rig.deliver();
+            rig.shard.tick(rig.now_ms);
+            rig.deliver();
+            prop_assert_eq!(rig.shard.counts().outbox, 0);
+            let (mut sent, mut versions) = (0, BTreeMap::<(SlotId, u64), u32>::new());
+            for (head, body) in &rig.log {
+                let record = record::Record::decode(body).unwrap();
+                sent += record.sends.len() as u64;
+                if record.key.is_some() {
+                    *versions.entry((head.slot, record.key.unwrap().1)).or_default() += 1;
+                }
+            }
+            prop_assert!(versions.values().all(|count| *count == 1), "a key had two records");
+            let taken: u64 = ["0", "1", "2", "x", "y"].iter().map(|agent| rig.shown(&format!("/sum/{agent}"), "count").parse::<u64>().unwrap()).sum();
+            let faults = ["0", "1", "2", "x", "y"].iter().map(|agent| match rig.get(&format!("/sum/{agent}"), "faults").unwrap().body {
+                Body::Map(entries) => entries.last().map_or(0, |(number, _)| if let Value::Int(n) = number { *n as u64 } else { 0 }),
+                Body::Value(_) => 0,
+            }).sum::<u64>();
+            prop_assert_eq!(sent, taken + faults);
+            // Whoever has an answer finds its record.
+            for (_, version) in acknowledged.values() {
+                let lsn = version & ((1 << 40) - 1);
+                prop_assert!(rig.log.iter().any(|(head, _)| head.lsn == lsn));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_of_records_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = record::Record::decode(&bytes);
+            let mut begun = vec![1, 5, 100, 1, 0, 0];
+            begun.extend(bytes);
+            let _ = record::Record::decode(&begun);
+        }
+    }
+}
