@@ -38,7 +38,13 @@ pub async fn objects(client: &Client, plan: &Plan) -> Result<Objects> {
         pods(client, plan),
         volumes(client, plan)
     )?;
-    Ok(Objects { parts: parts.into_iter().collect(), token, ring, volumes, pods })
+    let parts: BTreeMap<Part, Seen<Value>> = parts.into_iter().collect();
+    let set = parts[&Part::StatefulSet]
+        .ours()
+        .map_or("", |set| set["metadata"]["uid"].as_str().unwrap_or_default());
+    let pods =
+        pods.iter().filter(|pod| is_of(pod, set)).filter_map(|pod| Some((ordinal(plan, pod)?, Pod::of(pod))));
+    Ok(Objects { pods: pods.collect(), parts, token, ring, volumes })
 }
 
 async fn part(client: &Client, plan: &Plan, part: Part) -> Result<(Part, Seen<Value>)> {
@@ -76,12 +82,19 @@ async fn ring(client: &Client, plan: &Plan) -> Result<Seen<Bytes>> {
     Ok(Seen::of(found.as_ref().map(|map| (&map.metadata, content(map))), plan))
 }
 
-/// Of this plan's StatefulSet: pods of a plan that had this name before are not.
-async fn pods(client: &Client, plan: &Plan) -> Result<BTreeMap<u16, Pod>> {
+async fn pods(client: &Client, plan: &Plan) -> Result<Vec<Manifest>> {
     let api: Api<Manifest> = Api::namespaced(client.clone(), &plan.key.namespace);
-    let found = api.list(&of_plan(plan)).await?;
-    let ordinal = |pod: &Manifest| names::ordinal(plan.name(), pod.metadata.name.as_deref()?);
-    Ok(found.iter().filter_map(|pod| Some((ordinal(pod)?, Pod::of(pod)))).collect())
+    Ok(api.list(&of_plan(plan)).await?.items)
+}
+
+/// Pods of a plan that had this name before may still be there.
+fn is_of(pod: &Manifest, set: &str) -> bool {
+    let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
+    owners.iter().any(|owner| owner.uid == set)
+}
+
+fn ordinal(plan: &Plan, pod: &Manifest) -> Option<u16> {
+    names::ordinal(plan.name(), pod.metadata.name.as_deref()?)
 }
 
 async fn volumes(client: &Client, plan: &Plan) -> Result<Vec<Volume>> {

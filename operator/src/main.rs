@@ -12,6 +12,7 @@ use operator::port::{self, Pulse};
 use operator::reconcile::Context;
 use operator::settings::{Args, Config, LogFormat};
 use operator::watch;
+use std::io::IsTerminal as _;
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -102,6 +103,7 @@ fn log(config: &Config) -> anyhow::Result<()> {
     let filter =
         EnvFilter::try_new(&config.log).with_context(|| format!("`{}` is no filter of logs", config.log))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = logs.with_ansi(std::io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),

@@ -130,3 +130,6 @@ fn report(answer: ReportResponse) -> Result<Report, String> {
         had_ring,
     })
 }
+
+#[cfg(test)]
+mod tests;

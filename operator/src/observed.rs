@@ -160,7 +160,8 @@ fn has_failed(ended: &ContainerStateTerminated) -> bool {
 fn last_words(ended: &ContainerStateTerminated) -> String {
     let message = ended.message.as_deref().unwrap_or_default();
     let line = message.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    match line {
+    // Without the time, or each end would be told as another.
+    match line.map(|line| line.split_once(" ERROR ").map_or(line, |(_, words)| words)) {
         Some(line) => line.chars().take(LAST_WORDS_MAX).collect(),
         None => format!("it ended with status {}", ended.exit_code),
     }

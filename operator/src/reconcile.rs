@@ -18,7 +18,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// All of one look.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -149,7 +149,11 @@ async fn take(
     let mut went = Went::Well;
     let mut given = Vec::new();
     for step in steps {
-        info!("{step}");
+        if let Step::Report { .. } = &step {
+            debug!("{step}");
+        } else {
+            info!("{step}");
+        }
         context.metrics.took(&step);
         match step {
             Step::MakeToken => act::make_token(client, plan).await?,

@@ -198,7 +198,7 @@ fn condition(said: Said, plan: &Plan, now: Timestamp) -> Condition {
     }
 }
 
-/// What an event says: a condition that has another status or reason. How it begins is no news.
+/// What an event says: a condition that has another status or reason, each reason once. How it begins is no news.
 pub fn news(old: &AgentPlanStatus, new: &AgentPlanStatus) -> Vec<News> {
     let same = |new: &Condition| {
         let old = old.conditions.iter().find(|old| old.type_ == new.type_);
@@ -208,7 +208,13 @@ pub fn news(old: &AgentPlanStatus, new: &AgentPlanStatus) -> Vec<News> {
         let condition = NAMES.into_iter().find(|name| *name == new.type_)?;
         Some(News { condition, reason: Reason::of(&new.reason)? })
     };
-    new.conditions.iter().filter(|new| !same(new)).filter_map(named).collect()
+    let mut news: Vec<News> = Vec::new();
+    for one in new.conditions.iter().filter(|new| !same(new)).filter_map(named) {
+        if !news.iter().any(|told| told.reason == one.reason) {
+            news.push(one);
+        }
+    }
+    news
 }
 
 fn is_worth_telling(condition: &Condition) -> bool {

@@ -28,7 +28,7 @@ fn ended(seconds: u32, code: i32, message: &str) -> Value {
 #[test]
 fn a_pods_life_is_told_by_what_its_container_does() {
     let running = json!({"running": {}});
-    let words = "{\"level\":\"INFO\"}\nError: the folder belongs to another plan\n\n";
+    let words = "0:00 INFO begins\n2026-01-01T00:00:00Z ERROR the folder belongs to another plan\n\n";
     for (fields, expected) in [
         (json!({"ready": true, "state": running}), Life::Ready),
         (json!({"state": running}), Life::Starting),
@@ -38,7 +38,7 @@ fn a_pods_life_is_told_by_what_its_container_does() {
         // It ends each time.
         (
             json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended(2, 1, words)}),
-            Life::Failing("Error: the folder belongs to another plan".into()),
+            Life::Failing("the folder belongs to another plan".into()),
         ),
         (
             json!({"state": running, "lastState": ended(2, 3, "")}),

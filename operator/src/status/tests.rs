@@ -108,10 +108,7 @@ fn news_are_conditions_with_another_status_or_reason() {
     let failing = world.status();
     let is = |condition, reason| News { condition, reason };
     let fails = Reason::NodeFails;
-    assert_eq!(
-        news(&before, &failing),
-        [is("Ready", fails), is("Progressing", Reason::Blocked), is("Degraded", fails)]
-    );
+    assert_eq!(news(&before, &failing), [is("Ready", fails), is("Progressing", Reason::Blocked)]);
     // The text alone is none.
     world.nodes.get_mut(&2).unwrap().life = Life::Failing("two".into());
     world.settle();

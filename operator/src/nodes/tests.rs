@@ -1,0 +1,93 @@
+use super::*;
+use crate::observed::Life;
+use crate::world;
+use bytes::Bytes;
+use proto::wire::peer::control_server::{Control, ControlServer};
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response};
+
+/// Says of itself what it was told to say.
+struct Node {
+    ordinal: u32,
+    store: String,
+}
+
+#[tonic::async_trait]
+impl Control for Node {
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        if request.into_inner().token != "token" {
+            return Err(Status::permission_denied("the token is not the plan's"));
+        }
+        let (plan_uid, store) = (world::UID.to_owned(), self.store.clone());
+        let identity = Some(Identity { plan_uid, ordinal: self.ordinal, store, incarnation: 4 });
+        Ok(Response::new(ReportResponse {
+            identity,
+            revision: 1,
+            slots_serving: 9,
+            ..ReportResponse::default()
+        }))
+    }
+
+    async fn configure(
+        &self,
+        request: Request<ConfigureRequest>,
+    ) -> Result<Response<ReportResponse>, Status> {
+        if request.get_ref().generation == 13 {
+            return Err(Status::failed_precondition("no thirteenth generation"));
+        }
+        self.report(Request::new(ReportRequest { token: request.into_inner().token })).await
+    }
+}
+
+async fn listener(ip: &str) -> TcpListener {
+    let at: SocketAddr = format!("{ip}:{}", names::PEER_PORT).parse().unwrap();
+    TcpListener::bind(at).await.unwrap()
+}
+
+async fn start(tasks: &mut JoinSet<()>, ip: &str, node: Node) {
+    let incoming = TcpListenerStream::new(listener(ip).await);
+    let server = tonic::transport::Server::builder().add_service(ControlServer::new(node));
+    tasks.spawn(async { server.serve_with_incoming(incoming).await.unwrap() });
+}
+
+fn pods(ips: &[&str]) -> BTreeMap<u16, Pod> {
+    let pod = |ip: &&str| Pod { ip: Some((*ip).to_owned()), revision: String::new(), life: Life::Ready };
+    (0..).zip(ips.iter().map(pod)).collect()
+}
+
+#[tokio::test]
+async fn each_node_is_heard_and_one_that_says_nothing_holds_up_no_other() {
+    let mut tasks = JoinSet::new();
+    let store = "0000000000000000000000000000002a".to_owned();
+    start(&mut tasks, "127.0.7.1", Node { ordinal: 0, store: store.clone() }).await;
+    start(&mut tasks, "127.0.7.2", Node { ordinal: 1, store: "no store".to_owned() }).await;
+    start(&mut tasks, "127.0.7.3", Node { ordinal: 70_000, store }).await;
+    let _silent = listener("127.0.7.4").await;
+    let nodes = Nodes::default();
+    let pods = pods(&["127.0.7.1", "127.0.7.2", "127.0.7.3", "127.0.7.4", "127.0.7.5"]);
+    let mut answers = nodes.ask(&pods, "token").await;
+    let report = answers.remove(&0).unwrap().unwrap();
+    assert_eq!((report.ordinal, report.store.0, report.incarnation, report.revision), (0, 42, 4, 1));
+    assert!(
+        matches!(&answers[&1], Err(Silence::Nonsense(why)) if why.contains("`no store` is no store's id"))
+    );
+    assert_eq!(answers[&2], Err(Silence::Nonsense("it says that it is node 70000".to_owned())));
+    assert_eq!((&answers[&3], &answers[&4]), (&Err(Silence::Unreached), &Err(Silence::Unreached)));
+    let refused = nodes.ask(&pods, "another").await;
+    assert_eq!(refused[&0], Err(Silence::TokenRefused));
+}
+
+#[tokio::test]
+async fn a_node_that_takes_nothing_says_why() {
+    let mut tasks = JoinSet::new();
+    start(&mut tasks, "127.0.7.9", Node { ordinal: 0, store: "0".repeat(32) }).await;
+    let (nodes, plan) = (Nodes::default(), world::plan(&world::flights()));
+    let given =
+        |generation| Configuration { generation, spec: Bytes::new(), ring: Bytes::new(), peers: Vec::new() };
+    assert_eq!(nodes.configure(&plan, "127.0.7.9", "token", &given(1)).await, Ok(()));
+    let refused = nodes.configure(&plan, "127.0.7.9", "token", &given(13)).await;
+    assert_eq!(refused, Err("no thirteenth generation".to_owned()));
+}

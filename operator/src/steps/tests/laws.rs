@@ -1,0 +1,89 @@
+//! Whatever is lost, and wherever the operator ends, the end is the same.
+
+use crate::parts::Part;
+use crate::world::{World, flights};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn with_few_slots() -> Value {
+    let mut object = flights();
+    object["spec"]["slots"] = 256.into();
+    object
+}
+
+impl World {
+    /// What others do to a cluster meanwhile, all of which can be mended without a person.
+    fn disturb(&mut self, what: u8) {
+        let ordinal = u16::from(what) % 3;
+        match what % 8 {
+            0 => self.pods_start = !self.pods_start,
+            1 if self.parts.contains_key(&Part::StatefulSet) => {
+                (0..3).for_each(|ordinal| self.start(ordinal));
+            }
+            2 if self.nodes.contains_key(&ordinal) => self.restart(ordinal),
+            3 => drop(self.parts.remove(&Part::ClientService)),
+            4 => drop(self.parts.remove(&Part::NetworkPolicy)),
+            5 => self.edit(|spec| spec["pods"] = json!({"nodeSelector": {"n": what.to_string()}})),
+            6 => self.edit(|spec| {
+                spec["agents"][2]["rules"][0]["do"][0]["set"]["to"] = format!("flights + {what}").into();
+            }),
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Each pair: how many of the steps are taken before the operator ends and begins again, and what happens then.
+    #[test]
+    fn a_crash_between_any_two_steps_changes_nothing_in_the_end(turns in prop::collection::vec((0..8_usize, any::<u8>()), 0..24)) {
+        let mut world = World::new(with_few_slots());
+        for (count, what) in turns {
+            for step in world.next().steps.into_iter().take(count) {
+                world.take(step);
+            }
+            world.disturb(what);
+        }
+        world.settle();
+        (0..3).for_each(|ordinal| world.start(ordinal));
+        world.settle();
+        prop_assert_eq!(world.next().steps, Vec::new());
+        let status = world.status();
+        let generation = world.plan().generation as i64;
+        prop_assert_eq!((status.ready_replicas, status.revision), (3, Some(1)));
+        prop_assert_eq!((status.accepted_generation, status.observed_generation), (Some(generation), Some(generation)));
+        prop_assert!(world.condition("Ready").starts_with("True Serving"));
+        prop_assert!(world.condition("Degraded").starts_with("False Healthy"));
+        // Whatever came between, the objects are those of a plan that was made in one go.
+        let mut at_once = World::new(world.object.clone());
+        at_once.object["status"].take();
+        at_once.settle();
+        for part in Part::ALL {
+            let spec = |world: &World| world.parts[&part]["spec"].clone();
+            prop_assert_eq!(spec(&world), spec(&at_once));
+        }
+    }
+
+    /// The ring that has been begun once stays, whatever becomes of the rest.
+    #[test]
+    fn no_second_ring_is_ever_begun(lost in prop::collection::vec((0..4_u8, 0..3_u16), 1..12)) {
+        let mut world = World::new(with_few_slots());
+        world.settle();
+        world.ring = None;
+        for (what, ordinal) in lost {
+            match what {
+                0 => { world.nodes.remove(&ordinal); }
+                1 => world.start(ordinal),
+                2 => { world.parts.remove(&Part::StatefulSet); }
+                // An emptied volume.
+                _ => if let Some(node) = world.nodes.get_mut(&ordinal) {
+                    (node.store, node.revision, node.had_ring) = (900 + u128::from(ordinal), 0, false);
+                }
+            }
+            world.settle();
+            prop_assert_eq!(&world.ring, &None);
+            prop_assert!(world.condition("Degraded").starts_with("True RingMissing"));
+        }
+    }
+}
