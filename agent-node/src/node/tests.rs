@@ -1,6 +1,7 @@
 //! Real nodes in one process, on loopback: what one of them says, and what comes of it when another goes away.
 
 mod strangers;
+mod watching;
 
 use super::*;
 use crate::shard::Key;

@@ -14,6 +14,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// After so many events, or so many bytes of records, what there is goes to the log.
 const BATCH_EVENTS: usize = 512;
 const BATCH_BYTES: usize = 256 << 10;
+/// The memory of more events than these is given back when they are done.
+const EVENTS_KEPT: usize = 2_048;
 
 pub struct Thread {
     pub index: usize,
@@ -49,6 +51,7 @@ impl Thread {
             }
             let idle = events.is_empty();
             self.handle(&mut events);
+            events.shrink_to(EVENTS_KEPT);
             if Instant::now() >= tick {
                 self.shard.tick(clock_ms());
                 tick = Instant::now() + TICK;

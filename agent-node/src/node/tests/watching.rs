@@ -1,0 +1,150 @@
+//! Links to lanes that other nodes own.
+
+use super::*;
+use crate::link::{Event, EventKind, LinkOutput};
+
+/// Waits until the link is told an event of which this holds, and gives all of that link up to it.
+async fn told(links: &Links, link: u32, holds: impl Fn(&Event) -> bool) -> Vec<Event> {
+    let (mut out, mut events) = (Vec::new(), Vec::new());
+    let wait = async {
+        while !events.last().is_some_and(&holds) {
+            links.next(&mut out).await;
+            for output in out.drain(..) {
+                match output {
+                    LinkOutput::Event { link: of, event } if of == link => events.push(event),
+                    LinkOutput::Event { .. } => {}
+                    LinkOutput::Closed { link, refusal } => panic!("{link} is closed: {refusal:?}"),
+                }
+            }
+        }
+    };
+    timeout(LIMIT, wait).await.expect("the link is told");
+    events
+}
+
+fn is_value(event: &Event, value: &str) -> bool {
+    event.kind == EventKind::Set && event.value == value.as_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_is_watched_through_any_node() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent_of(1);
+    cluster.node(2).send(add(&agent, 1, None)).await.unwrap();
+    let watching: Vec<Links> = (0..3).map(|node| cluster.node(node).links()).collect();
+    for links in &watching {
+        links.open(7, &agent, "n", None, None);
+        let state = told(links, 7, |event| event.kind == EventKind::Synced).await;
+        assert!(is_value(&state[0], "1"), "{state:?}");
+    }
+    let mut versions = Vec::new();
+    for event in 2..=50 {
+        versions.push(cluster.node(0).send(add(&agent, event, None)).await.unwrap());
+    }
+    for (node, links) in watching.iter().enumerate() {
+        let events = told(links, 7, |event| is_value(event, "50")).await;
+        let ids: Vec<_> = events.iter().filter_map(|event| event.id).collect();
+        assert!(ids.is_sorted() && ids.iter().all(|id| versions.contains(id)), "{ids:?}");
+        assert_eq!(ids.last(), versions.last());
+        let local = cluster.node(node).get(&agent, "n", true, None).await.unwrap();
+        assert_eq!((local.version, local.body), (*ids.last().unwrap(), Body::Value(Value::Int(50))));
+        assert!(cluster.node(node).get(&agent, "n", true, ids.last().copied()).await.unwrap().not_modified);
+        assert_eq!(cluster.node(node).status().links, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_goes_on_when_the_owner_is_back() {
+    let mut cluster = Cluster::start().await;
+    let agent = cluster.agent_of(1);
+    let links = cluster.node(0).links();
+    links.open(1, &agent, "n", None, None);
+    links.open(2, &agent, "marks", None, None);
+    told(&links, 1, |event| event.kind == EventKind::Synced).await;
+    for round in 0..3 {
+        for event in 1..=20 {
+            cluster.node(2).send(add(&agent, event, None)).await.unwrap();
+        }
+        cluster.kill(1).await;
+        cluster.restart(1).await;
+        cluster.ready().await;
+        let expected = ((round + 1) * 20).to_string();
+        let events = told(&links, 1, |event| is_value(event, &expected)).await;
+        assert!(events.iter().all(|event| event.kind != EventKind::Reset), "{events:?}");
+        let ids: Vec<_> = events.iter().filter_map(|event| event.id).collect();
+        assert!(ids.is_sorted(), "{ids:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_lanes_of_all_nodes_on_one_stream_of_links() {
+    const AGENTS: u32 = 600;
+    let cluster = Cluster::start().await;
+    let links = cluster.node(0).links();
+    for link in 0..AGENTS {
+        links.open(link, &format!("/counter/{link}"), "n", None, None);
+    }
+    let requests =
+        (0..AGENTS).flat_map(|agent| (1..=5).map(move |n| add(&format!("/counter/{agent}"), n, None)));
+    let ends = send_all(cluster.node(1), requests.collect()).await;
+    assert!(ends.values().all(Result::is_ok));
+    let (mut out, mut last) = (Vec::new(), HashMap::new());
+    let wait = async {
+        while last.len() < AGENTS as usize || last.values().any(|value| value != "5") {
+            links.next(&mut out).await;
+            for output in out.drain(..) {
+                match output {
+                    LinkOutput::Event { link, event } if event.kind == EventKind::Set => {
+                        last.insert(link, String::from_utf8_lossy(&event.value).into_owned());
+                    }
+                    LinkOutput::Event { .. } => {}
+                    LinkOutput::Closed { link, refusal } => panic!("{link} is closed: {refusal:?}"),
+                }
+            }
+        }
+    };
+    timeout(LIMIT, wait).await.expect("all links reach the last value");
+    assert!(cluster.node(0).status().delivered >= u64::from(AGENTS) * 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_that_are_none_are_closed_with_the_reason() {
+    let cluster = Cluster::start().await;
+    let links = cluster.node(0).links();
+    for (link, agent, lane) in [
+        (1, cluster.agent_of(0), "none"),
+        (2, cluster.agent_of(1), "none"),
+        (3, "/nothing/1".to_owned(), "n"),
+        (4, "/counter/%zz".to_owned(), "n"),
+    ] {
+        links.open(link, &agent, lane, None, None);
+    }
+    let (mut out, mut codes) = (Vec::new(), HashMap::new());
+    while codes.len() < 4 {
+        timeout(LIMIT, links.next(&mut out)).await.unwrap();
+        for output in out.drain(..) {
+            if let LinkOutput::Closed { link, refusal } = output {
+                codes.insert(link, refusal.map(|refusal| refusal.code));
+            }
+        }
+    }
+    assert_eq!(codes, HashMap::from([(1, Some(404)), (2, Some(404)), (3, Some(404)), (4, Some(400))]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_map_of_many_frames_is_watched_through_another_node() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent_of(2);
+    let long = "x".repeat(1_000);
+    let put = |n: usize| {
+        let body = format!("{{\"update\": {{\"key\": {n}, \"value\": \"{long}\"}}}}").into();
+        Request { agent: agent.clone(), lane: "marks".into(), body, key: None }
+    };
+    let ends = send_all(cluster.node(1), (0..1_000).map(put).collect()).await;
+    assert!(ends.values().all(Result::is_ok));
+    let links = cluster.node(0).links();
+    links.open(1, &agent, "marks", None, None);
+    let events = told(&links, 1, |event| event.kind == EventKind::Synced).await;
+    let keys: std::collections::HashSet<_> = events.iter().map(|event| event.key.clone()).collect();
+    assert_eq!((events.len(), keys.len()), (1_001, 1_001), "each entry once, and `synced`");
+}
