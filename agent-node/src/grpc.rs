@@ -8,6 +8,7 @@ use crate::{
     answer::{self, BODY_MAX, Text},
     metrics::Metrics,
     node::{Got, Node, NodeStatus, Request as Command, Status as NodeState},
+    port::Addresses,
     refusal::Refusal,
 };
 use axum::{Router, body::Body};
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use hyper::header::HeaderValue;
 use proto::wire::v1::{self, lanes_server};
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming, service::Routes};
@@ -31,9 +32,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// All services, for [`call`].
-pub fn router(node: Node, metrics: Arc<Metrics>, stop: CancellationToken) -> Router {
+pub fn router(node: Node, metrics: Arc<Metrics>, addresses: Addresses, stop: CancellationToken) -> Router {
     let health = health::server(node.clone(), stop.clone());
-    let lanes = lanes_server::LanesServer::new(Lanes { node, metrics, stop })
+    let lanes = lanes_server::LanesServer::new(Lanes { node, metrics, addresses, stop })
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(usize::MAX);
     let mut routes = Routes::builder();
@@ -88,6 +89,7 @@ fn stopping() -> Status {
 struct Lanes {
     node: Node,
     metrics: Arc<Metrics>,
+    addresses: Addresses,
     stop: CancellationToken,
 }
 
@@ -151,7 +153,7 @@ impl lanes_server::Lanes for Lanes {
     }
 
     async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
-        Ok(Response::new(status(self.node.status())))
+        Ok(Response::new(status(self.node.status(), self.addresses)))
     }
 }
 
@@ -190,7 +192,7 @@ fn command(
     Ok(Command { agent, lane, body, key })
 }
 
-fn status(state: NodeState) -> v1::StatusResponse {
+fn status(state: NodeState, addresses: Addresses) -> v1::StatusResponse {
     let NodeState {
         plan,
         ordinal,
@@ -207,6 +209,9 @@ fn status(state: NodeState) -> v1::StatusResponse {
         delivered: _,
         nodes,
     } = state;
+    let own = nodes.iter().find(|node| node.ordinal == ordinal).map_or("", |node| &node.peer_at);
+    let Addresses { client, peer, metrics } = addresses;
+    let [client_at, peer_at, metrics_at] = [client, peer, metrics].map(|at| reached_at(at, own));
     v1::StatusResponse {
         plan,
         ordinal: ordinal.into(),
@@ -218,11 +223,19 @@ fn status(state: NodeState) -> v1::StatusResponse {
         slots_serving,
         agents,
         links,
-        client_at: String::new(),
-        peer_at: String::new(),
-        metrics_at: String::new(),
+        client_at,
+        peer_at,
+        metrics_at,
         nodes: nodes.into_iter().map(neighbour).collect(),
         version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+/// How others reach a port that answers on any address: by the host under which they know this node.
+fn reached_at(listened: SocketAddr, own: &str) -> String {
+    match own.rsplit_once(':') {
+        Some((host, _)) if listened.ip().is_unspecified() => format!("{host}:{}", listened.port()),
+        _ => listened.to_string(),
     }
 }
 

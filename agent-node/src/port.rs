@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use std::{
     convert::Infallible,
     io,
+    net::SocketAddr,
     pin::pin,
     sync::{
         Arc,
@@ -40,10 +41,24 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const STREAM_WINDOW: u32 = 64 << 10;
 
+/// Where the node answers, for its status.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub client: SocketAddr,
+    pub peer: SocketAddr,
+    pub metrics: SocketAddr,
+}
+
 /// Serves clients until `stop`, then lets what is open end, and returns.
-pub async fn serve(listener: TcpListener, node: Node, metrics: Arc<Metrics>, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    node: Node,
+    metrics: Arc<Metrics>,
+    addresses: Addresses,
+    stop: CancellationToken,
+) {
     let connections = metrics.connections.clone();
-    let calls = grpc::router(node.clone(), metrics.clone(), stop.clone());
+    let calls = grpc::router(node.clone(), metrics.clone(), addresses, stop.clone());
     let route = move |request: Request<Incoming>| {
         let (node, metrics, calls) = (node.clone(), metrics.clone(), calls.clone());
         async move {

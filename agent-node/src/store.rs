@@ -224,7 +224,7 @@ fn read_identity(folder: &Path) -> Result<Identity, Error> {
     Identity::parse(&text).map_err(|why| Error::Damaged { path, why, remedy })
 }
 
-fn make_folder(folder: &Path) -> Result<(), Error> {
+pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -259,7 +259,7 @@ fn refuse_foreign(folder: &Path) -> Result<(), Error> {
     Err(Error::Foreign { folder: folder.to_path_buf(), found })
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
+pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join(LOCK);
     let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = open.map_err(io_error("open", &path))?;
@@ -324,7 +324,7 @@ fn exchange(folder: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
 }
 
 /// Puts a whole file in place of what has the name, durably.
-fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
+pub(crate) fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
     let path = folder.join(name);
     let new = folder.join(format!("{name}{NEW}"));
     let write = || {

@@ -18,6 +18,11 @@ pub fn january() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/flights-2013-01.jsonl.gz")
 }
 
+/// February, made by `data/make-flights`.
+pub fn february() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/flights-2013-02.jsonl.gz")
+}
+
 /// Every line's agent and body, in order.
 pub fn departures(path: &Path) -> std::io::Result<Vec<(String, Value)>> {
     let lines = BufReader::new(MultiGzDecoder::new(std::fs::File::open(path)?)).lines();

@@ -17,7 +17,7 @@ const SLICE: Budget = Budget { events: 128, bytes: 16 << 10 };
 
 pub struct Groups<K> {
     pub due: Arc<Due>,
-    groups: Vec<Option<Group<K>>>,
+    lanes: Vec<Option<Group<K>>>,
     free: Vec<u32>,
     by_lane: HashMap<u64, u32>,
     links: HashMap<K, Place>,
@@ -59,7 +59,7 @@ impl<K> Default for Groups<K> {
     fn default() -> Self {
         Groups {
             due: Arc::default(),
-            groups: Vec::new(),
+            lanes: Vec::new(),
             free: Vec::new(),
             by_lane: HashMap::new(),
             links: HashMap::new(),
@@ -80,7 +80,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
     pub fn open(&mut self, link: K, lane: Arc<Lane>, cursor: Cursor, credit: Option<u32>) -> bool {
         let known = self.by_lane.get(&lane.number).copied();
         let group = known.unwrap_or_else(|| self.add(lane));
-        let Some(of) = &mut self.groups[group as usize] else { return false };
+        let Some(of) = &mut self.lanes[group as usize] else { return false };
         self.links.insert(link, Place { group, member: of.members.len() as u32 });
         of.members.push(Member { link, cursor, credit });
         of.wake();
@@ -88,14 +88,14 @@ impl<K: Copy + Eq + Hash> Groups<K> {
     }
 
     fn add(&mut self, lane: Arc<Lane>) -> u32 {
-        let place = self.free.pop().unwrap_or(self.groups.len() as u32);
+        let place = self.free.pop().unwrap_or(self.lanes.len() as u32);
         let mark = Arc::new(Mark::new(self.due.clone(), place));
         lane.join(mark.clone());
         self.by_lane.insert(lane.number, place);
         let group = Some(Group { lane, mark, members: Vec::new(), turn: 0, parked: false });
-        match self.groups.get_mut(place as usize) {
+        match self.lanes.get_mut(place as usize) {
             Some(free) => *free = group,
-            None => self.groups.push(group),
+            None => self.lanes.push(group),
         }
         place
     }
@@ -103,7 +103,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
     /// Removes a link. The lane comes back when the stream has no other link to it.
     pub fn close(&mut self, link: K) -> Option<Arc<Lane>> {
         let Place { group: place, member } = self.links.remove(&link)?;
-        let group = self.groups[place as usize].as_mut()?;
+        let group = self.lanes[place as usize].as_mut()?;
         group.members.swap_remove(member as usize);
         if let Some(moved) = group.members.get(member as usize) {
             self.links.insert(moved.link, Place { group: place, member });
@@ -111,7 +111,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         if !group.members.is_empty() {
             return None;
         }
-        let Group { lane, mark, .. } = self.groups[place as usize].take()?;
+        let Group { lane, mark, .. } = self.lanes[place as usize].take()?;
         lane.leave(&mark);
         self.by_lane.remove(&lane.number);
         self.free.push(place);
@@ -122,7 +122,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
     pub fn close_all(&mut self) -> Vec<Arc<Lane>> {
         self.links.clear();
         self.by_lane.clear();
-        let groups = self.groups.drain(..).flatten();
+        let groups = self.lanes.drain(..).flatten();
         groups
             .map(|Group { lane, mark, .. }| {
                 lane.leave(&mark);
@@ -133,7 +133,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
 
     pub fn credit(&mut self, link: K, events: u32) {
         let Some(Place { group, member }) = self.links.get(&link).copied() else { return };
-        let Some(group) = &mut self.groups[group as usize] else { return };
+        let Some(group) = &mut self.lanes[group as usize] else { return };
         if let Some(credit) = &mut group.members[member as usize].credit {
             *credit = credit.saturating_add(events);
             group.wake();
@@ -146,7 +146,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         while !room.is_spent()
             && let Some(place) = self.due.pop()
         {
-            if let Some(Some(group)) = self.groups.get_mut(place as usize)
+            if let Some(Some(group)) = self.lanes.get_mut(place as usize)
                 && group.tell(room, teller, &mut ended)
             {
                 group.mark.set();

@@ -41,7 +41,7 @@ impl Links {
         let mut state = self.lock();
         match found {
             Ok(target) => {
-                let lane = self.serving.watch(target);
+                let lane = self.serving.watch(&target);
                 let cursor = from.map_or_else(Cursor::new, Cursor::resume);
                 self.serving.count_links(1, 0);
                 if !state.groups.open(link, lane.clone(), cursor, credit) {

@@ -43,7 +43,7 @@ impl PeerLinks {
         let mut state = self.lock();
         match found {
             Ok(target) if !state.groups.has(attachment) => {
-                let lane = self.serving.watch(target);
+                let lane = self.serving.watch(&target);
                 if !state.groups.open(attachment, lane.clone(), Cursor::new(), None) {
                     self.serving.leave(&lane);
                 }

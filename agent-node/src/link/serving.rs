@@ -134,10 +134,9 @@ impl Serving {
     }
 
     /// The lane, with one watcher more.
-    pub(super) fn watch(&self, target: Target) -> Arc<Lane> {
+    pub(super) fn watch(&self, target: &Target) -> Arc<Lane> {
         let make = |number, target: &Target| Arc::new(Lane::new(number, target));
-        self.act(|table, _, steps| table.watch(target.clone(), make, steps))
-            .unwrap_or_else(|| make(0, &target))
+        self.act(|table, _, steps| table.watch(target, make, steps)).unwrap_or_else(|| make(0, target))
     }
 
     pub(super) fn leave(&self, lane: &Lane) {

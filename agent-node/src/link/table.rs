@@ -118,7 +118,7 @@ impl<L: Clone> Table<L> {
     /// Somebody watches a lane; `make` makes it if it is new.
     pub fn watch(
         &mut self,
-        target: Target,
+        target: &Target,
         make: impl FnOnce(Number, &Target) -> L,
         steps: &mut Vec<Step<L>>,
     ) -> L {
@@ -135,10 +135,10 @@ impl<L: Clone> Table<L> {
             return lane;
         }
         self.last += 1;
-        let (number, owner, lane) = (self.last, target.owner, make(self.last, &target));
+        let (number, owner, lane) = (self.last, target.owner, make(self.last, target));
         let watched = Watched {
             lane: lane.clone(),
-            target,
+            target: target.clone(),
             watchers: 1,
             idle_ms: None,
             upstream: Upstream::Waiting { until_ms: self.now_ms },

@@ -42,7 +42,8 @@ async fn start() -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let (stop, metrics) = (CancellationToken::new(), Arc::new(Metrics::default()));
-    let port = tokio::spawn(serve(listener, node.clone(), metrics.clone(), stop.clone()));
+    let addresses = Addresses { client: at, peer: peer_at, metrics: at };
+    let port = tokio::spawn(serve(listener, node.clone(), metrics.clone(), addresses, stop.clone()));
     Running { at, stop, port, metrics, node, peer_at, _data: data }
 }
 

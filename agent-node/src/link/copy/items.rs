@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub struct Items {
     kept: VecDeque<Kept>,
-    items_max: usize,
+    most: usize,
     /// The newest item that was dropped though a watcher may have needed it.
     dropped: Mark,
 }
@@ -32,12 +32,12 @@ enum What {
 }
 
 impl Items {
-    pub fn new(items_max: usize) -> Items {
-        Items { kept: VecDeque::new(), items_max: items_max.max(1), dropped: Mark::default() }
+    pub fn new(most: usize) -> Items {
+        Items { kept: VecDeque::new(), most: most.max(1), dropped: Mark::default() }
     }
 
-    pub fn bound(&mut self, items_max: usize) {
-        self.items_max = items_max.max(1);
+    pub fn bound(&mut self, most: usize) {
+        self.most = most.max(1);
         self.trim();
     }
 
@@ -53,7 +53,7 @@ impl Items {
     }
 
     fn trim(&mut self) {
-        while self.kept.len() > self.items_max
+        while self.kept.len() > self.most
             && let Some(oldest) = self.kept.pop_front()
         {
             self.dropped = oldest.at;
@@ -71,8 +71,13 @@ impl Items {
             self.kept.pop_front();
         }
         if self.kept.is_empty() {
-            self.kept.shrink_to(self.items_max.min(8));
+            self.kept.shrink_to(self.most.min(8));
         }
+    }
+
+    #[cfg(test)]
+    pub fn kept(&self) -> usize {
+        self.kept.len()
     }
 
     /// The order of the newest item that was dropped.

@@ -85,15 +85,12 @@ impl Entries {
 
     fn add(&mut self, entry: Entry) {
         let (order, hash) = (entry.order, self.hashing.hash_one(entry.key.value()));
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.places[place as usize] = entry;
-                place
-            }
-            None => {
-                self.places.push(entry);
-                self.places.len() as u32 - 1
-            }
+        let place = if let Some(place) = self.free.pop() {
+            self.places[place as usize] = entry;
+            place
+        } else {
+            self.places.push(entry);
+            self.places.len() as u32 - 1
         };
         let (places, hashing) = (&self.places, &self.hashing);
         let hash_of = |place: &u32| hashing.hash_one(places[*place as usize].key.value());
@@ -175,5 +172,11 @@ impl Entries {
         let mut live: Vec<_> = live.collect();
         live.sort_by(|(a, _), (b, _)| a.cmp(b));
         live
+    }
+
+    /// Live entries and tombstones.
+    #[cfg(test)]
+    pub fn kept(&self) -> (usize, usize) {
+        (self.live(), self.tombstones.len())
     }
 }

@@ -1,0 +1,227 @@
+//! The command line: what is asked, checked as a whole before anything happens, and how the program ends.
+
+mod advice;
+pub mod calls;
+pub mod feed;
+pub mod line;
+mod out;
+pub mod pace;
+pub mod reading;
+mod send_file;
+mod tally;
+mod watch;
+
+use crate::{answer, dev, serve};
+use calls::{Body, Lane};
+use clap::{Parser, Subcommand};
+use proto::shown::{self, Exit, Output, Target};
+use reading::Source;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::runtime::{Builder, Runtime};
+
+/// Runs nodes of a plan, and asks them.
+#[derive(Debug, Parser)]
+#[command(name = "agent-node", version)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run one node of a plan, in a pod
+    Serve(serve::Args),
+    /// Run a plan on this machine
+    Dev(dev::Args),
+    /// Send a command, or all lines of a file
+    Send(SendArgs),
+    /// Show the state of a lane
+    Get(LaneArgs),
+    /// Show what happens on a lane
+    Watch(WatchArgs),
+    /// Show what nodes are and what they serve
+    Status(AskArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct AskArgs {
+    /// Where nodes answer: HOST:PORT, several with commas; the next is asked when one fails
+    #[arg(long, env = "SHOAL_AT", default_value = "127.0.0.1:7777", value_delimiter = ',', value_parser = address)]
+    at: Vec<String>,
+    /// For people, or one JSON object a line
+    #[arg(long, env = "SHOAL_OUTPUT", default_value = "text", value_name = "text|json")]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+struct LaneArgs {
+    /// An agent: /airport/JFK, or http://HOST:PORT/airport/JFK, which says where to ask
+    #[arg(value_name = "ADDRESS")]
+    agent: Target,
+    lane: String,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    allow_negative_numbers = true,
+    override_usage = "agent-node send <ADDRESS> <LANE> <JSON>\n       agent-node send --file <FILE>"
+)]
+struct SendArgs {
+    /// An agent: /airport/JFK, or http://HOST:PORT/airport/JFK, which says where to ask
+    #[arg(value_name = "ADDRESS", required_unless_present = "file", conflicts_with = "file")]
+    agent: Option<Target>,
+    #[arg(required_unless_present = "file")]
+    lane: Option<String>,
+    /// One JSON value; `-` reads it from standard input
+    #[arg(value_name = "JSON", required_unless_present = "file")]
+    body: Option<String>,
+    /// Send all lines of a file, plain or gzipped: {"agent": text, "lane": text, "body": any}; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The name under which the lines are numbered, instead of one made of the file's content
+    #[arg(long, requires = "file", value_parser = client)]
+    client: Option<String>,
+    /// Begin with this line
+    #[arg(long, value_name = "N", requires = "file", value_parser = clap::value_parser!(u64).range(1..))]
+    from_line: Option<u64>,
+    /// At most so many lines a second
+    #[arg(long, value_name = "N", requires = "file")]
+    rate: Option<NonZeroU32>,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct WatchArgs {
+    #[command(flatten)]
+    lane: LaneArgs,
+    /// Go on after a token that an earlier watch has shown
+    #[arg(long, value_name = "TOKEN")]
+    from: Option<u64>,
+    /// End after so many events
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Config {
+    Serve(serve::Config),
+    Dev(dev::Config),
+    Send(Lane, Body),
+    Feed(send_file::Config),
+    Get(Lane),
+    Watch(watch::Config),
+    Status { at: Vec<String>, output: Output },
+}
+
+/// What is wrong in the arguments, beyond what each is by itself.
+type Wrong = (Output, String);
+
+impl TryFrom<Args> for Config {
+    type Error = Wrong;
+
+    fn try_from(args: Args) -> Result<Config, Wrong> {
+        let Args { verb } = args;
+        Ok(match verb {
+            Verb::Serve(args) => Config::Serve(args.try_into().map_err(|error| (Output::Text, error))?),
+            Verb::Dev(args) => Config::Dev(args.into()),
+            Verb::Send(args) => send(args)?,
+            Verb::Get(args) => Config::Get(args.into()),
+            Verb::Watch(WatchArgs { lane, from, count }) => {
+                Config::Watch(watch::Config { lane: lane.into(), from, count })
+            }
+            Verb::Status(AskArgs { at, output }) => Config::Status { at, output },
+        })
+    }
+}
+
+impl From<LaneArgs> for Lane {
+    fn from(args: LaneArgs) -> Lane {
+        let LaneArgs { agent: Target { at: named, agent }, lane, ask: AskArgs { at, output } } = args;
+        let at = named.map_or(at, |at| vec![at]);
+        Lane { at, output, agent: agent.as_str().to_owned(), lane }
+    }
+}
+
+fn send(args: SendArgs) -> Result<Config, Wrong> {
+    let SendArgs { agent, lane, body, file, client, from_line, rate, ask } = args;
+    let output = ask.output;
+    if let Some(file) = file {
+        let source = if file.as_os_str() == "-" { Source::Stdin } else { Source::File(file) };
+        let (from_line, rate) = (from_line.unwrap_or(1), rate.map(NonZeroU32::get));
+        return Ok(Config::Feed(send_file::Config { at: ask.at, output, source, client, from_line, rate }));
+    }
+    if client.is_some() || from_line.is_some() || rate.is_some() {
+        return Err((output, "--client, --from-line and --rate are for the lines of a --file".into()));
+    }
+    let (Some(agent), Some(lane), Some(body)) = (agent, lane, body) else {
+        return Err((output, "an address, a lane and a body are needed, or --file".into()));
+    };
+    let body = match body.as_str() {
+        "-" => Body::Stdin,
+        text => Body::Json(shown::body(text).map_err(|error| (output, error.to_string()))?),
+    };
+    Ok(Config::Send(LaneArgs { agent, lane, ask }.into(), body))
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    if text.contains('/') || !matches!(port, Some(Ok(port)) if port > 0) {
+        return Err("HOST:PORT is expected, such as 127.0.0.1:7777".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn client(text: &str) -> Result<String, String> {
+    answer::key(text, 1).map(|_| text.to_owned()).map_err(|refusal| refusal.error)
+}
+
+/// Does what is asked. Arguments that are wrong by themselves have ended the program already.
+pub fn run(args: Args) -> ExitCode {
+    let exit = match Config::try_from(args) {
+        Ok(config) => begin(config),
+        Err((output, error)) => out::wrong(output, error),
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn begin(config: Config) -> Exit {
+    let runtime = match runtime(&config) {
+        Ok(runtime) => runtime,
+        Err(error) => return out::wrong(Output::Text, format!("no runtime: {error}")),
+    };
+    let exit = runtime.block_on(act(config));
+    // A thread that waits for standard input is not waited for.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn act(config: Config) -> Exit {
+    match config {
+        Config::Serve(config) => serve::run(config).await,
+        Config::Dev(config) => dev::run(config).await,
+        Config::Send(lane, body) => calls::send(lane, body).await,
+        Config::Feed(config) => send_file::run(config).await,
+        Config::Get(lane) => calls::get(lane).await,
+        Config::Watch(config) => watch::run(config).await,
+        Config::Status { at, output } => calls::status(at, output).await,
+    }
+}
+
+/// Nodes have threads for their sockets; who only asks needs none.
+fn runtime(config: &Config) -> std::io::Result<Runtime> {
+    let threads = match config {
+        Config::Serve(config) => config.threads,
+        Config::Dev(_) => dev::THREADS,
+        _ => return Builder::new_current_thread().enable_all().build(),
+    };
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+}
+
+#[cfg(test)]
+mod tests;

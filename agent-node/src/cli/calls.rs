@@ -1,0 +1,69 @@
+//! The commands that ask once: `send`, `get`, `status`.
+
+use super::out;
+use crate::client::Client;
+use proto::shown::{self, Exit, Output};
+use std::io::Read as _;
+
+/// Of one agent's lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    pub at: Vec<String>,
+    pub output: Output,
+    pub agent: String,
+    pub lane: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    Json(Vec<u8>),
+    Stdin,
+}
+
+pub async fn send(lane: Lane, body: Body) -> Exit {
+    let Lane { at, output, agent, lane } = lane;
+    let body = match body {
+        Body::Json(body) => body,
+        Body::Stdin => match from_stdin() {
+            Ok(body) => body,
+            Err(error) => return out::wrong(output, error),
+        },
+    };
+    match Client::new(at).send(&agent, &lane, body).await {
+        Ok(response) => said(&shown::sent(output, response.version)),
+        Err(failure) => out::failed(output, &failure),
+    }
+}
+
+fn from_stdin() -> Result<Vec<u8>, String> {
+    let mut text = String::new();
+    let read = std::io::stdin().lock().read_to_string(&mut text);
+    read.map_err(|error| format!("standard input can't be read: {error}"))?;
+    shown::body(&text).map_err(|error| error.to_string())
+}
+
+pub async fn get(lane: Lane) -> Exit {
+    let Lane { at, output, agent, lane } = lane;
+    match Client::new(at).get(&agent, &lane).await {
+        Ok(response) => said(&shown::got(output, response.version, &response.body)),
+        Err(failure) => out::failed(output, &failure),
+    }
+}
+
+/// Asks each of them.
+pub async fn status(at: Vec<String>, output: Output) -> Exit {
+    let mut exit = Exit::Done;
+    for address in at {
+        match Client::new(vec![address]).status().await {
+            Ok(response) => _ = said(&shown::status(output, &response)),
+            Err(failure) => exit = out::failed(output, &failure),
+        }
+    }
+    exit
+}
+
+/// Who stops reading has seen enough.
+fn said(line: &str) -> Exit {
+    out::answer(line);
+    Exit::Done
+}

@@ -1,0 +1,82 @@
+//! `watch`: what happens on a lane, over however many connections.
+
+use super::calls::Lane;
+use super::out;
+use crate::client::{Client, Lanes, retry::Retry};
+use proto::shown::{Exit, Failure, Following};
+use proto::wire::v1::WatchRequest;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+const OPEN: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub lane: Lane,
+    pub from: Option<u64>,
+    pub count: Option<u64>,
+}
+
+/// Until as many events were shown as are wanted, or nobody reads them any more. What can pass is tried again, at
+/// another node: once one was reached, for as long as the program runs.
+pub async fn run(config: Config) -> Exit {
+    let Config { lane: Lane { at, output, agent, lane }, from, count } = config;
+    let mut following = Following::new(output, from, count);
+    let (mut nodes, mut retry, mut reached) = (Client::new(at), Retry::default(), false);
+    while !following.is_done() {
+        let failure = match nodes.lanes().await {
+            Ok(lanes) => {
+                let request = WatchRequest { agent: agent.clone(), lane: lane.clone(), from: following.from };
+                let told = follow(lanes, request, &mut following).await;
+                match told {
+                    Told::All => return Exit::Done,
+                    Told::Some(failure) => {
+                        (reached, _) = (true, retry.succeeded());
+                        failure
+                    }
+                    Told::Nothing(failure) => failure,
+                }
+            }
+            Err(failure) => failure,
+        };
+        if !failure.may_pass() || !reached && failure.exit == Exit::Unreachable {
+            return out::failed(output, &failure);
+        }
+        out::note(&format!("{}: {}; trying again", nodes.address(), failure.error));
+        nodes.next();
+        sleep(retry.pause(0)).await;
+    }
+    Exit::Done
+}
+
+/// What one connection has told.
+enum Told {
+    /// All that was wanted.
+    All,
+    Some(Failure),
+    Nothing(Failure),
+}
+
+async fn follow(mut lanes: Lanes, request: WatchRequest, following: &mut Following) -> Told {
+    let mut events = match timeout(OPEN, lanes.watch(request)).await {
+        Ok(Ok(response)) => response.into_inner(),
+        Ok(Err(status)) => return Told::Nothing(Failure::of(&status)),
+        Err(_) => return Told::Nothing(Failure::unreachable("no answer")),
+    };
+    let mut told = false;
+    loop {
+        let failure = match events.message().await {
+            Ok(Some(response)) => {
+                told = true;
+                let read = following.take(&response).iter().all(|line| out::answer(line));
+                if !read || following.is_done() {
+                    return Told::All;
+                }
+                continue;
+            }
+            Ok(None) => Failure::unreachable("the stream has ended"),
+            Err(status) => Failure::of(&status),
+        };
+        return if told { Told::Some(failure) } else { Told::Nothing(failure) };
+    }
+}

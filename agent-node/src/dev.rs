@@ -1,0 +1,360 @@
+//! `dev`: a plan on one machine. All its nodes live in this process, which also does what an operator does: it makes
+//! the ring, gives plan and ring to the nodes, and takes an edited plan.
+//!
+//! *Guarantees*: no public port answers before all nodes serve; whatever ends the process, the next one on the same
+//! folder goes on where it was; a wrong edit changes nothing.
+
+mod folder;
+mod kept;
+mod plan_file;
+mod ports;
+
+use crate::logging::{self, LogArgs};
+use crate::node::{self, Configuration, Node};
+use crate::running::Running;
+use crate::signals::Signals;
+use anyhow::{Context as _, anyhow, bail, ensure};
+use folder::Folder;
+use futures::future::{join_all, select_all, try_join_all};
+use kept::Kept;
+use plan_file::{PlanFile, Wish};
+use ports::Ports;
+use proto::plan;
+use proto::ring::{Member, Ring};
+use proto::shown::Exit;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::{error, info};
+
+/// For the sockets of all nodes.
+pub const THREADS: usize = 2;
+/// How often it is looked for an edit of the plan.
+const LOOK: Duration = Duration::from_secs(1);
+const READY_LOOK: Duration = Duration::from_millis(2);
+/// Until nodes that have their plan must serve.
+const READY: Duration = Duration::from_mins(1);
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A file with an AgentPlan; edits are taken while it runs
+    #[arg(value_name = "PLAN.yaml")]
+    plan: PathBuf,
+    /// How many nodes; unset: the plan's `replicas`
+    #[arg(long, env = "SHOAL_NODES", value_parser = clap::value_parser!(u16).range(1..=256))]
+    nodes: Option<u16>,
+    /// The data folder; unset: .shoal/ and the plan's name
+    #[arg(long, env = "SHOAL_DATA")]
+    data: Option<PathBuf>,
+    /// Where node 0 answers; the others answer on the ports after it
+    #[arg(long, env = "SHOAL_PORT", default_value = "7777", value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// Threads that run agents, for each node
+    #[arg(long, env = "SHOAL_SHARDS", default_value = "1")]
+    shards: NonZeroUsize,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    plan: PathBuf,
+    nodes: Option<u16>,
+    data: Option<PathBuf>,
+    port: u16,
+    shards: usize,
+    log: logging::Config,
+}
+
+impl From<Args> for Config {
+    fn from(args: Args) -> Config {
+        let Args { plan, nodes, data, port, shards, log } = args;
+        Config { plan, nodes, data, port, shards: shards.get(), log: log.into() }
+    }
+}
+
+/// Why it does not run, or not any more.
+enum Error {
+    /// The plan's author has to mend it.
+    Plan(PathBuf, Vec<plan::Error>),
+    /// What was asked for does not go with what is there.
+    Usage(String),
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Error {
+    fn from(error: E) -> Error {
+        Error::Failed(error.into())
+    }
+}
+
+pub async fn run(config: Config) -> Exit {
+    if let Err(error) = logging::begin(&config.log) {
+        eprintln!("{error}");
+        return Exit::Usage;
+    }
+    match lives(config).await {
+        Ok(()) => Exit::Done,
+        Err(Error::Plan(path, errors)) => {
+            tell(&path, &errors);
+            Exit::Usage
+        }
+        Err(Error::Usage(error)) => {
+            eprintln!("{error}");
+            Exit::Usage
+        }
+        Err(Error::Failed(error)) => {
+            eprintln!("{error:#}");
+            Exit::Refused
+        }
+    }
+}
+
+fn tell(path: &Path, errors: &[plan::Error]) {
+    for error in errors {
+        eprintln!("{}: {error}", path.display());
+    }
+}
+
+/// Until a signal ends it, or one of the nodes can't go on.
+async fn lives(config: Config) -> Result<(), Error> {
+    let mut signals = Signals::catch()?;
+    let mut dev = tokio::select! {
+        dev = Dev::begin(config) => dev?,
+        signal = signals.next() => {
+            info!(signal, "ended before all nodes served");
+            return Ok(());
+        }
+    };
+    println_or_not(&dev.ready());
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let failed = loop {
+        tokio::select! {
+            why = dev.fails() => break Some(why),
+            signal = signals.next() => {
+                info!(signal, "stopping");
+                break None;
+            }
+            _ = look.tick() => dev.look_at_plan().await,
+        }
+    };
+    tokio::select! {
+        () = dev.stop() => info!("stopped"),
+        signal = signals.next() => info!(signal, "ended before all nodes had stopped"),
+    }
+    failed.map_or(Ok(()), |why| Err(Error::Failed(why)))
+}
+
+/// Nobody has to read it.
+fn println_or_not(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+struct Dev {
+    file: PlanFile,
+    /// As the command line says.
+    nodes: Option<u16>,
+    port: u16,
+    folder: Folder,
+    kept: Kept,
+    ring: Ring,
+    /// Where each node answers the others.
+    peers: Vec<String>,
+    handles: Vec<Node>,
+    running: Vec<Running>,
+}
+
+impl Dev {
+    async fn begin(config: Config) -> Result<Dev, Error> {
+        let Config { plan, nodes, data, port, shards, log: _ } = config;
+        let mut file = PlanFile::new(plan);
+        let text = file.read().map_err(|error| Error::Usage(format!("{error:#}")))?;
+        let wish = Wish::parse(&text).map_err(|errors| Error::Plan(file.path.clone(), errors))?;
+        let folder = Folder::open(&data.unwrap_or_else(|| Path::new(".shoal").join(&wish.name)))?;
+        let kept = keep(&folder, &file, wish, nodes)?;
+        if u32::from(port) + u32::from(kept.nodes) > 1 << 16 {
+            return Err(Error::Usage(format!(
+                "--port {port}: there are no {} ports from there on",
+                kept.nodes
+            )));
+        }
+        let ports = Ports::hold(port, kept.nodes)?;
+        let started = start(&folder, &kept, shards).await?;
+        let ring = ring(&folder, &kept, &started)?;
+        let peers = started.iter().map(|(_, peer)| peer.to_string()).collect();
+        let handles = started.iter().map(|(node, _)| node.clone()).collect();
+        let mut dev = Dev { file, nodes, port, folder, kept, ring, peers, handles, running: Vec::new() };
+        dev.configure(&dev.kept).await?;
+        dev.all_serve().await?;
+        for ((node, peer), client) in started.into_iter().zip(ports.listen()?) {
+            dev.running.push(Running::begin(node, peer, client, ports::any().await?)?);
+        }
+        Ok(dev)
+    }
+
+    /// Gives a plan to all nodes.
+    async fn configure(&self, kept: &Kept) -> anyhow::Result<()> {
+        let configuration = Configuration {
+            plan_name: kept.plan.clone(),
+            plan_uid: kept.uid.clone(),
+            generation: kept.generation,
+            spec: kept.spec.to_json().into(),
+            ring: self.ring.encode().into(),
+            peers: self.peers.clone(),
+        };
+        for (ordinal, node) in self.handles.iter().enumerate() {
+            let taken = node.configure(configuration.clone()).await;
+            taken.with_context(|| format!("node {ordinal} does not take plan and ring"))?;
+        }
+        Ok(())
+    }
+
+    async fn all_serve(&self) -> anyhow::Result<()> {
+        let limit = Instant::now() + READY;
+        for (ordinal, node) in self.handles.iter().enumerate() {
+            while let Err(why) = serves(node) {
+                ensure!(Instant::now() < limit, "node {ordinal} does not serve: {why}");
+                sleep(READY_LOOK).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&self) -> String {
+        let (first, last) = (self.port, self.port + self.kept.nodes - 1);
+        let more = if first == last { String::new() } else { format!("-{last}") };
+        format!("ready: {} on {}:{first}{more}", self.kept.plan, Ipv4Addr::LOCALHOST)
+    }
+
+    /// Waits until a node can't go on. May be dropped at any await.
+    async fn fails(&mut self) -> anyhow::Error {
+        let nodes = self.running.iter_mut().map(|node| Box::pin(node.fails()));
+        let (why, ordinal, _) = select_all(nodes).await;
+        anyhow!("node {ordinal} can't go on: {why}")
+    }
+
+    /// Takes the plan if it was edited.
+    async fn look_at_plan(&mut self) {
+        if !self.file.is_changed() {
+            return;
+        }
+        let generation = self.kept.generation;
+        match self.edited() {
+            Ok(None) => {}
+            Ok(Some(next)) => match self.take(next).await {
+                Ok(()) => info!(generation = self.kept.generation, "the edited plan is in force"),
+                Err(error) => error!("the edited plan is not in force: {error:#}"),
+            },
+            Err(Error::Plan(path, errors)) => {
+                tell(&path, &errors);
+                error!(generation, "the edit is wrong: the plan before it stays");
+            }
+            Err(Error::Usage(error)) => error!(generation, "{error}: the plan before it stays"),
+            Err(Error::Failed(error)) => error!(generation, "{error:#}: the plan before it stays"),
+        }
+    }
+
+    fn edited(&mut self) -> Result<Option<Kept>, Error> {
+        let text = self.file.read()?;
+        let wrong = |errors| Error::Plan(self.file.path.clone(), errors);
+        let wish = Wish::parse(&text).map_err(wrong)?;
+        self.kept.edited(&wish.name, &wish.spec, self.nodes).map_err(wrong)
+    }
+
+    /// What is durable here before a node has it can be given again after whatever happens in between.
+    async fn take(&mut self, next: Kept) -> anyhow::Result<()> {
+        self.folder.keep(&next)?;
+        self.kept = next;
+        self.configure(&self.kept).await
+    }
+
+    async fn stop(self) {
+        let Dev { running, handles, folder, .. } = self;
+        join_all(running.into_iter().map(Running::stop)).await;
+        drop(handles);
+        drop(folder);
+    }
+}
+
+/// What is kept of the plan, with what the file says now.
+fn keep(folder: &Folder, file: &PlanFile, wish: Wish, nodes: Option<u16>) -> Result<Kept, Error> {
+    let Wish { name, spec } = wish;
+    let Some(kept) = folder.kept(&name)? else {
+        let uid = format!("dev-{:032x}", rand::random::<u128>());
+        let kept = Kept::begin(&name, uid, nodes.unwrap_or(spec.replicas as u16), spec);
+        folder.keep(&kept)?;
+        return Ok(kept);
+    };
+    if let Some(nodes) = nodes.filter(|nodes| *nodes != kept.nodes) {
+        return Err(Error::Usage(format!(
+            "--nodes {nodes}: the number of nodes can't change yet, and {} has {}",
+            folder.path().display(),
+            kept.nodes
+        )));
+    }
+    let edited = kept.edited(&name, &spec, nodes);
+    match edited.map_err(|errors| Error::Plan(file.path.clone(), errors))? {
+        Some(next) => {
+            folder.keep(&next)?;
+            Ok(next)
+        }
+        None => Ok(kept),
+    }
+}
+
+async fn start(folder: &Folder, kept: &Kept, shards: usize) -> anyhow::Result<Vec<(Node, SocketAddr)>> {
+    // Nobody outside of this process is let in on the peers' ports.
+    let token = format!("{:032x}", rand::random::<u128>());
+    let nodes = (0..kept.nodes).map(|ordinal| {
+        let (data, plan_uid, token) = (folder.node(ordinal), kept.uid.clone(), token.clone());
+        let peer_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = node::Config { data, ordinal, plan_uid, token, peer_listen, shards };
+        async move { Node::start(config).await.with_context(|| format!("node {ordinal} does not start")) }
+    });
+    try_join_all(nodes).await
+}
+
+/// The ring of the folder, or its first one. One that is gone is not begun anew over stores that had one.
+fn ring(folder: &Folder, kept: &Kept, started: &[(Node, SocketAddr)]) -> anyhow::Result<Ring> {
+    let reports: Vec<_> = started.iter().map(|(node, _)| node.report()).collect();
+    if let Some(ring) = folder.ring()? {
+        for (member, report) in ring.members.iter().zip(&reports) {
+            ensure!(
+                member.store.to_string() == report.store,
+                "{} is not the store that the ring knows ({}): put back the folder that was there",
+                folder.node(member.ordinal).display(),
+                member.store
+            );
+        }
+        return Ok(ring);
+    }
+    if let Some(report) = reports.iter().find(|report| report.had_ring) {
+        let path = folder.path().display();
+        bail!(
+            "{path}/ring is gone, and node {} had one: put it back, or begin in an empty folder",
+            report.ordinal
+        );
+    }
+    let members = reports.iter().map(|report| {
+        let store = report.store.parse()?;
+        Ok(Member { ordinal: report.ordinal, store, incarnation: report.incarnation })
+    });
+    let members = members.collect::<Result<_, proto::ring::Error>>()?;
+    let ring = Ring::begin(&kept.uid, members, kept.spec.slots as u32, rand::random());
+    folder.keep_ring(&ring)?;
+    Ok(ring)
+}
+
+/// Whether a node serves all that it owns, and reaches all others.
+fn serves(node: &Node) -> Result<(), String> {
+    node.ready()?;
+    match node.status().nodes.iter().find(|other| !other.reached) {
+        Some(other) => Err(format!("it does not reach node {}", other.ordinal)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,66 @@
+//! The public ports of a plan on this machine: held from the start, answered when all nodes serve.
+
+use anyhow::Context as _;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use tokio::net::{TcpListener, TcpSocket};
+
+const WAITING: u32 = 1024;
+
+/// Nobody can connect to them yet.
+pub struct Ports(Vec<(SocketAddr, TcpSocket)>);
+
+impl Ports {
+    /// One for each node, the first of them for node 0.
+    pub fn hold(first: u16, nodes: u16) -> anyhow::Result<Ports> {
+        let held = (0..nodes).map(|node| {
+            let at = SocketAddr::from((Ipv4Addr::LOCALHOST, first + node));
+            let hold = || -> io::Result<TcpSocket> {
+                let socket = TcpSocket::new_v4()?;
+                // Connections of a process that was killed do not stand in the way of the next one.
+                socket.set_reuseaddr(true)?;
+                socket.bind(at)?;
+                Ok(socket)
+            };
+            hold().with_context(|| taken(node, at)).map(|socket| (at, socket))
+        });
+        Ok(Ports(held.collect::<Result<_, _>>()?))
+    }
+
+    pub fn listen(self) -> anyhow::Result<Vec<TcpListener>> {
+        let listen = |(node, (at, socket)): (usize, (SocketAddr, TcpSocket))| {
+            socket.listen(WAITING).with_context(|| taken(node as u16, at))
+        };
+        self.0.into_iter().enumerate().map(listen).collect()
+    }
+}
+
+fn taken(node: u16, at: SocketAddr) -> String {
+    format!(
+        "node {node} can't answer on {at}: end what answers there, or name another first port with --port"
+    )
+}
+
+/// For what may answer anywhere on this machine.
+pub async fn any() -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpStream;
+
+    #[tokio::test]
+    async fn nobody_connects_before_they_are_answered() {
+        let at = any().await.unwrap().local_addr().unwrap();
+        let ports = Ports::hold(at.port(), 1).unwrap();
+        assert!(TcpStream::connect(at).await.is_err());
+        let listening = ports.listen().unwrap();
+        TcpStream::connect(at).await.unwrap();
+        let error = format!("{:#}", Ports::hold(at.port(), 1).err().unwrap());
+        assert!(error.contains(&at.to_string()) && error.contains("--port"), "{error}");
+        drop(listening);
+        Ports::hold(at.port(), 1).unwrap().listen().unwrap();
+    }
+}

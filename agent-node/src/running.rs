@@ -1,0 +1,87 @@
+//! A node with its ports, in a pod or beside others on one machine.
+//!
+//! *Guarantees*: what was taken is answered before the node stops; when `stop` returns, nothing of it runs.
+
+use crate::metrics::{self, Metrics};
+use crate::node::Node;
+use crate::port::{self, Addresses};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+pub struct Running {
+    node: Node,
+    client: Port,
+    /// They tell how the node stops, and so end after it.
+    metrics: Port,
+}
+
+struct Port {
+    task: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Port {
+    fn begin<F>(serve: impl FnOnce(CancellationToken) -> F) -> Port
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (mut task, stop) = (JoinSet::new(), CancellationToken::new());
+        task.spawn(serve(stop.clone()));
+        Port { task, stop }
+    }
+
+    async fn stop(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.task.join_next().await {
+            told(ended);
+        }
+    }
+}
+
+impl Running {
+    pub fn begin(
+        node: Node,
+        peer: SocketAddr,
+        client: TcpListener,
+        metrics: TcpListener,
+    ) -> io::Result<Running> {
+        let addresses = Addresses { client: client.local_addr()?, peer, metrics: metrics.local_addr()? };
+        let counted = Arc::<Metrics>::default();
+        let (served, measured) = (node.clone(), node.clone());
+        let counting = counted.clone();
+        let client = Port::begin(|stop| port::serve(client, served, counting, addresses, stop));
+        let metrics = Port::begin(|stop| metrics::serve(metrics, measured, counted, stop));
+        Ok(Running { node, client, metrics })
+    }
+
+    /// Waits until this node can't go on, and says why. May be dropped at any await.
+    pub async fn fails(&mut self) -> String {
+        let ended = tokio::select! {
+            why = self.node.fails() => return why,
+            ended = self.client.task.join_next() => ended,
+            ended = self.metrics.task.join_next() => ended,
+        };
+        match ended {
+            Some(Err(error)) => format!("a port failed: {error}"),
+            _ => "a port has ended".into(),
+        }
+    }
+
+    /// Takes nothing new, answers what was taken, and lets the data folder go.
+    pub async fn stop(self) {
+        self.client.stop().await;
+        self.node.stop().await;
+        self.metrics.stop().await;
+    }
+}
+
+fn told(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        error!(%error, "a port failed");
+    }
+}

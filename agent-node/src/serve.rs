@@ -1,0 +1,193 @@
+//! `serve`: one node of a plan, in a pod. Its operator gives it plan and ring.
+
+use crate::logging::{self, LogArgs};
+use crate::node::{self, Node};
+use crate::running::Running;
+use crate::signals::Signals;
+use anyhow::{Context as _, bail};
+use proto::shown::Exit;
+use std::fs;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+use tokio::net::TcpListener;
+use tracing::{error, info};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The data folder
+    #[arg(long, env = "SHOAL_DATA")]
+    data: PathBuf,
+    /// The uid of the plan
+    #[arg(long, env = "SHOAL_PLAN_UID")]
+    plan_uid: String,
+    /// The pod's name, NAME-N: N is the number of the node
+    #[arg(long, env = "POD_NAME")]
+    pod_name: String,
+    /// The file with the plan's token, without which nobody is let in on the peers' port
+    #[arg(long, env = "SHOAL_TOKEN_FILE")]
+    token_file: PathBuf,
+    /// Where clients are answered
+    #[arg(long, env = "SHOAL_LISTEN", default_value = "[::]:7777")]
+    listen: SocketAddr,
+    /// Where other nodes and the operator are answered
+    #[arg(long, env = "SHOAL_PEER_LISTEN", default_value = "[::]:7778")]
+    peer_listen: SocketAddr,
+    /// Where /metrics, /livez and /readyz are
+    #[arg(long, env = "SHOAL_METRICS_LISTEN", default_value = "[::]:7779")]
+    metrics_listen: SocketAddr,
+    /// Threads that run agents; unset: as many as there are cores
+    #[arg(long, env = "SHOAL_SHARDS")]
+    shards: Option<NonZeroUsize>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    data: PathBuf,
+    plan_uid: String,
+    ordinal: u16,
+    token_file: PathBuf,
+    listen: SocketAddr,
+    peer_listen: SocketAddr,
+    metrics_listen: SocketAddr,
+    shards: usize,
+    /// For sockets.
+    pub threads: usize,
+    log: logging::Config,
+}
+
+impl TryFrom<Args> for Config {
+    type Error = String;
+
+    fn try_from(args: Args) -> Result<Config, String> {
+        let Args { data, plan_uid, pod_name, token_file, listen, peer_listen, metrics_listen, shards, log } =
+            args;
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        Ok(Config {
+            data,
+            plan_uid,
+            ordinal: ordinal(&pod_name)?,
+            token_file,
+            listen,
+            peer_listen,
+            metrics_listen,
+            shards: shards.map_or(cores, NonZeroUsize::get),
+            threads: cores.min(8),
+            log: log.into(),
+        })
+    }
+}
+
+fn ordinal(pod_name: &str) -> Result<u16, String> {
+    let digits = pod_name.rsplit_once('-').map(|(_, digits)| digits);
+    let digits =
+        digits.filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let ordinal = digits.and_then(|digits| digits.parse().ok());
+    ordinal
+        .ok_or_else(|| format!("--pod-name {pod_name}: NAME-N is expected, as a StatefulSet names its pods"))
+}
+
+pub async fn run(config: Config) -> Exit {
+    if let Err(error) = logging::begin(&config.log) {
+        eprintln!("{error}");
+        return Exit::Usage;
+    }
+    match lives(config).await {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            error!("{error:#}");
+            Exit::Refused
+        }
+    }
+}
+
+/// Until a signal ends it, or it can't go on.
+async fn lives(config: Config) -> anyhow::Result<()> {
+    let mut signals = Signals::catch()?;
+    let mut running = tokio::select! {
+        running = begin(config) => running?,
+        signal = signals.next() => {
+            info!(signal, "ended before it served");
+            return Ok(());
+        }
+    };
+    let failed = tokio::select! {
+        why = running.fails() => Some(why),
+        signal = signals.next() => {
+            info!(signal, "stopping");
+            None
+        }
+    };
+    tokio::select! {
+        () = running.stop() => info!("stopped"),
+        signal = signals.next() => info!(signal, "ended before it had stopped"),
+    }
+    failed.map_or(Ok(()), |why| bail!(why))
+}
+
+async fn begin(config: Config) -> anyhow::Result<Running> {
+    let Config {
+        data,
+        plan_uid,
+        ordinal,
+        token_file,
+        listen,
+        peer_listen,
+        metrics_listen,
+        shards,
+        threads: _,
+        log: _,
+    } = config;
+    let token = token(&token_file)?;
+    let (client, metrics) = (bind(listen, "clients").await?, bind(metrics_listen, "metrics").await?);
+    let (node, peer) =
+        Node::start(node::Config { data, ordinal, plan_uid, token, peer_listen, shards }).await?;
+    info!(ordinal, %listen, %peer, "serving");
+    Ok(Running::begin(node, peer, client, metrics)?)
+}
+
+fn token(path: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("the token can't be read from {}", path.display()))?;
+    match text.trim() {
+        "" => bail!("{} is empty: it holds the plan's token", path.display()),
+        token => Ok(token.to_owned()),
+    }
+}
+
+async fn bind(at: SocketAddr, whom: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(at).await.with_context(|| format!("{at}, for {whom}, can't be listened on"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn the_number_of_a_node_is_the_end_of_its_pods_name() {
+        for (name, expected) in [
+            ("flights-0", Some(0)),
+            ("a-b-17", Some(17)),
+            ("flights", None),
+            ("flights-", None),
+            ("flights-x", None),
+            ("flights-+1", None),
+            ("flights-70000", None),
+        ] {
+            assert_eq!(ordinal(name).ok(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_a_file_with_something_in_it() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        assert!(token(file.path()).unwrap_err().to_string().contains("is empty"));
+        writeln!(file, "s3cret").unwrap();
+        assert_eq!(token(file.path()).unwrap(), "s3cret");
+        assert!(token(Path::new("/nowhere")).unwrap_err().to_string().contains("/nowhere"));
+    }
+}

@@ -1,0 +1,404 @@
+//! The command line of `agent-node`, as people and programs use it: what it prints, and how it ends.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use tests::cluster::eventually;
+use tests::dev::{Dev, free_ports, program};
+
+const PLAN: &str = r"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: counters}
+spec:
+  replicas: 2
+  agents:
+  - route: /counter/:id
+    lanes:
+    - {name: add, type: Command}
+    - {name: total, type: Value, initial: 0}
+    - {name: parts, type: Map}
+    - {name: note, type: Value, access: ReadWrite}
+    rules:
+    - command: add
+      do:
+      - set: {lane: total, to: total + event.n}
+      - put: {lane: parts, key: string(event.n), to: event}
+";
+
+struct Scene {
+    folder: tempfile::TempDir,
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let scene = Scene { folder: tempfile::tempdir().unwrap() };
+        fs::write(scene.file("plan.yaml"), PLAN).unwrap();
+        scene
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn start(&self) -> Dev {
+        Dev::start(&self.file("plan.yaml"), 2, &self.file("data")).unwrap()
+    }
+
+    /// A feed with these lines.
+    fn feed(&self, lines: &[&str]) -> String {
+        let path = self.file("feed.jsonl");
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn command(at: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program("agent-node"));
+    command.args(arguments).env("SHOAL_AT", at).stdin(Stdio::null());
+    command
+}
+
+fn run(at: &str, arguments: &[&str]) -> Said {
+    said(&command(at, arguments).output().unwrap())
+}
+
+fn with_input(at: &str, arguments: &[&str], input: &str) -> Said {
+    let mut command = command(at, arguments);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    said(&child.wait_with_output().unwrap())
+}
+
+fn said(output: &std::process::Output) -> Said {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+fn add(n: i64) -> String {
+    json!({"agent": "/counter/1", "lane": "add", "body": {"n": n}}).to_string()
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn interrupt(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
+#[test]
+fn commands_are_sent_and_states_shown_to_people_and_to_programs() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let (first, second) = (dev.at(0), dev.at(1));
+    let sent = run(&first, &["send", "/counter/1", "add", r#"{"n": 2}"#]);
+    assert!(sent.code == Some(0) && sent.out.starts_with("done, version "), "{sent:?}");
+    let sent = with_input(&first, &["send", "/counter/1", "add", "-", "--output", "json"], "{\"n\": 3}\n");
+    let version = json_of(&sent.out)["version"].clone();
+    assert!(version.as_u64().is_some_and(|version| version > 0), "{sent:?}");
+    assert_eq!(run(&second, &["get", "/counter/1", "total"]).out, "5");
+    let got = run(&second, &["get", "/counter/1", "total", "--output", "json"]);
+    assert_eq!(json_of(&got.out), json!({"version": version, "value": 5}));
+    let url = format!("http://{second}/counter/1");
+    let got = run("127.0.0.1:1", &["get", &url, "parts"]);
+    assert_eq!((got.code, got.out.as_str()), (Some(0), r#"{"2":{"n":2},"3":{"n":3}}"#));
+    let set = run(&first, &["send", "/counter/1", "note", "-1"]);
+    assert_eq!((set.code, run(&first, &["get", "/counter/1", "note"]).out.as_str()), (Some(0), "-1"));
+    // The first address does not answer, the second does.
+    let either = format!("127.0.0.1:1,{second}");
+    assert_eq!(run(&either, &["get", "/counter/1", "total"]).out, "5");
+}
+
+#[test]
+fn every_end_has_its_code_and_says_why() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let at = dev.at(0);
+    for (arguments, code, words) in [
+        (vec!["get", "/nobody/1", "total"], 1, vec!["404: ", "(at ", "Compare the address"]),
+        (vec!["get", "/counter/1", "nothing"], 1, vec!["404: "]),
+        (vec!["get", "/counter/1", "add"], 1, vec!["406: ", "agent-node watch"]),
+        (vec!["send", "/counter/1", "total", "1"], 1, vec!["405: "]),
+        (
+            vec!["send", "/counter/1", "add", r#"{"n": "x"}"#],
+            1,
+            vec!["422: ", "spec.agents[0].rules[0].do[0].set.to", "A rule"],
+        ),
+        (vec!["watch", "/counter/1", "nothing"], 1, vec!["404: "]),
+        (vec!["send", "/counter/1", "add", "JFK"], 2, vec![r#"'"JFK"'"#]),
+        (vec!["get", "counter/1", "total"], 2, vec!["begins with `/`"]),
+        (vec!["send", "--file", "/nowhere/feed"], 2, vec!["/nowhere/feed can't be read"]),
+        (vec!["send", "--file", "-"], 2, vec!["--client"]),
+        (vec!["get", "/counter/1", "total", "--at", "127.0.0.1:1"], 3, vec!["127.0.0.1:1 can't be reached"]),
+        (vec!["watch", "/counter/1", "total", "--at", "127.0.0.1:1"], 3, vec!["--at HOST:PORT"]),
+        (vec!["status", "--at", "127.0.0.1:1"], 3, vec!["127.0.0.1:1"]),
+    ] {
+        let said = run(&at, &arguments);
+        assert_eq!(said.code, Some(code), "{arguments:?}: {said:?}");
+        assert!(words.iter().all(|word| said.err.contains(word)), "{arguments:?}: {said:?}");
+        assert_eq!(said.out, "", "{arguments:?}");
+    }
+    let refused = run(&at, &["get", "/nobody/1", "total", "--output", "json"]);
+    let error = json_of(&refused.err);
+    assert_eq!((refused.code, &error["code"], &error["at"]), (Some(1), &json!(404), &json!("/nobody/1")));
+}
+
+#[test]
+fn status_tells_where_every_port_is() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let said = run(&dev.all(), &["status", "--output", "json"]);
+    let nodes: Vec<Value> = said.out.lines().map(json_of).collect();
+    assert_eq!(nodes.len(), 2);
+    for (ordinal, node) in nodes.iter().enumerate() {
+        assert_eq!(node["plan"], "counters");
+        assert_eq!((&node["ordinal"], &node["generation"]), (&json!(ordinal), &json!(1)));
+        assert_eq!(node["clientAt"], dev.at(ordinal as u16));
+        assert_eq!(node["slotsOwned"], node["slotsServing"]);
+        assert!(node["nodes"].as_array().unwrap().iter().all(|other| other["reached"] == true));
+        let metrics = node["metricsAt"].as_str().unwrap();
+        let mut stream = TcpStream::connect(metrics).unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    }
+    let text = run(&dev.at(0), &["status"]).out;
+    assert!(text.starts_with("node 0 of counters: ") && text.contains(&dev.at(0)), "{text}");
+}
+
+#[test]
+fn a_feed_tells_by_number_what_was_refused_and_counts_once() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let at = dev.all();
+    let wrong = json!({"agent": "/counter/1", "lane": "add", "body": {}}).to_string();
+    let file = scene.feed(&[&add(1), "", "not JSON", &wrong, &add(2)]);
+    for _ in 0..2 {
+        let fed = run(&at, &["send", "--file", &file]);
+        assert_eq!(fed.code, Some(1), "{fed:?}");
+        assert!(fed.out.starts_with("2 lines done, 2 refused in "), "{fed:?}");
+        assert!(fed.err.contains("line 3: 400: ") && fed.err.contains("line 4: 422: "), "{fed:?}");
+        assert_eq!(run(&at, &["get", "/counter/1", "total"]).out, "3");
+    }
+    let fed = run(&at, &["send", "--file", &file, "--output", "json"]);
+    let refused: Vec<u64> = fed.err.lines().filter_map(|line| json_of(line)["line"].as_u64()).collect();
+    assert_eq!((refused, &json_of(&fed.out)["done"]), (vec![3, 4], &json!(2)), "{fed:?}");
+    // Another name, and so another effect; from a line on.
+    let from = run(&at, &["send", "--file", &file, "--client", "again", "--from-line", "5"]);
+    assert!(from.code == Some(0) && from.out.starts_with("1 lines done in "), "{from:?}");
+    assert_eq!(run(&at, &["get", "/counter/1", "total"]).out, "5");
+    let beyond = run(&at, &["send", "--file", &file, "--from-line", "7"]);
+    assert!(beyond.code == Some(2) && beyond.err.contains("the file has 5 lines"), "{beyond:?}");
+    let lines = [add(10), add(20)].join("\n");
+    let fed = with_input(&at, &["send", "--file", "-", "--client", "pipe"], &lines);
+    assert!(fed.code == Some(0) && fed.out.contains("as pipe"), "{fed:?}");
+    assert_eq!(run(&at, &["get", "/counter/1", "total"]).out, "35");
+}
+
+#[tokio::test]
+async fn an_interrupted_feed_says_from_where_to_go_on() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let at = dev.at(0);
+    let lines: Vec<String> = (0..2_000).map(|_| add(1)).collect();
+    let file = scene.feed(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut feed = command(&at, &["send", "--file", &file, "--rate", "200"]);
+    let feed = feed.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("some lines", 20, async || {
+        let total = run(&at, &["get", "/counter/1", "total"]).out;
+        anyhow::ensure!(total.parse::<u64>()? > 20, "{total}");
+        Ok(())
+    })
+    .await;
+    interrupt(&feed);
+    let said = said(&feed.wait_with_output().unwrap());
+    let line = said.err.split("interrupted: go on with --from-line ").nth(1).expect("a line");
+    let line = line.split(',').next().unwrap();
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let rest = run(&at, &["send", "--file", &file, "--from-line", line]);
+    assert_eq!(rest.code, Some(0), "{rest:?}");
+    assert_eq!(run(&at, &["get", "/counter/1", "total"]).out, "2000");
+}
+
+/// A watch that runs beside the test.
+struct Watching {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Watching {
+    fn begin(at: &str, arguments: &[&str]) -> Watching {
+        let mut child = command(at, arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Watching { child, out }
+    }
+
+    /// Reads until an event has this value.
+    fn until(&mut self, value: &Value) -> Vec<Value> {
+        let mut seen = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.out.read_line(&mut line).unwrap() > 0, "it has ended after {seen:?}");
+            seen.push(json_of(&line));
+            if seen.last().is_some_and(|event| event["data"] == *value) {
+                return seen;
+            }
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_watch_shows_so_many_events_and_goes_on_over_a_kill() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let at = dev.all();
+    run(&at, &["send", "/counter/1", "add", r#"{"n": 2}"#]);
+    let seen = run(&at, &["watch", "/counter/1", "total", "--count", "2", "--output", "json"]);
+    let events: Vec<Value> = seen.out.lines().map(json_of).collect();
+    assert_eq!((events.len(), seen.code), (2, Some(0)), "{seen:?}");
+    assert_eq!((&events[0]["event"], &events[0]["data"]), (&json!("set"), &json!(2)));
+    assert_eq!(events[1]["event"], "synced");
+    let token = events[1]["id"].to_string();
+    let seen = run(&at, &["watch", "/counter/1", "total", "--from", &token, "--count", "1"]);
+    assert_eq!((seen.out.as_str(), seen.code), ("reset", Some(0)), "{seen:?}");
+
+    let mut watching = Watching::begin(&at, &["watch", "/counter/1", "total", "--output", "json"]);
+    watching.until(&json!(2));
+    let port = dev.port;
+    dev.kill();
+    let _dev = Dev::start_at(&scene.file("plan.yaml"), 2, &scene.file("data"), port).unwrap();
+    run(&at, &["send", "/counter/1", "add", r#"{"n": 5}"#]);
+    let seen = watching.until(&json!(7));
+    assert!(seen.iter().any(|event| event["event"] == "reset"), "{seen:?}");
+}
+
+/// `agent-node dev` with what it says on standard error.
+fn dev_that_is_heard(scene: &Scene, port: u16) -> (Child, BufReader<std::process::ChildStderr>) {
+    let mut child = Command::new(program("agent-node"))
+        .arg("dev")
+        .arg(scene.file("plan.yaml"))
+        .args(["--port", &port.to_string(), "--data"])
+        .arg(scene.file("data"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, format!("ready: counters on 127.0.0.1:{port}-{}\n", port + 1));
+    let err = BufReader::new(child.stderr.take().unwrap());
+    (child, err)
+}
+
+fn hears(err: &mut impl std::io::BufRead, words: &str) {
+    let mut line = String::new();
+    while !line.contains(words) {
+        line.clear();
+        assert!(err.read_line(&mut line).unwrap() > 0, "it has ended without `{words}`");
+    }
+}
+
+#[test]
+fn an_edited_plan_is_taken_and_a_wrong_edit_told_by_its_path() {
+    let scene = Scene::new();
+    let port = free_ports(2).unwrap();
+    let at = format!("127.0.0.1:{port}");
+    let (mut child, mut err) = dev_that_is_heard(&scene, port);
+    run(&at, &["send", "/counter/1", "add", r#"{"n": 2}"#]);
+    fs::write(scene.file("plan.yaml"), PLAN.replace("total + event.n", "total + evnt.n")).unwrap();
+    hears(&mut err, "spec.agents[0].rules[0].do[0].set.to:9");
+    hears(&mut err, "the plan before it stays");
+    run(&at, &["send", "/counter/1", "add", r#"{"n": 2}"#]);
+    assert_eq!(run(&at, &["get", "/counter/1", "total"]).out, "4");
+    for (from, to, words) in [
+        ("replicas: 2", "replicas: 3", "spec.replicas"),
+        ("name: counters", "name: others", "metadata.name"),
+        ("type: Value, access: ReadWrite", "type: Supply", "spec.agents[0].lanes[3].type"),
+    ] {
+        fs::write(scene.file("plan.yaml"), PLAN.replace(from, to)).unwrap();
+        hears(&mut err, words);
+    }
+    fs::write(scene.file("plan.yaml"), PLAN.replace("total + event.n", "total + event.n * 100")).unwrap();
+    hears(&mut err, "the edited plan is in force");
+    run(&at, &["send", "/counter/1", "add", r#"{"n": 2}"#]);
+    assert_eq!(run(&at, &["get", "/counter/1", "total"]).out, "204");
+    assert_eq!(json_of(&run(&at, &["status", "--output", "json"]).out)["generation"], 2);
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    // The plan that was in force is in force again, and another number of nodes is refused.
+    let (mut child, _err) = dev_that_is_heard(&scene, port);
+    assert_eq!(json_of(&run(&at, &["status", "--output", "json"]).out)["generation"], 2);
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let (code, said) = Dev::refused(&scene.file("plan.yaml"), 3, &scene.file("data")).unwrap();
+    assert!(code == Some(2) && said.contains("--nodes 3"), "{code:?} {said}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let (scene, other) = (Scene::new(), Scene::new());
+    let dev = scene.start();
+    let plan = other.file("plan.yaml");
+    let refused = Command::new(program("agent-node"))
+        .args(["dev", plan.to_str().unwrap(), "--port", &(dev.port + 1).to_string(), "--data"])
+        .arg(other.file("data"))
+        .output()
+        .unwrap();
+    let refused = said(&refused);
+    assert!(refused.code == Some(1) && refused.err.contains(&dev.at(1)), "{refused:?}");
+    assert!(refused.err.contains("--port") && refused.out.is_empty(), "{refused:?}");
+}
+
+#[test]
+fn a_lost_ring_or_an_exchanged_folder_is_told_and_nothing_begun_anew() {
+    let scene = Scene::new();
+    scene.start().stop().unwrap();
+    let (ring, kept) = (scene.file("data/ring"), scene.file("ring"));
+    fs::rename(&ring, &kept).unwrap();
+    let (code, said) = Dev::refused(&scene.file("plan.yaml"), 2, &scene.file("data")).unwrap();
+    assert!(code == Some(1) && said.contains("ring is gone"), "{code:?} {said}");
+    fs::rename(&kept, &ring).unwrap();
+    let (node, away) = (scene.file("data/node-1"), scene.file("node-1"));
+    fs::rename(&node, &away).unwrap();
+    let (code, said) = Dev::refused(&scene.file("plan.yaml"), 2, &scene.file("data")).unwrap();
+    assert!(code == Some(1) && said.contains("is not the store that the ring knows"), "{code:?} {said}");
+    fs::remove_dir_all(&node).unwrap();
+    fs::rename(&away, &node).unwrap();
+    scene.start().stop().unwrap();
+}
+
+#[test]
+fn killed_again_and_again_it_starts_at_once_on_its_folder_and_ports() {
+    let scene = Scene::new();
+    let mut dev = scene.start();
+    for round in 1..=5 {
+        run(&dev.at(1), &["send", "/counter/1", "add", r#"{"n": 1}"#]);
+        let port = dev.port;
+        dev.kill();
+        dev = Dev::start_at(&scene.file("plan.yaml"), 2, &scene.file("data"), port).unwrap();
+        assert_eq!(run(&dev.at(0), &["get", "/counter/1", "total"]).out, round.to_string());
+    }
+}
