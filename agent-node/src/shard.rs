@@ -95,10 +95,10 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             }
             Event::Attach { watch, agent, slot, lane } => self.attach(watch, agent, slot, lane),
             Event::Detach { watch, agent, slot: _, lane } => self.watches.remove(&agent, &lane, &watch),
-            Event::Message(message) => self.message(message, now_ms),
+            Event::Message(message) => self.message(&message, now_ms),
             Event::Taken(taken) => self.taken(taken),
             Event::Resend(slots) => self.resend(Some(&slots)),
-            Event::Configured(configuration) => self.configured(configuration),
+            Event::Configured(configuration) => self.configured(&configuration),
         }
     }
 
@@ -287,7 +287,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 
     /// A newer plan, another ring, or both.
-    fn configured(&mut self, configuration: Arc<Configuration>) {
+    fn configured(&mut self, configuration: &Arc<Configuration>) {
         let before = self.configuration.replace(configuration.clone());
         if before.as_ref().is_none_or(|before| !Arc::ptr_eq(&before.plan, &configuration.plan)) {
             let found = |plan: &Arc<Plan>, agent: &Address| plan.find(agent).map(|found| found.kind);
@@ -305,7 +305,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 self.slot(id as address::Slot).adopt(*term);
             }
         }
-        self.end_watches(&configuration);
+        self.end_watches(configuration);
         let all: Vec<address::Slot> =
             (0..configuration.owned.len()).map(|slot| slot as address::Slot).collect();
         self.resend(Some(&all));

@@ -89,13 +89,13 @@ impl Source {
         loop {
             let block = content.fill_buf()?;
             let Some(end) = block.last() else { break };
-            (last, lines) = (*end, lines + block.iter().filter(|byte| **byte == b'\n').count() as u64);
+            (last, lines) = (*end, lines + newlines(block));
             sum.update(block);
             let length = block.len();
             content.consume(length);
         }
-        let sum: String = sum.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Survey { client: format!("file-{sum}"), lines: lines + u64::from(last != b'\n') })
+        let sum = sum.finalize().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        Ok(Survey { client: format!("file-{sum:016x}"), lines: lines + u64::from(last != b'\n') })
     }
 
     /// Begins to read, from this line on. With a survey, what has changed since is told.
@@ -170,6 +170,10 @@ fn read_line(content: &mut Content, line: &mut Vec<u8>) -> io::Result<bool> {
     }
     content.skip_until(b'\n')?;
     Ok(false)
+}
+
+fn newlines(block: &[u8]) -> u64 {
+    block.split(|byte| *byte == b'\n').count() as u64 - 1
 }
 
 #[cfg(test)]

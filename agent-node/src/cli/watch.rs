@@ -31,7 +31,8 @@ pub async fn run(config: Config) -> Exit {
                 match told {
                     Told::All => return Exit::Done,
                     Told::Some(failure) => {
-                        (reached, _) = (true, retry.succeeded());
+                        reached = true;
+                        retry.succeeded();
                         failure
                     }
                     Told::Nothing(failure) => failure,

@@ -88,7 +88,7 @@ mod tests {
                     - {command: x, do: [set: {lane: total, to: totl + 1}]}\n";
         let errors = Wish::parse(text).err().unwrap();
         assert!(errors[0].at.starts_with("spec.agents[0].rules[0].do[0].set.to"), "{errors:?}");
-        assert_eq!(Wish::parse(&text.replace("totl + 1", "1")).ok().unwrap().name, "a");
+        assert_eq!(Wish::parse(&text.replace("totl + 1", "total + 1")).ok().unwrap().name, "a");
         assert!(Wish::parse("nothing").is_err());
     }
 }

@@ -104,7 +104,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 
     /// A command from another agent.
-    pub(super) fn message(&mut self, message: Message, now_ms: u64) {
+    pub(super) fn message(&mut self, message: &Message, now_ms: u64) {
         let Ok(configuration) = self.owns(message.to) else {
             return self.hear(message.from, message.to, Verdict::Refused);
         };
@@ -115,7 +115,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         if message.previous > seen {
             return self.hear(message.from, message.to, Verdict::Behind);
         }
-        self.take(&configuration, &message, now_ms);
+        self.take(&configuration, message, now_ms);
         self.messages += 1;
         self.hear(message.from, message.to, Verdict::Done);
     }
@@ -237,13 +237,13 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
         remember(slot, origin, version, now_ms);
         self.touched.push(id);
-        self.show(kind, address, version, changes);
+        self.show(kind, address, version, &changes);
         self.post(address, id, hops, sends);
         Ok(version)
     }
 
     /// Tells watchers of the agent's lanes.
-    fn show(&mut self, kind: &Kind, address: &Address, version: u64, changes: Vec<(usize, Change)>) {
+    fn show(&mut self, kind: &Kind, address: &Address, version: u64, changes: &[(usize, Change)]) {
         let watched = self.watches.of(address);
         if watched.is_empty() {
             return;
@@ -361,7 +361,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         trims(&mut writer, slot);
         for clients in [idle, gone] {
             writer.count(clients.len());
-            clients.iter().for_each(|client| writer.client(client));
+            for client in clients {
+                writer.client(client);
+            }
         }
         slot.windows.forget(idle, gone);
         if let Some((from, place)) = origin {

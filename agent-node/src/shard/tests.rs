@@ -19,16 +19,16 @@ const PLAN: &str = r#"{
          {"set": {"lane": "total", "to": "total + event.n"}},
          {"put": {"lane": "seen", "key": "event.n", "to": "total"}},
          {"emit": {"lane": "bell", "body": "total"}},
-         {"send": {"agent": "'/sum/' + event.to", "lane": "in", "body": "event.n", "when": "has(event.to)"}},
+         {"send": {"agent": "'/sum/' + event.to", "lane": "take", "body": "event.n", "when": "has(event.to)"}},
          {"set": {"lane": "hidden", "to": "1 / event.n"}}]},
        {"command": "both", "do": [
-         {"send": {"agent": "'/sum/x'", "lane": "in", "body": "1"}},
-         {"send": {"agent": "'/sum/x'", "lane": "in", "body": "2"}},
-         {"send": {"agent": "'/sum/y'", "lane": "in", "body": "4"}}]}]},
+         {"send": {"agent": "'/sum/x'", "lane": "take", "body": "1"}},
+         {"send": {"agent": "'/sum/x'", "lane": "take", "body": "2"}},
+         {"send": {"agent": "'/sum/y'", "lane": "take", "body": "4"}}]}]},
     {"route": "/sum/:id",
-     "lanes": [{"name": "in", "type": "Command", "schema": {"type": "Int"}}, {"name": "total", "type": "Value", "initial": 0},
+     "lanes": [{"name": "take", "type": "Command", "schema": {"type": "Int"}}, {"name": "total", "type": "Value", "initial": 0},
                {"name": "count", "type": "Value", "initial": 0}],
-     "rules": [{"command": "in", "do": [
+     "rules": [{"command": "take", "do": [
        {"set": {"lane": "total", "to": "total + event"}}, {"set": {"lane": "count", "to": "count + 1"}},
        {"set": {"lane": "total", "to": "1 / 0", "when": "event == 13"}}]}]},
     {"route": "/echo/:id",
@@ -96,7 +96,7 @@ impl Rig {
         self.shard = shard;
     }
 
-    fn slot(&self, agent: &str) -> SlotId {
+    fn slot_of(agent: &str) -> SlotId {
         configuration().plan.find(&Address::parse(agent).unwrap()).map_or(0, |found| found.slot)
     }
 
@@ -113,7 +113,7 @@ impl Rig {
             reply: 7,
             id: self.next,
             stream,
-            slot: self.slot(agent),
+            slot: Rig::slot_of(agent),
             agent: Address::parse(agent).unwrap(),
             lane: lane.into(),
             body: body.to_owned().into(),
@@ -135,7 +135,7 @@ impl Rig {
         let read = Read {
             reply: 7,
             id: 1,
-            slot: self.slot(agent),
+            slot: Rig::slot_of(agent),
             agent: Address::parse(agent).unwrap(),
             lane: lane.into(),
             if_none_match: None,
@@ -188,7 +188,7 @@ fn each_wrong_command_has_its_code_and_leaves_nothing() {
         ("/counter/1", "add", "{\"n\": 1, \"to\": 5}", 422, "spec.agents[0].rules[0].do[3].send.agent"),
         ("/counter/1", "marks", "{\"put\": {}}", 400, "0"),
         ("/counter/1", "marks", "{\"remove\": {\"key\": null}}", 400, "key"),
-        ("/sum/1", "in", "1.5", 400, "0"),
+        ("/sum/1", "take", "1.5", 400, "0"),
     ] {
         let refusal = rig.send(agent, lane, body, None).unwrap_err();
         assert_eq!((refusal.code, &*refusal.at), (code, at), "{agent} {lane} {body}: {refusal:?}");
@@ -243,15 +243,15 @@ fn nothing_leaves_before_its_record_is_on_the_disk() {
     // A retry, a refusal and a read, all computed from what is not durable yet; and one of another slot.
     let retry = rig.event("/counter/1", "add", "{\"n\": 1}", Some(1), 0);
     let refused = rig.event("/counter/1", "add", "{\"n\": 0}", None, 0);
-    let read = |rig: &Rig, agent: &str| Read {
+    let read = |agent: &str| Read {
         reply: 7,
         id: 9,
-        slot: rig.slot(agent),
+        slot: Rig::slot_of(agent),
         agent: Address::parse(agent).unwrap(),
         lane: "total".into(),
         if_none_match: None,
     };
-    let (here, elsewhere) = (read(&rig, "/counter/1"), read(&rig, "/counter/2"));
+    let (here, elsewhere) = (read("/counter/1"), read("/counter/2"));
     rig.handle(retry);
     rig.handle(refused);
     rig.handle(Event::Read(here));
@@ -382,7 +382,7 @@ fn a_watcher_that_folds_its_updates_has_the_state() {
         rig.handle(Event::Attach {
             watch,
             agent: agent.clone(),
-            slot: rig.slot("/counter/1"),
+            slot: Rig::slot_of("/counter/1"),
             lane: lane.into(),
         });
     }
@@ -416,7 +416,7 @@ fn a_watcher_that_folds_its_updates_has_the_state() {
     assert_eq!(entries.into_iter().collect::<Vec<_>>(), state);
     assert_eq!((bells, closed), (6, 1));
     assert_eq!(last, Some(Value::Int(121)));
-    rig.handle(Event::Detach { watch: 1, agent, slot: rig.slot("/counter/1"), lane: "seen".into() });
+    rig.handle(Event::Detach { watch: 1, agent, slot: Rig::slot_of("/counter/1"), lane: "seen".into() });
     let event = rig.event("/counter/1", "add", "{\"n\": 1}", None, 0);
     rig.handle(event);
     assert!(rig.settle().iter().all(|effect| !matches!(effect, Effect::Update { to: 1, .. })));

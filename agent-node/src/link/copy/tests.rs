@@ -14,7 +14,7 @@ struct Lines(String);
 impl Lines {
     fn line(&mut self, text: &str, id: Option<u64>) -> usize {
         let id = id.map_or_else(String::new, |id| format!(" id {id}"));
-        self.0 += &format!("{text}{id}\n");
+        self.0.extend([text, &id, "\n"]);
         text.len()
     }
 }
@@ -53,7 +53,7 @@ impl Listener for Lines {
 
 const NO_LIMIT: Budget = Budget { events: usize::MAX, bytes: usize::MAX };
 
-fn check(copy: &Copy, cursor: &mut Cursor, events: usize, expected: Expect) {
+fn check(copy: &Copy, cursor: &mut Cursor, events: usize, expected: &Expect) {
     let mut lines = Lines::default();
     let told = copy.tell(cursor, &mut Budget { events, ..NO_LIMIT }, &mut lines);
     if told == Told::Part {
@@ -62,7 +62,7 @@ fn check(copy: &Copy, cursor: &mut Cursor, events: usize, expected: Expect) {
     expected.assert_eq(&lines.0);
 }
 
-fn all(copy: &Copy, cursor: &mut Cursor, expected: Expect) {
+fn all(copy: &Copy, cursor: &mut Cursor, expected: &Expect) {
     check(copy, cursor, usize::MAX, expected);
 }
 
@@ -113,12 +113,12 @@ fn a_value_is_told_at_once_and_then_conflated() {
     all(
         &copy,
         &mut cursor,
-        expect![[r"
+        &expect![[r"
         set 1 @4
         synced id 9
     "]],
     );
-    all(&copy, &mut cursor, expect![""]);
+    all(&copy, &mut cursor, &expect![""]);
     for version in 10..20 {
         record(&mut copy, vec![set(version, 2)]);
     }
@@ -126,14 +126,14 @@ fn a_value_is_told_at_once_and_then_conflated() {
     all(
         &copy,
         &mut cursor,
-        expect![[r"
+        &expect![[r"
         set 1 @20 id 20
     "]],
     );
     all(
         &copy,
         &mut Cursor::resume(20),
-        expect![[r"
+        &expect![[r"
         reset
         set 1 @20
         synced id 20
@@ -148,12 +148,12 @@ fn nothing_is_told_before_the_state_is_whole() {
     record(&mut copy, vec![put(3, "lost", 3)]);
     let piece = |first, synced, changes| Update { version: 8, first, synced, changes };
     copy.apply(piece(true, false, vec![put(7, "b", 1)]));
-    all(&copy, &mut cursor, expect![""]);
+    all(&copy, &mut cursor, &expect![""]);
     copy.apply(piece(false, true, vec![put(5, "a", 2)]));
     all(
         &copy,
         &mut cursor,
-        expect![[r#"
+        &expect![[r#"
         "a" = 2 @5
         "b" = 1 @7
         synced id 8
@@ -163,7 +163,7 @@ fn nothing_is_told_before_the_state_is_whole() {
     all(
         &copy,
         &mut Cursor::new(),
-        expect![[r#"
+        &expect![[r#"
         "a" = 2 @5
         "b" = 1 @7
         synced id 8
@@ -178,7 +178,7 @@ fn a_map_is_told_in_the_order_of_changes_the_last_of_each_key() {
     all(
         &copy,
         &mut cursor,
-        expect![[r#"
+        &expect![[r#"
         "a" = 1 @1
         "b" = 1 @2
         synced id 2
@@ -190,7 +190,7 @@ fn a_map_is_told_in_the_order_of_changes_the_last_of_each_key() {
     all(
         &copy,
         &mut cursor,
-        expect![[r#"
+        &expect![[r#"
         "c" = 2 @3
         "b" removed @4
         "a" = 3 @4 id 5
@@ -199,7 +199,7 @@ fn a_map_is_told_in_the_order_of_changes_the_last_of_each_key() {
     all(
         &copy,
         &mut fresh,
-        expect![[r#"
+        &expect![[r#"
         "c" = 2 @3
         "a" = 3 @4
         synced id 5
@@ -215,7 +215,7 @@ fn a_flush_in_pieces_has_its_watermark_at_the_end() {
         &copy,
         &mut cursor,
         2,
-        expect![[r#"
+        &expect![[r#"
         "a" = 1 @1
         "b" = 1 @2
         ...
@@ -227,7 +227,7 @@ fn a_flush_in_pieces_has_its_watermark_at_the_end() {
         &copy,
         &mut cursor,
         4,
-        expect![[r#"
+        &expect![[r#"
         "a" removed @4
         "c" removed @4
         "d" = 1 @5
@@ -239,16 +239,16 @@ fn a_flush_in_pieces_has_its_watermark_at_the_end() {
         &copy,
         &mut cursor,
         1,
-        expect![[r#"
+        &expect![[r"
         synced id 5
-    "#]],
+    "]],
     );
     record(&mut copy, vec![put(6, "a", 2), put(6, "b", 3)]);
     check(
         &copy,
         &mut cursor,
         1,
-        expect![[r#"
+        &expect![[r#"
         "a" = 2 @6
         ...
     "#]],
@@ -257,7 +257,7 @@ fn a_flush_in_pieces_has_its_watermark_at_the_end() {
         &copy,
         &mut cursor,
         1,
-        expect![[r#"
+        &expect![[r#"
         "b" = 3 @6 id 6
     "#]],
     );
@@ -271,7 +271,7 @@ fn a_clear_is_one_mark() {
         &copy,
         &mut whole,
         3,
-        expect![[r#"
+        &expect![[r#"
         "a" = 1 @1
         "b" = 1 @2
         synced id 2
@@ -281,7 +281,7 @@ fn a_clear_is_one_mark() {
         &copy,
         &mut begun,
         1,
-        expect![[r#"
+        &expect![[r#"
         "a" = 1 @1
         ...
     "#]],
@@ -289,7 +289,7 @@ fn a_clear_is_one_mark() {
     record(&mut copy, vec![remove(3, "b"), put(3, "x", 1)]);
     record(&mut copy, vec![at(4, Change::Clear)]);
     record(&mut copy, vec![put(5, "b", 2)]);
-    let expected = expect![[r#"
+    let expected = &expect![[r#"
         clear @4
         "b" = 2 @5 id 5
     "#]];
@@ -297,7 +297,7 @@ fn a_clear_is_one_mark() {
     all(
         &copy,
         &mut begun,
-        expect![[r#"
+        &expect![[r#"
         clear @4
         "b" = 2 @5
         synced id 5
@@ -306,7 +306,7 @@ fn a_clear_is_one_mark() {
     all(
         &copy,
         &mut Cursor::new(),
-        expect![[r#"
+        &expect![[r#"
         "b" = 2 @5
         synced id 5
     "#]],
@@ -337,7 +337,7 @@ fn who_has_missed_a_dropped_tombstone_begins_anew() {
         all(
             &copy,
             cursor,
-            expect![[r#"
+            &expect![[r#"
             reset
             "k2998" = 0 @2999
             "k2999" = 0 @3000
@@ -357,7 +357,7 @@ fn what_falls_out_of_the_queue_is_a_gap() {
     all(
         &copy,
         &mut slow,
-        expect![[r"
+        &expect![[r"
         synced id 5
     "]],
     );
@@ -367,7 +367,7 @@ fn what_falls_out_of_the_queue_is_a_gap() {
         &copy,
         &mut half,
         1,
-        expect![[r"
+        &expect![[r"
         event 1 @6
         ...
     "]],
@@ -377,7 +377,7 @@ fn what_falls_out_of_the_queue_is_a_gap() {
     all(
         &copy,
         &mut slow,
-        expect![[r"
+        &expect![[r"
         gap 6-6
         event 2 @6
         event 3 @7
@@ -391,7 +391,7 @@ fn what_falls_out_of_the_queue_is_a_gap() {
         &copy,
         &mut half,
         2,
-        expect![[r"
+        &expect![[r"
         gap 6-8
         event 5 @9
         ...
@@ -401,7 +401,7 @@ fn what_falls_out_of_the_queue_is_a_gap() {
         &copy,
         &mut slow,
         2,
-        expect![[r"
+        &expect![[r"
         gap 8-8
         event 5 @9
         ...
@@ -410,7 +410,7 @@ fn what_falls_out_of_the_queue_is_a_gap() {
     all(
         &copy,
         &mut slow,
-        expect![[r"
+        &expect![[r"
         event 5 @10
         event 5 @11 id 11
     "]],
@@ -418,7 +418,7 @@ fn what_falls_out_of_the_queue_is_a_gap() {
     all(
         &copy,
         &mut Cursor::new(),
-        expect![[r"
+        &expect![[r"
         synced id 11
     "]],
     );
@@ -435,7 +435,7 @@ fn items_that_all_have_passed_are_let_go() {
         &copy,
         &mut cursor,
         1,
-        expect![[r"
+        &expect![[r"
         event 1 @1
         ...
     "]],
@@ -444,7 +444,7 @@ fn items_that_all_have_passed_are_let_go() {
     all(
         &copy,
         &mut cursor,
-        expect![[r"
+        &expect![[r"
         event 2 @1 id 1
     "]],
     );
@@ -460,12 +460,12 @@ fn an_owner_that_comes_again_is_told_as_what_differs() {
     let mut cursor = Cursor::new();
     map.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
     owner_again(&mut map, 3, vec![put(2, "b", 1), put(1, "a", 1), put(3, "c", 1)]);
-    all(&map, &mut cursor, expect![""]);
+    all(&map, &mut cursor, &expect![""]);
     owner_again(&mut map, 9, vec![put(1, "a", 1), put(8, "c", 2), put(7, "d", 1)]);
     all(
         &map,
         &mut cursor,
-        expect![[r#"
+        &expect![[r#"
         "d" = 1 @7
         "c" = 2 @8
         "b" removed @9 id 9
@@ -476,12 +476,12 @@ fn an_owner_that_comes_again_is_told_as_what_differs() {
     let mut cursor = Cursor::new();
     value.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
     owner_again(&mut value, 5, vec![set(2, 1)]);
-    all(&value, &mut cursor, expect![""]);
+    all(&value, &mut cursor, &expect![""]);
     owner_again(&mut value, 6, vec![set(6, 1)]);
     all(
         &value,
         &mut cursor,
-        expect![[r"
+        &expect![[r"
         set 1 @6 id 6
     "]],
     );
@@ -496,7 +496,7 @@ fn an_owner_that_comes_again_is_told_as_what_differs() {
     all(
         &items,
         &mut cursor,
-        expect![[r"
+        &expect![[r"
         event 1 @4
         gap 5-6
         event 2 @7 id 7
@@ -532,7 +532,7 @@ fn an_agent_that_begins_is_not_another_history() {
     all(
         &copy,
         &mut cursor,
-        expect![[r"
+        &expect![[r"
         set 1 @7696581394433 id 7696581394433
     "]],
     );
@@ -546,7 +546,7 @@ fn a_lane_without_owner_is_stale_until_it_is_whole_again() {
     all(
         &copy,
         &mut early,
-        expect![[r"
+        &expect![[r"
         stale
     "]],
     );
@@ -555,7 +555,7 @@ fn a_lane_without_owner_is_stale_until_it_is_whole_again() {
         all(
             &copy,
             cursor,
-            expect![[r"
+            &expect![[r"
             set 1 @2
             synced id 2
         "]],
@@ -565,15 +565,15 @@ fn a_lane_without_owner_is_stale_until_it_is_whole_again() {
     all(
         &copy,
         &mut cursor,
-        expect![[r"
+        &expect![[r"
         stale
     "]],
     );
-    all(&copy, &mut cursor, expect![""]);
+    all(&copy, &mut cursor, &expect![""]);
     all(
         &copy,
         &mut Cursor::new(),
-        expect![[r"
+        &expect![[r"
         stale
         set 1 @2
         synced id 2
@@ -583,7 +583,7 @@ fn a_lane_without_owner_is_stale_until_it_is_whole_again() {
     all(
         &copy,
         &mut cursor,
-        expect![[r"
+        &expect![[r"
         synced id 2
     "]],
     );
