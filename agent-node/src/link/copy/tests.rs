@@ -587,7 +587,7 @@ fn a_lane_without_owner_is_stale_until_it_is_whole_again() {
         synced id 2
     "]],
     );
-    all(&copy, &mut early, expect![""]);
+    all(&copy, &mut early, &expect![""]);
 }
 
 #[test]
