@@ -350,7 +350,8 @@ fn sends_arrive_once_and_in_order_whatever_is_lost() {
 fn what_a_receiver_refuses_stands_in_its_faults() {
     let mut rig = Rig::new();
     for n in [13, 2] {
-        rig.send("/counter/1", "add", &format!("{{\"n\": {n}, \"to\": \"z\"}}"), None).unwrap();
+        let event = rig.event("/counter/1", "add", &format!("{{\"n\": {n}, \"to\": \"z\"}}"), None, 0);
+        rig.handle(event);
         rig.deliver();
     }
     assert_eq!(rig.shown("/sum/z", "total"), "2", "all or nothing of the first");

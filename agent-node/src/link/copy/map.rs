@@ -64,7 +64,7 @@ impl Entries {
         }
         self.change(place, version, order);
         self.tombstones.insert(order);
-        if self.tombstones.len() > self.live().max(TOMBSTONES_MIN) {
+        while self.tombstones.len() > self.live().max(TOMBSTONES_MIN) {
             self.drop_tombstone();
         }
         true

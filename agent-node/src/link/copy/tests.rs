@@ -37,7 +37,7 @@ impl Listener for Lines {
             Said::Remove(key) => format!("{} removed", text(key)),
             Said::Clear => "clear".into(),
             Said::Event(value) => format!("event {}", text(value)),
-            Said::Gap(from, to) => format!("gap {from}-{to}"),
+            Said::Gap(from, to) => return self.line(&format!("gap {from}-{to}"), id),
         };
         self.line(&format!("{line} @{version}"), id)
     }
