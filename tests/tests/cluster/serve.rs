@@ -3,7 +3,7 @@
 use crate::plan;
 use serde_json::json;
 use std::process::{Command, Stdio};
-use tests::cluster::{Scene, eventually};
+use tests::cluster::Scene;
 use tests::dev::root;
 use tests::flights::{count, departures, january};
 use tests::lanes::{Watcher, all_hold, get, send};
@@ -76,45 +76,4 @@ async fn the_columns_of_kubectl_get_aplan_are_true() {
     }
     assert_eq!((column(&scene, "ACCEPTED"), column(&scene, "MODE")), ("True".into(), "Local".into()));
     assert!(revisions.iter().all(|revision| *revision == column(&scene, "REVISION")), "{revisions:?}");
-    // A pod that cannot come back is missing in all of them.
-    let cordon = Cordon::of(&scene);
-    scene.kubectl(&["delete", "pod", "counters-1"]).unwrap();
-    let seen = scene.becomes("Ready", "False", "NodesStarting").await;
-    assert!(seen.message.contains("node 1"), "{seen:?}");
-    assert_eq!((column(&scene, "READY"), column(&scene, "NODES")), ("False".into(), "2".into()));
-    assert!(column(&scene, "SLOTS").parse::<u32>().unwrap() < 256);
-    drop(cordon);
-    scene.settled().await;
-    eventually("all columns", 10, async || {
-        anyhow::ensure!(column(&scene, "NODES") == "3" && column(&scene, "SLOTS") == "256");
-        Ok(())
-    })
-    .await;
-}
-
-/// No machine takes a pod while this is there.
-struct Cordon<'a>(&'a Scene);
-
-impl<'a> Cordon<'a> {
-    fn of(scene: &'a Scene) -> Cordon<'a> {
-        let cordon = Cordon(scene);
-        cordon.every_node("cordon").unwrap();
-        cordon
-    }
-
-    fn every_node(&self, verb: &str) -> anyhow::Result<()> {
-        let nodes = self.0.cluster.kubectl(&["get", "nodes", "--output", "name"])?;
-        for node in nodes.lines() {
-            self.0.cluster.kubectl(&[verb, node])?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Cordon<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.every_node("uncordon") {
-            eprintln!("{error:#}");
-        }
-    }
 }
