@@ -49,31 +49,3 @@ async fn a_month_of_flights_ends_as_an_independent_count_says_on_every_pod() {
     assert!(send.status.success(), "{}: {}", send.status, String::from_utf8_lossy(&send.stderr));
     all_hold(&scene.clients().await, &count(&departures(&january()).unwrap()), 60).await;
 }
-
-/// Columns of `kubectl get aplan`, by name.
-fn column(scene: &Scene, name: &str) -> String {
-    let table = scene.kubectl(&["get", "aplan", "--output", "wide"]).unwrap();
-    let mut lines = table.lines();
-    let (heads, row) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-    let begin = heads.find(name).unwrap_or_else(|| panic!("no column {name}:\n{table}"));
-    row[begin..].split_whitespace().next().unwrap_or_default().to_owned()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_columns_of_kubectl_get_aplan_are_true() {
-    let scene = Scene::with_plan("columns", &plan("counters", 1)).await;
-    let (mut served, mut revisions) = (0, Vec::new());
-    for client in &mut scene.clients().await {
-        let status = client.status(proto::wire::v1::StatusRequest {}).await.unwrap().into_inner();
-        served += status.slots_serving;
-        revisions.push(status.revision.to_string());
-    }
-    assert_eq!(served, 256);
-    for (name, expected) in
-        [("NAME", "counters"), ("READY", "True"), ("NODES", "3"), ("SLOTS", "256"), ("REASON", "Serving")]
-    {
-        assert_eq!(column(&scene, name), expected, "{name}");
-    }
-    assert_eq!((column(&scene, "ACCEPTED"), column(&scene, "MODE")), ("True".into(), "Local".into()));
-    assert!(revisions.iter().all(|revision| *revision == column(&scene, "REVISION")), "{revisions:?}");
-}
