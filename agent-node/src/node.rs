@@ -235,7 +235,7 @@ impl Node {
             }
         }
         match mailbox.one().await {
-            Mail::End(_, end) => end,
+            Mail::End(_, end) => end.map_err(commands::not_here),
             Mail::Got(..) | Mail::Taken(_) | Mail::Detached(..) => unreachable!("a command was sent"),
         }
     }

@@ -104,6 +104,11 @@ pub fn shard_full(command: &Command<Reply>) -> Refusal {
     Refusal::full("too many commands wait in the shard", command.agent.as_str())
 }
 
+/// The shard has heard of a new ring before this node routed by it.
+pub fn not_here(refusal: Refusal) -> Refusal {
+    if refusal.code == 421 { Refusal::unavailable("the slot has moved", refusal.at) } else { refusal }
+}
+
 impl Commands {
     pub(super) fn new(node: Node) -> Commands {
         Commands {
@@ -150,6 +155,7 @@ impl Commands {
             let before = out.len();
             for mail in mail {
                 if let Mail::End(place, end) = mail {
+                    let end = end.map_err(not_here);
                     out.extend(self.unanswered.remove(place).map(|id| (id, end)));
                 }
             }

@@ -145,7 +145,8 @@ impl<R, W> Inbox<R, W> {
         loop {
             let durable = until.is_some_and(|until| until <= self.position());
             let left = time.saturating_duration_since(Instant::now());
-            if !state.events.is_empty() || durable || state.end.is_some() || left == Duration::ZERO {
+            let ends = state.end == Some(End::Abandon) || state.end.is_some() && until.is_none();
+            if !state.events.is_empty() || durable || ends || left == Duration::ZERO {
                 break;
             }
             state.sleeper = Sleeper::Asleep { until };

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const TICK: Duration = Duration::from_secs(1);
+/// Counting goes through all slots: it comes so much later than what has changed them.
+const COUNT: Duration = Duration::from_millis(50);
 /// After so many events, or so many bytes of records, what there is goes to the log.
 const BATCH_EVENTS: usize = 512;
 const BATCH_BYTES: usize = 256 << 10;
@@ -43,21 +45,29 @@ impl Thread {
         let core = self.delivery.core.clone();
         let _faultless = Faultless(core.clone());
         let inbox = &core.inboxes[self.index];
-        let (mut events, mut tick) = (Vec::new(), Instant::now() + TICK);
+        let mut events = Vec::new();
+        let (mut tick, mut count) = (Instant::now() + TICK, None);
         loop {
-            let end = inbox.take(&mut events, self.unwritten(inbox.position()), tick);
+            let until = count.map_or(tick, |count: Instant| count.min(tick));
+            let end = inbox.take(&mut events, self.unwritten(inbox.position()), until);
             if end == Some(End::Abandon) {
                 return;
             }
             let idle = events.is_empty();
-            self.handle(&mut events);
+            let configured = self.handle(&mut events);
             events.shrink_to(EVENTS_KEPT);
-            if Instant::now() >= tick {
+            let now = Instant::now();
+            if now >= tick {
                 self.shard.tick(clock_ms());
-                tick = Instant::now() + TICK;
+                tick = now + TICK;
             }
             self.write_and_release();
-            *lock(&core.counts[self.index]) = self.shard.counts();
+            if configured || count.is_some_and(|count| count <= now) {
+                *lock(&core.counts[self.index]) = self.shard.counts();
+                count = None;
+            } else if !idle {
+                count = count.or(Some(now + COUNT));
+            }
             if end == Some(End::Drain) && idle && self.unwritten(inbox.position()).is_none() {
                 return;
             }
@@ -69,10 +79,12 @@ impl Thread {
         self.appended.filter(|appended| *appended > durable)
     }
 
-    fn handle(&mut self, events: &mut Vec<Event>) {
+    /// Says whether a plan or ring was among them.
+    fn handle(&mut self, events: &mut Vec<Event>) -> bool {
         let mut now_ms = clock_ms();
-        let mut in_batch = 0;
+        let (mut in_batch, mut configured) = (0, false);
         for event in events.drain(..) {
+            configured |= matches!(event, Event::Configured(_));
             match self.room_for(&event) {
                 Ok(()) => self.shard.handle(event, now_ms),
                 Err(refusal) => self.shard.refuse(event, &refusal),
@@ -83,6 +95,7 @@ impl Thread {
                 (in_batch, now_ms) = (0, clock_ms());
             }
         }
+        configured
     }
 
     /// Whatever runs can be written: the blocks for it are on the disk before it does.
