@@ -28,7 +28,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{error, info};
+use tracing::{Instrument as _, error, info, info_span};
 
 /// For the sockets of all nodes.
 pub const THREADS: usize = 2;
@@ -208,7 +208,8 @@ impl Dev {
             peers: self.peers.clone(),
         };
         for (ordinal, node) in self.handles.iter().enumerate() {
-            let taken = node.configure(configuration.clone()).await;
+            let taken =
+                node.configure(configuration.clone()).instrument(info_span!("node", n = ordinal)).await;
             taken.with_context(|| format!("node {ordinal} does not take plan and ring"))?;
         }
         Ok(())
@@ -314,7 +315,8 @@ async fn start(folder: &Folder, kept: &Kept, shards: usize) -> anyhow::Result<Ve
         let (data, plan_uid, token) = (folder.node(ordinal), kept.uid.clone(), token.clone());
         let peer_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = node::Config { data, ordinal, plan_uid, token, peer_listen, shards };
-        async move { Node::start(config).await.with_context(|| format!("node {ordinal} does not start")) }
+        let start = Node::start(config).instrument(info_span!("node", n = ordinal));
+        async move { start.await.with_context(|| format!("node {ordinal} does not start")) }
     });
     try_join_all(nodes).await
 }

@@ -200,7 +200,7 @@ fn a_feed_tells_by_number_what_was_refused_and_counts_once() {
     assert_eq!((refused, &json_of(&fed.out)["done"]), (vec![3, 4], &json!(2)), "{fed:?}");
     // Another name, and so another effect; from a line on.
     let from = run(&at, &["send", "--file", &file, "--client", "again", "--from-line", "5"]);
-    assert!(from.code == Some(0) && from.out.starts_with("1 lines done in "), "{from:?}");
+    assert!(from.code == Some(0) && from.out.starts_with("1 line done in "), "{from:?}");
     assert_eq!(run(&at, &["get", "/counter/1", "total"]).out, "5");
     let beyond = run(&at, &["send", "--file", &file, "--from-line", "7"]);
     assert!(beyond.code == Some(2) && beyond.err.contains("the file has 5 lines"), "{beyond:?}");

@@ -39,9 +39,20 @@ pub struct Config {
 
 pub async fn run(config: Config) -> Exit {
     let output = config.output;
-    match Sending::begin(config).await {
+    let mut signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => return out::wrong(output, error.to_string()),
+    };
+    let begun = tokio::select! {
+        begun = Sending::begin(config) => begun,
+        _ = signals.next() => Err("interrupted before a line was sent".into()),
+    };
+    match begun {
         Ok(mut sending) => {
-            let end = sending.run().await;
+            let end = tokio::select! {
+                end = sending.run() => end,
+                _ = signals.next() => End::Interrupted,
+            };
             sending.end(end)
         }
         Err(error) => out::wrong(output, error),
@@ -82,13 +93,11 @@ struct Sending {
     begun: Instant,
     progress: Progress,
     second: Interval,
-    signals: Signals,
 }
 
 impl Sending {
     async fn begin(config: Config) -> Result<Sending, String> {
         let Config { at, output, source, client, from_line, rate } = config;
-        let signals = Signals::catch().map_err(|error| error.to_string())?;
         let begun = Instant::now();
         let (survey, name) = name(&source, client).await?;
         let total = survey.as_ref().map(|survey| (survey.lines + 1).saturating_sub(from_line));
@@ -117,7 +126,6 @@ impl Sending {
             begun,
             progress: Progress::begin(output, total),
             second,
-            signals,
         })
     }
 
@@ -136,9 +144,7 @@ impl Sending {
                     Err(end) => return end,
                 },
             };
-            if let Some(end) = self.wait(pause).await {
-                return end;
-            }
+            self.wait(pause).await;
         }
     }
 
@@ -169,14 +175,13 @@ impl Sending {
         }
     }
 
-    async fn wait(&mut self, pause: Duration) -> Option<End> {
+    async fn wait(&mut self, pause: Duration) {
         let paused = sleep(pause);
         tokio::pin!(paused);
         loop {
             tokio::select! {
-                () = &mut paused => return None,
+                () = &mut paused => return,
                 _ = self.second.tick() => self.progress.second(&self.tally()),
-                _ = self.signals.next() => return Some(End::Interrupted),
             }
         }
     }
@@ -226,7 +231,6 @@ impl Sending {
                         return Over::Lost(self.silent());
                     }
                 }
-                _ = self.signals.next() => return Over::Run(End::Interrupted),
             }
         }
     }
@@ -310,7 +314,9 @@ impl Sending {
                 // Whatever was done keeps its number, and so is not done again.
                 let failure = Failure { outcome_unknown: false, ..failure };
                 out::failed(output, &failure);
-                out::note(&tally::go_on(output, "not all is done", from));
+                if self.reached {
+                    out::note(&tally::go_on(output, "not all is done", from));
+                }
                 failure.exit
             }
         }
@@ -322,6 +328,10 @@ async fn name(source: &Source, client: Option<String>) -> Result<(Option<Survey>
     match (source, client) {
         (Source::Stdin, None) => Err("standard input has no name of its own: --client names it".into()),
         (Source::Stdin, Some(client)) => Ok((None, client)),
+        (Source::File(path), client) if path.metadata().is_ok_and(|file| !file.is_file()) => {
+            let named = client.ok_or_else(|| format!("{} can be read only once: --client names it", path.display()));
+            Ok((None, named?))
+        }
         (Source::File(_), client) => {
             let source = source.clone();
             let survey =

@@ -21,8 +21,10 @@ impl Tally {
             (Output::Json, total) => {
                 serde_json::json!({"done": done, "refused": refused, "total": total, "perSecond": self.rate()}).to_string()
             }
-            (Output::Text, Some(total)) => format!("{done} of {total} lines done{}, {}/s", self.refused(), self.rate()),
-            (Output::Text, None) => format!("{done} lines done{}, {}/s", self.refused(), self.rate()),
+            (Output::Text, Some(total)) => {
+                format!("{done} of {} done{}, {}/s", lines(total), self.refused(), self.rate())
+            }
+            (Output::Text, None) => format!("{} done{}, {}/s", lines(done), self.refused(), self.rate()),
         }
     }
 
@@ -37,7 +39,8 @@ impl Tally {
             }
             Output::Text => {
                 let refused = self.refused();
-                format!("{done} lines done{refused} in {seconds:.1} s, {}/s, as {client}", self.rate())
+                let done = lines(done);
+                format!("{done} done{refused} in {seconds:.1} s, {}/s, as {client}", self.rate())
             }
         }
     }
@@ -54,6 +57,10 @@ impl Tally {
         let lines = (self.ended.done + self.ended.refused) as f64;
         (lines / self.elapsed.as_secs_f64().max(0.001)).round() as u64
     }
+}
+
+fn lines(count: u64) -> String {
+    format!("{count} line{}", if count == 1 { "" } else { "s" })
 }
 
 /// What is said of a run that has not come to its end.

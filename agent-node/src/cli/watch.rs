@@ -23,6 +23,7 @@ pub async fn run(config: Config) -> Exit {
     let Config { lane: Lane { at, output, agent, lane }, from, count } = config;
     let mut following = Following::new(output, from, count);
     let (mut nodes, mut retry, mut reached) = (Client::new(at), Retry::default(), false);
+    let mut said = String::new();
     while !following.is_done() {
         let failure = match nodes.lanes().await {
             Ok(lanes) => {
@@ -33,6 +34,7 @@ pub async fn run(config: Config) -> Exit {
                     Told::Some(failure) => {
                         reached = true;
                         retry.succeeded();
+                        said.clear();
                         failure
                     }
                     Told::Nothing(failure) => failure,
@@ -43,7 +45,11 @@ pub async fn run(config: Config) -> Exit {
         if !failure.may_pass() || !reached && failure.exit == Exit::Unreachable {
             return out::failed(output, &failure);
         }
-        out::note(&format!("{}: {}; trying again", nodes.address(), failure.error));
+        // Once for each reason, however long it lasts.
+        if said != failure.error {
+            out::note(&format!("{}: {}; trying again", nodes.address(), failure.error));
+            said = failure.error;
+        }
         nodes.next();
         sleep(retry.pause(0)).await;
     }

@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::task::{self, JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tonic::service::Routes;
-use tracing::{info, warn};
+use tracing::{Instrument as _, Span, info, warn};
 
 /// How often it is looked for what waits too long.
 const LATE: Duration = Duration::from_millis(100);
@@ -63,8 +63,10 @@ pub async fn start(config: Config) -> anyhow::Result<(Node, SocketAddr)> {
     let listener = listener.with_context(|| format!("cannot answer peers on {}", config.peer_listen))?;
     let at = listener.local_addr()?;
     let token = Token::new(&config.token);
+    // Where several nodes live in one process, their logs say which one speaks.
+    let span = Span::current();
     let Loaded { store, identity, inboxes, shards, log, routing } =
-        spawn_blocking(move || load(&config)).await??;
+        spawn_blocking(move || span.in_scope(|| load(&config))).await??;
     let core = Core::new(identity, token, inboxes, store);
     if let Some(routing) = routing {
         configure::in_force(&core, routing);
@@ -82,7 +84,7 @@ pub async fn start(config: Config) -> anyhow::Result<(Node, SocketAddr)> {
         let named = thread::Builder::new().name(format!("shard-{index}")).spawn(move || thread.run());
         lock(&hold.threads).push(named.context("cannot start a shard's thread")?);
     }
-    *lock(&hold.tasks) = Some(tokio::spawn(tasks(core.clone(), listener)));
+    *lock(&hold.tasks) = Some(tokio::spawn(tasks(core.clone(), listener).in_current_span()));
     Ok((Node { core, hold }, at))
 }
 
@@ -135,7 +137,7 @@ async fn tasks(core: Arc<Core>, listener: TcpListener) {
         // Peers are only ever added.
         for peer in core.peers.all() {
             if called.insert(peer.ordinal) {
-                all.spawn(asking::run(core.clone(), peer));
+                all.spawn(asking::run(core.clone(), peer).in_current_span());
             }
         }
         tokio::select! {
