@@ -66,9 +66,10 @@ enum End {
     Failed(Failure),
 }
 
-/// How a stream ended; the run goes on unless it says otherwise.
+/// How a stream ended.
 enum Over {
-    Run(End),
+    /// Nothing is left to send.
+    Whole,
     /// What was put off goes again after so many seconds, to this node or the next.
     PutOff(Refusal),
     Lost(Failure),
@@ -137,7 +138,7 @@ impl Sending {
             };
             self.feed.stream_ended();
             let pause = match over {
-                Over::Run(end) => return end,
+                Over::Whole => return End::Whole,
                 Over::PutOff(refusal) => self.put_off(&refusal),
                 Over::Lost(failure) => match self.lost(failure) {
                     Ok(pause) => pause,
@@ -198,7 +199,7 @@ impl Sending {
         let (mut send, mut first, mut heard) = (Some(send), true, Instant::now());
         loop {
             if self.feed.is_finished() {
-                return Over::Run(End::Whole);
+                return Over::Whole;
             }
             if self.feed.is_closing() {
                 send = None;
@@ -329,7 +330,8 @@ async fn name(source: &Source, client: Option<String>) -> Result<(Option<Survey>
         (Source::Stdin, None) => Err("standard input has no name of its own: --client names it".into()),
         (Source::Stdin, Some(client)) => Ok((None, client)),
         (Source::File(path), client) if path.metadata().is_ok_and(|file| !file.is_file()) => {
-            let named = client.ok_or_else(|| format!("{} can be read only once: --client names it", path.display()));
+            let named =
+                client.ok_or_else(|| format!("{} can be read only once: --client names it", path.display()));
             Ok((None, named?))
         }
         (Source::File(_), client) => {
