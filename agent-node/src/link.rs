@@ -12,6 +12,8 @@ mod links;
 mod peer_links;
 mod serving;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use links::Links;
 pub use peer_links::PeerLinks;

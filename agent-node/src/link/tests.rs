@@ -1,0 +1,505 @@
+//! Links of clients and of other nodes over a serving side whose owners are the test.
+
+use super::*;
+use expect_test::{Expect, expect};
+use proto::address::{Address, Slot};
+use proto::plan::{LaneKind, Overflow, Queue};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+mod chain;
+mod threads;
+
+/// Lanes are named after what they are: `value`, `map`, `supply`, `closing` (a queue of 4 each), `hidden`.
+#[derive(Default)]
+struct Node {
+    owner: Mutex<Option<Owner>>,
+    /// What was asked and not looked at.
+    asked: Mutex<Vec<(bool, u64, Target)>>,
+    queue: AtomicU64,
+}
+
+impl Node {
+    /// All slots are here.
+    fn start() -> (Arc<Node>, Serving) {
+        let node = Arc::new(Node { queue: AtomicU64::new(4), ..Node::default() });
+        *node.owner.lock().unwrap() = Some(Owner::Here);
+        let weak: Weak<Node> = Arc::downgrade(&node);
+        (node, Serving::new(weak))
+    }
+
+    fn asked(&self) -> Vec<(bool, u64, Target)> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    /// The number of the only attachment that was asked for.
+    fn attachment(&self) -> u64 {
+        match &self.asked()[..] {
+            [(true, attachment, _)] => *attachment,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Upstream for Node {
+    fn find(&self, agent: &str, lane: &str) -> Result<Target, Refusal> {
+        let (kind, overflow) = match lane {
+            "value" | "hidden" => (LaneKind::Value, Overflow::DropOldest),
+            "map" => (LaneKind::Map, Overflow::DropOldest),
+            "supply" => (LaneKind::Supply, Overflow::DropOldest),
+            "closing" => (LaneKind::Supply, Overflow::Close),
+            _ => return Err(Refusal::not_found("there is no such lane", agent)),
+        };
+        let items = self.queue.load(Ordering::Relaxed) as usize;
+        Ok(Target {
+            agent: Address::trusted(agent),
+            slot: 1,
+            lane: lane.into(),
+            kind,
+            queue: Queue { items, overflow },
+            internal: lane == "hidden",
+            owner: self.owner(1),
+        })
+    }
+
+    fn owner(&self, _: Slot) -> Owner {
+        self.owner.lock().unwrap().unwrap_or(Owner::Nobody)
+    }
+
+    fn attach(&self, attachment: u64, target: &Target) {
+        self.asked.lock().unwrap().push((true, attachment, target.clone()));
+    }
+
+    fn detach(&self, attachment: u64, target: &Target) {
+        self.asked.lock().unwrap().push((false, attachment, target.clone()));
+    }
+}
+
+fn at(version: u64, change: Change) -> Versioned {
+    Versioned { change, version }
+}
+
+fn set(version: u64, value: i64) -> Versioned {
+    at(version, Change::Set(Value::Int(value)))
+}
+
+fn put(version: u64, key: i64, value: &str) -> Versioned {
+    at(version, Change::Put(Value::Int(key), Value::text(value)))
+}
+
+fn event(version: u64, value: i64) -> Versioned {
+    at(version, Change::Event(Value::Int(value)))
+}
+
+fn whole(serving: &Serving, attachment: u64, version: u64, changes: Vec<Versioned>) {
+    let update = Update { version, first: true, synced: true, changes };
+    serving.update(&mut vec![(attachment, Ok(update))]);
+}
+
+fn change(serving: &Serving, attachment: u64, changes: Vec<Versioned>) {
+    let version = changes.last().map_or(0, |last| last.version);
+    let update = Update { version, first: false, synced: false, changes };
+    serving.update(&mut vec![(attachment, Ok(update))]);
+}
+
+fn taken(links: &Links) -> Vec<LinkOutput> {
+    let mut out = Vec::new();
+    links.take(&mut out);
+    out
+}
+
+fn line(output: &LinkOutput) -> String {
+    match output {
+        LinkOutput::Event { link, event: Event { kind, key, value, id, gap } } => {
+            let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+            let mut line = format!("{link}: {kind:?} {} {}", text(key), text(value));
+            if *gap != (0, 0) {
+                line += &format!("{}-{}", gap.0, gap.1);
+            }
+            let id = id.map_or_else(String::new, |id| format!(" id {id}"));
+            format!("{}{id}\n", line.split_whitespace().collect::<Vec<_>>().join(" "))
+        }
+        LinkOutput::Closed { link, refusal } => {
+            format!("{link}: closed {:?}\n", refusal.as_ref().map(|refusal| refusal.code))
+        }
+    }
+}
+
+fn check(links: &Links, expected: &Expect) {
+    expected.assert_eq(&taken(links).iter().map(line).collect::<String>());
+}
+
+#[test]
+fn many_links_to_a_lane_are_one_attachment_and_one_text() {
+    let (node, serving) = Node::start();
+    let (one, two) = (serving.links(), serving.links());
+    one.open(1, "/a", "value", None, None);
+    one.open(2, "/a", "value", None, None);
+    two.open(1, "/a", "value", Some(3), None);
+    let attachment = node.attachment();
+    check(&one, &expect![""]);
+    whole(&serving, attachment, 5, vec![set(2, 7)]);
+    check(
+        &one,
+        &expect![[r"
+        1: Set 7
+        1: Synced id 5
+        2: Set 7
+        2: Synced id 5
+    "]],
+    );
+    check(
+        &two,
+        &expect![[r"
+        1: Reset
+        1: Set 7
+        1: Synced id 5
+    "]],
+    );
+    change(&serving, attachment, vec![set(6, 8)]);
+    change(&serving, attachment, vec![set(7, 9)]);
+    let texts = [&one, &two].map(|links| match &taken(links)[0] {
+        LinkOutput::Event { event: Event { value, .. }, .. } => value.as_ptr(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(texts[0], texts[1]);
+    assert_eq!((serving.open_links(), serving.delivered()), (3, 10));
+}
+
+#[test]
+fn links_that_cannot_be_are_closed_and_say_why() {
+    let (node, serving) = Node::start();
+    let links = serving.links();
+    links.open(1, "/a", "none", None, None);
+    links.open(2, "/a", "hidden", None, None);
+    links.open(3, "/a", "map", None, None);
+    links.open(4, "/a", "value", None, None);
+    links.close(4);
+    links.close(4);
+    let asked = node.asked();
+    let refusal = Refusal::not_found("there is no such lane", "/a");
+    serving.update(&mut vec![(asked[0].1, Err(refusal))]);
+    check(
+        &links,
+        &expect![[r"
+        1: closed Some(404)
+        2: closed Some(404)
+        4: closed None
+        3: closed Some(404)
+    "]],
+    );
+    check(&links, &expect![""]);
+    assert_eq!(serving.open_links(), 0);
+}
+
+#[test]
+fn a_lane_is_left_a_second_after_its_last_link() {
+    let (node, serving) = Node::start();
+    let links = serving.links();
+    links.open(1, "/a", "value", None, None);
+    links.open(2, "/a", "value", None, None);
+    let attachment = node.attachment();
+    whole(&serving, attachment, 5, vec![set(2, 7)]);
+    links.close(1);
+    serving.tick(10_000);
+    drop(links);
+    assert_eq!(serving.open_links(), 0);
+    serving.tick(10_999);
+    let again = serving.links();
+    again.open(1, "/a", "value", None, None);
+    check(
+        &again,
+        &expect![[r"
+        1: Set 7
+        1: Synced id 5
+    "]],
+    );
+    serving.tick(20_000);
+    assert_eq!(node.asked(), []);
+    drop(again);
+    serving.tick(21_000);
+    assert!(matches!(&node.asked()[..], [(false, left, _)] if *left == attachment));
+    assert_eq!(serving.copy_of(&Address::trusted("/a"), "value"), None);
+}
+
+#[test]
+fn what_an_older_attachment_says_is_dropped() {
+    let (node, serving) = Node::start();
+    let links = serving.links();
+    links.open(1, "/a", "value", None, None);
+    let first = node.attachment();
+    whole(&serving, first, 5, vec![set(2, 7)]);
+    taken(&links);
+    serving.lost(&[1]);
+    let asked = node.asked();
+    assert!(matches!(&asked[..], [(false, left, _), (true, _, _)] if *left == first));
+    change(&serving, first, vec![set(9, 1)]);
+    check(&links, &expect![""]);
+    whole(&serving, asked[1].1, 8, vec![set(8, 2)]);
+    change(&serving, first, vec![set(9, 1)]);
+    check(
+        &links,
+        &expect![[r"
+        1: Set 2 id 8
+    "]],
+    );
+    serving.lost(&[2, 3]);
+    assert_eq!(node.asked(), []);
+}
+
+#[test]
+fn watchers_of_a_lost_owner_are_told_stale_and_then_what_differs() {
+    let (node, serving) = Node::start();
+    let links = serving.links();
+    links.open(1, "/a", "map", None, None);
+    let first = node.attachment();
+    whole(&serving, first, 3, vec![put(1, 1, "a"), put(2, 2, "b")]);
+    taken(&links);
+    *node.owner.lock().unwrap() = None;
+    serving.lost(&[1]);
+    serving.tick(4_000);
+    check(&links, &expect![""]);
+    serving.tick(5_000);
+    check(
+        &links,
+        &expect![[r"
+        1: Stale
+    "]],
+    );
+    *node.owner.lock().unwrap() = Some(Owner::Node(2));
+    node.asked();
+    serving.tick(6_000);
+    whole(&serving, node.attachment(), 9, vec![put(2, 2, "b"), put(8, 3, "c")]);
+    check(
+        &links,
+        &expect![[r#"
+        1: Update 3 "c"
+        1: Remove 1
+        1: Synced id 9
+    "#]],
+    );
+}
+
+#[test]
+fn a_link_is_told_no_more_than_its_credit() {
+    let (node, serving) = Node::start();
+    let links = serving.links();
+    links.open(1, "/a", "map", None, Some(2));
+    links.open(2, "/a", "map", None, Some(0));
+    let attachment = node.attachment();
+    whole(&serving, attachment, 3, vec![put(1, 1, "a"), put(2, 2, "b")]);
+    check(
+        &links,
+        &expect![[r#"
+        1: Update 1 "a"
+        1: Update 2 "b"
+    "#]],
+    );
+    change(&serving, attachment, vec![put(4, 1, "c")]);
+    check(&links, &expect![""]);
+    links.credit(1, 1);
+    links.credit(7, 1);
+    check(
+        &links,
+        &expect![[r#"
+        1: Update 1 "c"
+    "#]],
+    );
+    links.credit(1, 1);
+    check(
+        &links,
+        &expect![[r"
+        1: Synced id 4
+    "]],
+    );
+    links.credit(2, 10);
+    check(
+        &links,
+        &expect![[r#"
+        2: Update 2 "b"
+        2: Update 1 "c"
+        2: Synced id 4
+    "#]],
+    );
+    change(&serving, attachment, vec![put(5, 1, "d")]);
+    check(
+        &links,
+        &expect![[r#"
+        2: Update 1 "d" id 5
+    "#]],
+    );
+    links.credit(1, u32::MAX);
+    links.credit(1, u32::MAX);
+    check(
+        &links,
+        &expect![[r#"
+        1: Update 1 "d" id 5
+    "#]],
+    );
+}
+
+#[test]
+fn a_large_map_does_not_hold_up_the_others() {
+    let (node, serving) = Node::start();
+    let links = serving.links();
+    links.open(1, "/a", "map", None, None);
+    links.open(2, "/b", "value", None, None);
+    let asked = node.asked();
+    whole(&serving, asked[0].1, 10_000, (1..10_000).map(|n| put(n, n as i64, "x")).collect());
+    whole(&serving, asked[1].1, 5, vec![set(5, 1)]);
+    let (mut calls, mut events, mut early) = (0, 0, false);
+    loop {
+        let out = taken(&links);
+        if out.is_empty() {
+            break;
+        }
+        assert!(out.len() <= 512);
+        calls += 1;
+        events += out.len();
+        early |= calls == 1 && out.iter().any(|output| matches!(output, LinkOutput::Event { link: 2, .. }));
+    }
+    assert!(early);
+    assert_eq!(events, 9_999 + 1 + 2);
+}
+
+#[test]
+fn a_flush_is_bounded_in_bytes_but_one_value_may_be_larger() {
+    let (node, serving) = Node::start();
+    let links = serving.links();
+    links.open(1, "/a", "map", None, None);
+    let attachment = node.attachment();
+    let large = "x".repeat(200_000);
+    let small = "y".repeat(1_000);
+    let changes = (1..=100).map(|n| put(n, n as i64, if n == 1 { &large } else { &small })).collect();
+    whole(&serving, attachment, 100, changes);
+    assert_eq!(taken(&links).len(), 1);
+    let next = taken(&links).len();
+    assert!((60..70).contains(&next), "{next}");
+}
+
+#[test]
+fn who_falls_behind_gets_a_gap_or_is_let_go_as_the_lane_says() {
+    let (node, serving) = Node::start();
+    let links = serving.links();
+    links.open(1, "/a", "supply", None, None);
+    links.open(2, "/a", "closing", None, None);
+    let asked = node.asked();
+    let (supply, closing) = (asked[0].1, asked[1].1);
+    for attachment in [supply, closing] {
+        whole(&serving, attachment, 2, vec![]);
+    }
+    check(
+        &links,
+        &expect![[r"
+        1: Synced id 2
+        2: Synced id 2
+    "]],
+    );
+    for attachment in [supply, closing] {
+        for n in 3..=8 {
+            change(&serving, attachment, vec![event(n, n as i64)]);
+        }
+    }
+    check(
+        &links,
+        &expect![[r"
+        1: Gap 3-4
+        1: Event 5
+        1: Event 6
+        1: Event 7
+        1: Event 8 id 8
+        2: closed Some(429)
+    "]],
+    );
+    node.queue.store(2, Ordering::Relaxed);
+    serving.planned();
+    for n in 9..=12 {
+        change(&serving, supply, vec![event(n, n as i64)]);
+    }
+    check(
+        &links,
+        &expect![[r"
+        1: Gap 9-10
+        1: Event 11
+        1: Event 12 id 12
+    "]],
+    );
+}
+
+#[test]
+fn another_node_is_told_in_values_and_only_by_the_owner() {
+    let (node, serving) = Node::start();
+    let peer = serving.peer_links();
+    let take = |bytes| {
+        let mut out = Vec::new();
+        peer.take(bytes, &mut out);
+        out
+    };
+    peer.open(70, "/a", "map");
+    peer.open(71, "/a", "none");
+    peer.open(72, "/a", "hidden");
+    let asked = node.asked();
+    assert_eq!(asked.len(), 2);
+    let missing = Refusal::not_found("there is no such lane", "/a");
+    assert_eq!(take(1_000), [(71, Err(missing))]);
+    whole(&serving, asked[0].1, 9, vec![put(1, 1, "a"), put(2, 2, "b"), put(3, 3, "c")]);
+    let update = |version, first, synced, changes| Ok(Update { version, first, synced, changes });
+    assert_eq!(take(40), [(70, update(0, true, false, vec![put(1, 1, "a"), put(2, 2, "b")]))]);
+    assert_eq!(take(1_000), [(70, update(9, false, true, vec![put(3, 3, "c")]))]);
+    change(&serving, asked[0].1, vec![put(10, 4, "d"), put(10, 5, "e")]);
+    assert_eq!(take(20), [(70, update(9, false, false, vec![put(10, 4, "d")]))]);
+    assert_eq!(take(20), [(70, update(10, false, false, vec![put(10, 5, "e")]))]);
+    *node.owner.lock().unwrap() = Some(Owner::Node(1));
+    serving.lost(&[1]);
+    let ended = take(1_000);
+    assert!(ended.iter().all(|(_, said)| matches!(said, Err(refusal) if refusal.code == 421)), "{ended:?}");
+    assert_eq!(ended.len(), 2);
+    peer.open(73, "/a", "map");
+    assert!(matches!(&take(1_000)[..], [(73, Err(refusal))] if refusal.code == 421));
+}
+
+#[test]
+fn another_node_that_falls_behind_has_a_gap_and_goes_on() {
+    let (node, serving) = Node::start();
+    let peer = serving.peer_links();
+    peer.open(70, "/a", "closing");
+    let attachment = node.attachment();
+    whole(&serving, attachment, 2, vec![]);
+    peer.take(1_000, &mut Vec::new());
+    for n in 3..=8 {
+        change(&serving, attachment, vec![event(n, n as i64)]);
+    }
+    let mut out = Vec::new();
+    peer.take(1_000, &mut out);
+    let gap = Update { version: 4, first: true, synced: true, changes: vec![] };
+    let changes = (5..=8).map(|n| event(n, n as i64)).collect();
+    let rest = Update { version: 8, first: false, synced: false, changes };
+    assert_eq!(out, [(70, Ok(gap)), (70, Ok(rest))]);
+}
+
+#[test]
+fn a_stream_that_is_not_read_holds_no_more_than_its_lanes() {
+    let (node, serving) = Node::start();
+    let (reader, stalled) = (serving.links(), serving.links());
+    for links in [&reader, &stalled] {
+        links.open(1, "/a", "map", None, None);
+        links.open(2, "/a", "supply", None, None);
+    }
+    let asked = node.asked();
+    for (_, attachment, _) in &asked {
+        whole(&serving, *attachment, 0, vec![]);
+    }
+    for links in [&reader, &stalled] {
+        taken(links);
+    }
+    for n in 1..=50_000 {
+        change(&serving, asked[0].1, vec![put(n, (n % 10) as i64, "x")]);
+        change(&serving, asked[1].1, vec![event(n, n as i64)]);
+        if n % 2 == 0 {
+            taken(&reader);
+        }
+    }
+    // Ten keys, and a gap with the queue's four.
+    assert_eq!(taken(&stalled).len(), 10 + 1 + 4);
+}
