@@ -57,6 +57,7 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed) -> Outlook<'a> {
     let mut faults = ring_faults(plan, &stand);
     faults.extend(node_faults(plan, &nodes));
     faults.extend(rejections(plan, seen));
+    faults.extend(size_not_yet(plan, &force));
     faults.sort_by_key(|cause| cause.reason);
     Outlook {
         nodes_serving: nodes.iter().filter(|node| meant.serves(node)).count(),
@@ -121,21 +122,25 @@ fn in_force(plan: &Plan, seen: &Observed) -> InForce {
 
 fn verdict<'a>(plan: &'a Plan, force: &InForce) -> Result<&'a Wish, Vec<Error>> {
     let wish = plan.wish.as_ref().map_err(Clone::clone)?;
-    let mut errors = Vec::new();
-    let InForce { replicas, size } = force;
-    if wish.spec.replicas != i32::from(*replicas) {
+    let replicas = force.replicas;
+    if wish.spec.replicas != i32::from(replicas) {
         let text = format!(
             "{replicas} nodes run; changing their number is not there yet: set it back to {replicas}"
         );
-        errors.push(Error::not_yet("spec.replicas", text));
+        return Err(vec![Error::not_yet("spec.replicas", text)]);
     }
-    let wished = &wish.spec.storage.size;
-    if wished.0 != *size && wished.value() != Quantity(size.clone()).value() {
-        let text =
-            format!("the volumes have {size}; changing their size is not there yet: set it back to {size}");
-        errors.push(Error::not_yet("spec.storage.size", text));
+    Ok(wish)
+}
+
+/// A size cannot be set back, since a plan's never shrinks: so the rest of the plan is run.
+fn size_not_yet(plan: &Plan, force: &InForce) -> Option<Cause> {
+    let (wished, size) = (&plan.wish.as_ref().ok()?.spec.storage.size, &force.size);
+    if wished.0 == *size || wished.value() == Quantity(size.clone()).value() {
+        return None;
     }
-    if errors.is_empty() { Ok(wish) } else { Err(errors) }
+    let text =
+        format!("spec.storage.size: the volumes have {size} and keep it; growing them is not there yet");
+    Some(Cause { reason: Reason::NotSupportedYet, text })
 }
 
 fn obstacles(plan: &Plan, seen: &Observed) -> Vec<Cause> {

@@ -84,19 +84,30 @@ async fn another_number_of_nodes_is_a_condition_for_now() {
     assert_eq!(lives(&scene.pods().unwrap()), pods);
 }
 
+/// It cannot be set back, since volumes never shrink: so the rest of the plan goes on.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_size_of_volumes_is_a_condition_for_now() {
+async fn another_size_of_volumes_is_a_condition_for_now_and_rules_still_change() {
     let mut scene = Scene::with_plan("size", &plan("counters", 1)).await;
     let pods = lives(&scene.pods().unwrap());
-    scene.change(&plan("counters", 1).replace("size: 1Gi", "size: 2Gi"));
-    let seen = scene.becomes("Accepted", "False", "NotSupportedYet").await;
+    scene.change(&plan("counters", 10).replace("size: 1Gi", "size: 2Gi"));
+    let seen = scene.becomes("Degraded", "True", "NotSupportedYet").await;
     assert!(seen.message.contains("spec.storage.size"), "{seen:?}");
     assert_eq!(scene.becomes("Ready", "True", "").await.reason, "Serving");
+    let clients = scene.clients().await;
+    eventually("the new rule", 30, async || {
+        let before = get(&mut clients[1].clone(), "/counter/1", "total").await?;
+        send(&mut clients[0].clone(), "/counter/1", "add", &json!({"id": "a", "n": 1})).await?;
+        let after = get(&mut clients[1].clone(), "/counter/1", "total").await?;
+        ensure!(after.as_i64() == before.as_i64().map(|before| before + 10), "{before} and then {after}");
+        Ok(())
+    })
+    .await;
     assert_eq!(lives(&scene.pods().unwrap()), pods);
     let claims = scene
         .kubectl(&["get", "pvc", "--output", "jsonpath={.items[*].spec.resources.requests.storage}"])
         .unwrap();
     assert_eq!(claims, "1Gi 1Gi 1Gi");
+    assert!(scene.apply(&plan("counters", 10)).unwrap_err().to_string().contains("spec.storage"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

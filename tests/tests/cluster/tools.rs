@@ -2,11 +2,12 @@
 
 use crate::plan;
 use anyhow::ensure;
+use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
-use tests::cluster::{Scene, eventually};
+use tests::cluster::{OPERATOR_NAMESPACE, Scene, eventually};
 
 /// `kubectl shoal` as kubectl finds it: by the PATH.
 fn shoal(scene: &Scene, arguments: &[&str]) -> Command {
@@ -25,6 +26,30 @@ fn ended(scene: &Scene, arguments: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = shoal(scene, arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_shoal_has_the_verbs_and_the_exit_codes_of_agent_node() {
+    let scene = Scene::with_plan("plugin", &plan("counters", 1)).await;
+    let (code, out, err) = ended(&scene, &["status", "--output", "json"]);
+    let nodes: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, nodes.len(), &nodes[2]["plan"]), (0, 3, &"counters".into()), "{out}{err}");
+    let (code, out, err) = ended(&scene, &["send", "/counter/1", "add", r#"{"id": "a", "n": 3}"#]);
+    assert!(code == 0 && out.starts_with("done"), "{code} {out}{err}");
+    assert_eq!(ended(&scene, &["get", "/counter/1", "total"]), (0, "3\n".into(), String::new()));
+    let (code, out, _) = ended(&scene, &["watch", "/counter/1", "total", "--count", "2", "--output", "json"]);
+    let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, &events[0]["data"], &events[1]["event"]), (0, &3.into(), &"synced".into()), "{out}");
+    for (arguments, exit, said) in [
+        (&["get", "/counter/1", "nothing"][..], 1, "404"),
+        (&["send", "/counter/1", "add", "{}"], 1, "422"),
+        (&["send", "/counter/1", "add", "word"], 2, "\"word\""),
+        (&["get", "http://localhost:7777/counter/1", "total"], 2, "localhost"),
+        (&["get", "/counter/1", "total", "--plan", "other"], 3, "no pod of a plan `other`"),
+    ] {
+        let (code, out, err) = ended(&scene, arguments);
+        assert!(code == exit && err.contains(said), "{arguments:?}: {code} {out}{err}");
+    }
 }
 
 /// A watch as people have it in a terminal; it ends with its test.
@@ -77,4 +102,19 @@ async fn a_watch_of_kubectl_shoal_goes_on_over_the_loss_of_its_pod() {
     })
     .await;
     watch.tells(r#""event":"set","data":7"#).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_test_runs_a_plan_and_leaves_nothing() {
+    let scene = Scene::begin("helm").await;
+    let run = ["helm", "test", "shoal", "--namespace", OPERATOR_NAMESPACE, "--timeout", "180s"];
+    let said = scene.cluster.run(&run, None).unwrap();
+    assert!(said.contains("Succeeded"), "{said}");
+    let of = ["--namespace", OPERATOR_NAMESPACE, "--output", "name"];
+    eventually("all of it to go", 60, async || {
+        let left = scene.cluster.kubectl(&[&["get", "aplan,pvc,statefulset"], &of[..]].concat())?;
+        ensure!(left.trim().is_empty(), "{left}");
+        Ok(())
+    })
+    .await;
 }
