@@ -132,4 +132,4 @@ fn report(answer: ReportResponse) -> Result<Report, String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

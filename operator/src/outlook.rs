@@ -57,7 +57,7 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed) -> Outlook<'a> {
     let mut faults = ring_faults(plan, &stand);
     faults.extend(node_faults(plan, &nodes));
     faults.extend(rejections(plan, seen));
-    faults.extend(size_not_yet(plan, &force));
+    faults.extend(other_size(plan, &force));
     faults.sort_by_key(|cause| cause.reason);
     Outlook {
         nodes_serving: nodes.iter().filter(|node| meant.serves(node)).count(),
@@ -123,24 +123,23 @@ fn in_force(plan: &Plan, seen: &Observed) -> InForce {
 fn verdict<'a>(plan: &'a Plan, force: &InForce) -> Result<&'a Wish, Vec<Error>> {
     let wish = plan.wish.as_ref().map_err(Clone::clone)?;
     let replicas = force.replicas;
-    if wish.spec.replicas != i32::from(replicas) {
-        let text = format!(
-            "{replicas} nodes run; changing their number is not there yet: set it back to {replicas}"
-        );
-        return Err(vec![Error::not_yet("spec.replicas", text)]);
-    }
-    Ok(wish)
-}
-
-/// A size cannot be set back, since a plan's never shrinks: so the rest of the plan is run.
-fn size_not_yet(plan: &Plan, force: &InForce) -> Option<Cause> {
-    let (wished, size) = (&plan.wish.as_ref().ok()?.spec.storage.size, &force.size);
-    if wished.0 == *size || wished.value() == Quantity(size.clone()).value() {
-        return None;
+    if wish.spec.replicas == i32::from(replicas) {
+        return Ok(wish);
     }
     let text =
-        format!("spec.storage.size: the volumes have {size} and keep it; growing them is not there yet");
-    Some(Cause { reason: Reason::NotSupportedYet, text })
+        format!("{replicas} nodes run; changing their number is not there yet: set it back to {replicas}");
+    Err(vec![Error::not_yet("spec.replicas", text)])
+}
+
+/// The wish can't be taken back, since the API server lets sizes only grow: so the rest of the plan goes on.
+fn other_size(plan: &Plan, force: &InForce) -> Option<Cause> {
+    let (wished, size) = (&plan.wish.as_ref().ok()?.spec.storage.size, &force.size);
+    let same = wished.0 == *size || wished.value() == Quantity(size.clone()).value();
+    let text = format!(
+        "spec.storage.size: the volumes have {size}, and growing them to {wished} is not there yet; the rest of the \
+         plan goes on"
+    );
+    (!same).then_some(Cause { reason: Reason::NotSupportedYet, text })
 }
 
 fn obstacles(plan: &Plan, seen: &Observed) -> Vec<Cause> {

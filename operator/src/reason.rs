@@ -57,6 +57,7 @@ reasons! {
     ConfigurationRefused Warning "A node refuses the plan or the ring that it is given.",
     PartRefused Warning "The API server refuses an object of the plan.",
     // What is waited for.
+    Paused Normal "The plan is paused: the operator changes nothing but its status.",
     LeftoversGoing Normal "Objects of the plan that had this name before are still being deleted.",
     NodesStarting Normal "Nodes are starting.",
     NodesSilent Warning "Nodes do not answer.",
@@ -73,7 +74,6 @@ reasons! {
     Blocked Warning "Nothing more can be done until what is wrong has been mended.",
     Healthy Normal "Nothing is wrong.",
     Managed Normal "The operator acts on the plan.",
-    Paused Normal "The plan is paused: the operator changes nothing but its status.",
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::plan::{Key, Plan};
 use crate::queue::{Look, Outcome};
 use crate::settings::Settings;
 use crate::steps::{self, Configuration, Next, Pace, Step};
-use futures::future::join_all;
+use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ use tracing::{debug, info, warn};
 
 /// All of one look.
 const LIMIT: Duration = Duration::from_mins(1);
+/// A plan may be large.
+const GIVEN_AT_ONCE: usize = 16;
 /// Each round takes some steps nearer; what is not done in so many is done in the next look.
 const ROUNDS: usize = 5;
 
@@ -38,9 +40,11 @@ pub struct Context {
 pub struct Memory {
     plan: Plan,
     objects: Objects,
-    /// Of what nodes were given last: the generation, and why they do not take it.
-    refusals: BTreeMap<u16, (u64, String)>,
+    refusals: Refusals,
 }
+
+/// Of what nodes were given last: the generation, and why they do not take it.
+type Refusals = BTreeMap<u16, (u64, String)>;
 
 /// How the steps of one round went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,16 +107,17 @@ async fn rounds(
         if !is_fresh {
             continue;
         }
-        match take(context, &plan, &mut seen, next.steps, &mut refusals).await? {
-            Went::Well => {}
-            Went::Refused => return Ok((None, Outcome::Waiting)),
-            Went::Rejected => {
-                report_rejections(context, &plan, &seen).await?;
-                return Ok((None, Outcome::Failed));
-            }
+        let went = take(context, &plan, &mut seen, next.steps, &mut refusals).await?;
+        if went == Went::Well {
+            continue;
         }
+        seen.refusals = of_generation(&refusals, plan.generation);
+        report(context, &plan, &seen).await?;
+        let outcome = if went == Went::Rejected { Outcome::Failed } else { Outcome::Obstructed };
+        return Ok((Some(Memory { plan, objects: seen.objects, refusals }), outcome));
     }
-    Ok((None, Outcome::Overtaken))
+    warn!("not settled after {ROUNDS} rounds, going on later");
+    Ok((None, Outcome::Failed))
 }
 
 async fn see(client: &Client, key: &Key) -> Result<Option<(Plan, Objects)>, act::Error> {
@@ -122,19 +127,18 @@ async fn see(client: &Client, key: &Key) -> Result<Option<(Plan, Objects)>, act:
     Ok(Some((plan, objects)))
 }
 
-async fn ask(
-    context: &Context,
-    objects: Objects,
-    refusals: &BTreeMap<u16, (u64, String)>,
-    generation: u64,
-) -> Observed {
+async fn ask(context: &Context, objects: Objects, refusals: &Refusals, generation: u64) -> Observed {
     let answers = match objects.token.ours() {
         Some(token) => context.nodes.ask(&objects.pods, token).await,
         None => BTreeMap::new(),
     };
-    let of_this = refusals.iter().filter(|(_, (of, _))| *of == generation);
-    let refusals = of_this.map(|(ordinal, (_, why))| (*ordinal, why.clone())).collect();
+    let refusals = of_generation(refusals, generation);
     Observed { objects, answers, refusals, rejections: BTreeMap::new() }
+}
+
+fn of_generation(refusals: &Refusals, generation: u64) -> BTreeMap<u16, String> {
+    let of_this = refusals.iter().filter(|(_, (of, _))| *of == generation);
+    of_this.map(|(ordinal, (_, why))| (*ordinal, why.clone())).collect()
 }
 
 /// Steps in their order; those that give nodes something, all at once.
@@ -143,7 +147,7 @@ async fn take(
     plan: &Plan,
     seen: &mut Observed,
     steps: Vec<Step>,
-    refusals: &mut BTreeMap<u16, (u64, String)>,
+    refusals: &mut Refusals,
 ) -> Result<Went, act::Error> {
     let client = &context.client;
     let mut went = Went::Well;
@@ -167,7 +171,7 @@ async fn take(
             },
             Step::BeginRing { members, slots } => act::begin_ring(client, plan, members, slots).await?,
             Step::Configure { ordinal, configuration } => given.push((ordinal, configuration)),
-            // What the API server refuses belongs into it, and is known only after the last step.
+            // What the API server refuses belongs into it.
             Step::Report { .. } if went == Went::Rejected => {}
             Step::Report { status, news } => {
                 act::report(client, plan, &status).await?;
@@ -184,16 +188,21 @@ async fn give(
     plan: &Plan,
     seen: &Observed,
     given: Vec<(u16, Configuration)>,
-    refusals: &mut BTreeMap<u16, (u64, String)>,
+    refusals: &mut Refusals,
 ) -> bool {
     let Some(token) = seen.objects.token.ours() else { return true };
     let pods = &seen.objects.pods;
-    let calls = given.iter().filter_map(|(ordinal, configuration)| {
-        let ip = pods.get(ordinal)?.ip.as_ref()?;
-        Some(async move { (*ordinal, context.nodes.configure(plan, ip, token, configuration).await) })
-    });
+    let mut calls = Vec::new();
+    for (ordinal, configuration) in &given {
+        if let Some(ip) = pods.get(ordinal).and_then(|pod| pod.ip.as_ref()) {
+            calls.push(
+                async move { (*ordinal, context.nodes.configure(plan, ip, token, configuration).await) },
+            );
+        }
+    }
+    let mut calls = futures::stream::iter(calls).buffer_unordered(GIVEN_AT_ONCE);
     let mut all = true;
-    for (ordinal, taken) in join_all(calls).await {
+    while let Some((ordinal, taken)) = calls.next().await {
         match taken {
             Ok(()) => {
                 refusals.remove(&ordinal);
@@ -208,7 +217,8 @@ async fn give(
     all
 }
 
-async fn report_rejections(context: &Context, plan: &Plan, seen: &Observed) -> Result<(), act::Error> {
+/// What could not be done, which is known only afterwards.
+async fn report(context: &Context, plan: &Plan, seen: &Observed) -> Result<(), act::Error> {
     let next = steps::toward(plan, seen, &context.settings, now());
     for step in next.steps {
         if let Step::Report { status, news } = step {
@@ -232,3 +242,6 @@ fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
+
+#[cfg(test)]
+mod tests;

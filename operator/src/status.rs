@@ -114,12 +114,13 @@ fn hindrance(plan: &Plan, outlook: &Outlook) -> Cause {
     {
         return Cause { reason: reason_of(errors), text: texts(errors.iter().map(ToString::to_string)) };
     }
-    let causes = outlook.obstacles.iter().chain(&outlook.faults).min_by_key(|cause| cause.reason);
     let paused =
         Cause { reason: Reason::Paused, text: "it was paused before its nodes were made".to_owned() };
     let paused = (plan.paused && !outlook.has_begun()).then_some(paused);
     let starting = || Cause { reason: Reason::NodesStarting, text: "the nodes are starting".to_owned() };
-    causes.cloned().or(paused).or_else(|| outlook.wait()).unwrap_or_else(starting)
+    let causes = outlook.obstacles.iter().chain(&outlook.faults).cloned();
+    let causes = causes.chain(paused).chain(outlook.wait());
+    causes.min_by_key(|cause| cause.reason).unwrap_or_else(starting)
 }
 
 fn progressing(plan: &Plan, outlook: &Outlook) -> Said {
