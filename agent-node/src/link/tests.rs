@@ -373,9 +373,10 @@ fn a_flush_is_bounded_in_bytes_but_one_value_may_be_larger() {
     let small = "y".repeat(1_000);
     let changes = (1..=100).map(|n| put(n, n as i64, if n == 1 { &large } else { &small })).collect();
     whole(&serving, attachment, 100, changes);
-    assert_eq!(taken(&links).len(), 1);
-    let next = taken(&links).len();
-    assert!((60..70).contains(&next), "{next}");
+    // The large one takes a slice of the flush, whatever its size; the others share what is left.
+    let first = taken(&links).len();
+    assert!((40..60).contains(&first), "{first}");
+    assert_eq!(taken(&links).len(), 100 + 1 - first);
 }
 
 #[test]

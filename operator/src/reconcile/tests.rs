@@ -97,8 +97,17 @@ impl Api {
 }
 
 fn status(code: StatusCode, message: &str) -> (StatusCode, Value) {
-    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code.as_u16()});
-    (code, body)
+    let reason = match code {
+        StatusCode::NOT_FOUND => "NotFound",
+        StatusCode::CONFLICT => "Conflict",
+        StatusCode::FORBIDDEN => "Forbidden",
+        _ => "MethodNotAllowed",
+    };
+    let mut status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"});
+    status["message"] = message.into();
+    status["reason"] = reason.into();
+    status["code"] = code.as_u16().into();
+    (code, status)
 }
 
 struct Scene {

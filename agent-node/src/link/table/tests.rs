@@ -200,10 +200,11 @@ fn what_has_no_owner_for_five_seconds_is_stale_once() {
     world.tick(5_000);
     world.check(&expect![[r"
         stale 1
-        attach 1 by 1 to /a at Node(1)
     "]]);
     world.tick(20_000);
-    world.check(&expect![""]);
+    world.check(&expect![[r"
+        attach 1 by 1 to /a at Node(1)
+    "]]);
     world.table.settled(1);
     world.tick(30_000);
     world.lost(1);
