@@ -171,11 +171,15 @@ async fn take(
             },
             Step::BeginRing { members, slots } => act::begin_ring(client, plan, members, slots).await?,
             Step::Configure { ordinal, configuration } => given.push((ordinal, configuration)),
-            // What the API server refuses belongs into it.
-            Step::Report { .. } if went == Went::Rejected => {}
             Step::Report { status, news } => {
-                act::report(client, plan, &status).await?;
-                context.teller.tell(plan, &news).await;
+                if !give(context, plan, seen, std::mem::take(&mut given), refusals).await {
+                    went = went.max(Went::Refused);
+                }
+                // What was refused belongs into it, and it can be written once.
+                if went == Went::Well {
+                    act::report(client, plan, &status).await?;
+                    context.teller.tell(plan, &news).await;
+                }
             }
         }
     }
