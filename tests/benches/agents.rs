@@ -74,6 +74,7 @@ struct Quiet {
 /// What the process takes while nobody asks it anything.
 fn quiet(dev: &Dev, time: Duration) -> Quiet {
     let (cpu, began) = (dev.cpu_us(), Instant::now());
+    // Time is what is measured here.
     std::thread::sleep(time);
     let used = (dev.cpu_us() - cpu) / 1e6 / began.elapsed().as_secs_f64().max(1e-9);
     Quiet { cpu_percent: used * 100.0, memory: dev.memory() as f64 }

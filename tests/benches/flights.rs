@@ -3,6 +3,7 @@
 //!
 //! Timed from the start of `send` until the last effect on carriers and planes can be read. All processes' CPU counts.
 
+use futures::{StreamExt as _, stream};
 use proto::wire::v1::{GetRequest, lanes_client::LanesClient};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -67,18 +68,28 @@ fn round(runtime: &tokio::runtime::Runtime, data: &std::path::Path, lanes: &Lane
     }
 }
 
+/// How many reads are under way at once.
+const READS: usize = 64;
+
 /// Waits until every carrier and plane has all its flights, and returns how many effects that are.
 async fn all_there(dev: &Dev, lanes: &Lanes) -> u64 {
     let channel = Channel::from_shared(format!("http://{}", dev.at(0))).expect("an address");
-    let mut client = LanesClient::new(channel.connect().await.expect("the node answers"));
-    let mut effects = 0;
-    for ((agent, lane), wanted) in lanes.iter().filter(|((_, lane), _)| *lane == "flights") {
-        let wanted = wanted.to_string();
-        effects += wanted.parse::<u64>().expect("a count");
-        let request = GetRequest { agent: agent.clone(), lane: (*lane).into(), ..GetRequest::default() };
-        while client.get(request.clone()).await.expect("an answer").into_inner().body != wanted.as_bytes() {
-            tokio::task::yield_now().await;
-        }
-    }
-    effects
+    let client = LanesClient::new(channel.connect().await.expect("the node answers"));
+    let counts = lanes.iter().filter(|((_, lane), _)| *lane == "flights");
+    stream::iter(counts)
+        .map(|((agent, lane), wanted)| {
+            let (mut client, wanted) = (client.clone(), wanted.to_string());
+            let request = GetRequest { agent: agent.clone(), lane: (*lane).into(), ..GetRequest::default() };
+            async move {
+                while client.get(request.clone()).await.expect("an answer").into_inner().body
+                    != wanted.as_bytes()
+                {
+                    tokio::task::yield_now().await;
+                }
+                wanted.parse::<u64>().expect("a count")
+            }
+        })
+        .buffer_unordered(READS)
+        .fold(0, async |effects, of_one| effects + of_one)
+        .await
 }
