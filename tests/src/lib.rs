@@ -5,3 +5,8 @@ pub mod dev;
 pub mod flights;
 pub mod lanes;
 pub mod measure;
+
+/// How often what may go wrong is done: the first number, or with `tests/run --long` the second one.
+pub fn times(short: usize, long: usize) -> usize {
+    if std::env::var_os("SHOAL_LONG").is_some() { long } else { short }
+}

@@ -3,6 +3,7 @@
 use proto::wire::v1::{Command, Event, EventKind, SendAllRequest, WatchRequest};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::cluster::{Client, client, eventually};
@@ -223,9 +224,15 @@ impl Disk {
         Disk(at)
     }
 
+    /// To the last page, while the node may still be preparing a segment.
     fn fill(&self) {
-        let free = rustix::fs::statvfs(self.0.path()).map(|disk| disk.f_bavail * disk.f_bsize).unwrap();
-        fs::write(self.0.path().join("ballast"), vec![1; free as usize]).unwrap();
+        let mut ballast = fs::File::create(self.0.path().join("ballast")).unwrap();
+        let full = loop {
+            if let Err(error) = ballast.write_all(&[1; 4096]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     }
 
     fn release(&self) {

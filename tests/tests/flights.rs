@@ -9,6 +9,7 @@ use tests::cluster::{Client, client, eventually};
 use tests::dev::{Dev, program, root};
 use tests::flights::{Lanes, count, departures, february, january};
 use tests::lanes::get;
+use tests::times;
 
 const NODES: u16 = 3;
 /// Slow enough that something can be killed in the middle.
@@ -136,12 +137,13 @@ async fn killed_in_the_middle_and_fed_again_from_line_1_january_ends_as_counted(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_twice_under_a_feed_that_goes_on_by_itself_february_ends_as_counted() {
+async fn killed_again_and_again_under_a_feed_that_goes_on_february_ends_as_counted() {
     let scene = Scene::of(february());
     let mut dev = scene.dev();
     let send = scene.send(&dev, &["--rate", RATE]);
-    for flights in [4_000, 12_000] {
-        scene.reaches(&dev, flights).await;
+    let kills = times(2, 40);
+    for kill in 1..=kills {
+        scene.reaches(&dev, (kill * scene.lines / (kills + 1)) as u64).await;
         let port = dev.port;
         dev.kill();
         dev = scene.dev_again(port);

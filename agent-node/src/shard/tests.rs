@@ -495,8 +495,6 @@ mod laws {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(96))]
-
         /// Kills between any two events, losses and doubles of messages: what was acknowledged is there, once, and
         /// a replay of the log is the state that wrote it.
         #[test]

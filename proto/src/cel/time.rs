@@ -1,18 +1,23 @@
-//! Timestamps from year 1 to 9999, durations, and their parts in UTC or at a fixed offset from it.
+//! Timestamps from year 1 to 9999, durations, and their parts in UTC, at a fixed offset from it, or in a zone of the
+//! IANA time zone database, which is part of the program: every node has the same one.
 
 use super::Fault;
 use super::function::{Function, method, wrong};
 use super::val::{Moment, Span, Val};
 use crate::value::Text;
 use compact_str::format_compact;
-use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZoneDatabase;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::LazyLock;
 
 /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z.
 const SECOND_MIN: i64 = -62_135_596_800;
 const SECOND_MAX: i64 = 253_402_300_799;
 
 const NANOS: i64 = 1_000_000_000;
+
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
@@ -222,7 +227,7 @@ fn scaled(number: &str, unit: &str) -> Option<i128> {
 
 fn of_date<'a>(name: &str, args: &[Val<'a>], part: fn(DateTime) -> i64) -> Result<Val<'a>, Fault> {
     match &args[0] {
-        Val::Time(at) => Ok(Val::Int(part(civil(*at, zone(name, args)?)?))),
+        Val::Time(at) => Ok(Val::Int(part(civil(*at, east(name, *at, args)?)?))),
         other => Err(wrong(name, other)),
     }
 }
@@ -239,19 +244,23 @@ fn of_either<'a>(
     }
 }
 
-/// Seconds east of UTC.
-fn zone(name: &str, args: &[Val<'_>]) -> Result<i64, Fault> {
+/// Seconds east of UTC in the zone that is named, if one is.
+fn east(name: &str, at: Moment, args: &[Val<'_>]) -> Result<i64, Fault> {
     let Some(zone) = args.get(1) else { return Ok(0) };
-    match zone.as_text() {
-        Some("UTC" | "Z" | "GMT" | "") => Ok(0),
-        Some(text) => offset(text).ok_or_else(|| {
+    let Some(text) = zone.as_text() else { return Err(wrong(name, zone)) };
+    match text {
+        "UTC" | "Z" | "GMT" | "" => Ok(0),
+        _ => offset(text).or_else(|| of_zone(text, at)).ok_or_else(|| {
             let text: String = text.chars().take(64).collect();
-            Fault(format!(
-                "'{text}' is no time zone that is known here: only UTC and offsets such as +01:00 are"
-            ))
+            Fault(format!("'{text}' is no time zone such as Europe/Paris, UTC or +01:00"))
         }),
-        None => Err(wrong(name, zone)),
     }
+}
+
+fn of_zone(name: &str, at: Moment) -> Option<i64> {
+    let zone = ZONES.get(name).ok()?;
+    let at = Timestamp::from_duration(at.0).ok()?;
+    Some(zone.to_offset(at).seconds().into())
 }
 
 #[cfg(test)]

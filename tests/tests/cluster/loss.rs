@@ -4,6 +4,7 @@ use crate::plan;
 use anyhow::ensure;
 use tests::cluster::{OPERATOR, OPERATOR_NAMESPACE, Scene, eventually};
 use tests::lanes::{Feed, nothing_is_missing};
+use tests::times;
 
 /// Clients that know the Service and the pods as they were at first.
 fn feed(scene: &Scene) -> Feed {
@@ -41,8 +42,10 @@ async fn pods_are_killed_and_deleted_and_nothing_acknowledged_is_missing() {
     feed.goes_on(200).await;
     kill(&scene, 0).await;
     feed.goes_on(200).await;
-    delete(&scene, 1).await;
-    feed.goes_on(200).await;
+    for turn in 1..=times(1, 30) {
+        delete(&scene, turn % 3).await;
+        feed.goes_on(200).await;
+    }
     // All at once.
     for pod in scene.pods().unwrap() {
         scene.cluster.run(&["kill-pod", &scene.namespace, &pod.name], None).unwrap();

@@ -757,8 +757,6 @@ impl Listener for Watcher {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
     #[test]
     fn who_was_told_all_holds_the_owners_state(steps in steps()) {
         let mut model = Model::default();

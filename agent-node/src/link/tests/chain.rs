@@ -191,8 +191,6 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
-
     #[test]
     fn every_client_ends_with_the_owners_state(steps in steps()) {
         let mut world = World::new();

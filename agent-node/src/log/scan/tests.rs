@@ -272,7 +272,7 @@ fn write(groups: &[Group]) -> Written {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_was_written_comes_back(groups in groups(), marked: bool) {

@@ -33,8 +33,6 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
     /// Each pair: how many of the steps are taken before the operator ends and begins again, and what happens then.
     #[test]
     fn a_crash_between_any_two_steps_changes_nothing_in_the_end(turns in prop::collection::vec((0..8_usize, any::<u8>()), 0..24)) {

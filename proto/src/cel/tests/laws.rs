@@ -234,8 +234,6 @@ fn agents() -> impl Strategy<Value = Agent> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
-
     #[test]
     fn any_text_compiles_or_is_an_error_at_a_place_in_it(text in texts()) {
         if let Err(error) = Program::compile(&text, &names()) {

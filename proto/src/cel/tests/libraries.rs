@@ -111,14 +111,18 @@ fn lists_are_cut_and_sorted() {
 }
 
 #[test]
-fn times_have_parts_in_utc_or_at_an_offset() {
+fn times_have_parts_in_utc_at_an_offset_or_in_a_zone() {
     check(&[
         ("now.getFullYear() * 100 + now.getMonth()", "201300"),
         ("now.getHours('+05:30')", "15"),
         ("now.getDate('-11:00')", "31"),
+        // An hour more from spring to autumn.
+        ("timestamp('2013-01-31T05:00:00Z').getHours('Europe/Berlin')", "6"),
+        ("timestamp('2013-07-31T05:00:00Z').getHours('Europe/Berlin')", "7"),
+        ("timestamp('2013-01-01T04:59:59Z').getFullYear('America/New_York')", "2012"),
         (
-            "now.getHours('Europe/Berlin')",
-            "! 'Europe/Berlin' is no time zone that is known here: only UTC and offsets such as +01:00 are",
+            "now.getHours('Europe/Atlantis')",
+            "! 'Europe/Atlantis' is no time zone such as Europe/Paris, UTC or +01:00",
         ),
         ("timestamp('2013-01-31T23:59:59.5+01:00')", r#""2013-01-31T22:59:59.5Z""#),
         ("timestamp('1969-12-31T23:59:59.25Z')", r#""1969-12-31T23:59:59.25Z""#),
