@@ -85,6 +85,15 @@ pub struct Attach {
     pub slot: Slot,
     pub agent: Address,
     pub lane: String,
+    /// With a queue that blocks: how many items may come, until [`Limit`] says more.
+    pub limit: Option<u64>,
+}
+
+/// So many items of an attachment may come in all, from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub attachment: u64,
+    pub items: u64,
 }
 
 /// What one frame of the side that opened the stream asks.
@@ -94,6 +103,7 @@ pub struct Asked {
     pub reads: Vec<Read>,
     pub attaches: Vec<Attach>,
     pub detaches: Vec<u64>,
+    pub limits: Vec<Limit>,
     pub messages: Vec<Message>,
     pub ended: Vec<Stream>,
 }

@@ -93,7 +93,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 let end = self.read(&read);
                 self.hold(read.slot, Effect::Got { to: read.reply, id: read.id, end });
             }
-            Event::Attach { watch, agent, slot, lane } => self.attach(watch, agent, slot, lane),
+            Event::Attach { watch, agent, slot, lane, limit } => self.attach(watch, agent, slot, lane, limit),
+            Event::Limit { watch, agent, lane, limit } => self.watches.limit(&agent, &lane, &watch, limit),
             Event::Detach { watch, agent, slot: _, lane } => self.watches.remove(&agent, &lane, &watch),
             Event::Message(message) => self.message(&message, now_ms),
             Event::Taken(taken) => self.taken(taken),
@@ -117,6 +118,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             }
             Event::Message(message) => self.hear(message.from, message.to, Verdict::Refused),
             Event::Ended(_)
+            | Event::Limit { .. }
             | Event::Detach { .. }
             | Event::Taken(_)
             | Event::Resend(_)
@@ -245,11 +247,11 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         Ok(Got { version, not_modified, body })
     }
 
-    fn attach(&mut self, watch: W, agent: Address, slot: address::Slot, lane: String) {
+    fn attach(&mut self, watch: W, agent: Address, slot: address::Slot, lane: String, limit: Option<u64>) {
         match self.state(&agent, slot, &lane) {
             Ok(update) => {
                 self.hold(slot, Effect::Update { to: watch.clone(), update });
-                self.watches.add(agent, slot, lane, watch);
+                self.watches.add(agent, slot, lane, watch, limit);
             }
             Err(refusal) => self.hold(slot, Effect::Closed { to: watch, refusal }),
         }

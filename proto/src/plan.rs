@@ -165,6 +165,13 @@ pub struct Queue {
     pub overflow: Overflow,
 }
 
+impl Queue {
+    /// Commands wait for room in it.
+    pub fn blocks(&self) -> bool {
+        self.overflow == Overflow::Block
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Overflow {
     /// The watcher is told of a gap.

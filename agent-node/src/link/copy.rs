@@ -431,6 +431,21 @@ impl Copy {
         }
     }
 
+    /// The owner is asked anew, and counts items from nothing.
+    pub fn recount(&mut self) {
+        if let State::Items(items) = &mut self.state {
+            items.recount();
+        }
+    }
+
+    /// Of an event lane, how many items may come in all without any being dropped.
+    pub fn limit(&self) -> u64 {
+        match &self.state {
+            State::Items(items) => items.limit(),
+            State::Value(_) | State::Map(_) => 0,
+        }
+    }
+
     pub fn keeps_items(&self) -> bool {
         matches!(self.state, State::Items(_))
     }

@@ -6,7 +6,7 @@
 
 use super::copy::{Budget, Cursor, Told};
 use super::due::{Due, Mark};
-use super::lane::{Lane, State};
+use super::lane::{Grant, Lane, State};
 use crate::refusal::Refusal;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -21,6 +21,8 @@ pub struct Groups<K> {
     free: Vec<u32>,
     by_lane: HashMap<u64, u32>,
     links: HashMap<K, Place>,
+    /// What owners are to be told.
+    pub grants: Vec<Grant>,
 }
 
 struct Group<K> {
@@ -37,6 +39,8 @@ struct Member<K> {
     link: K,
     cursor: Cursor,
     credit: Option<u32>,
+    /// What credit was spent on so far.
+    spent: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -49,7 +53,8 @@ struct Place {
 pub trait Teller<K> {
     /// Why links of this kind to the lane can't go on.
     fn ends(&self, lane: &State) -> Option<Refusal>;
-    fn tell(&mut self, link: K, lane: &State, cursor: &mut Cursor, budget: &mut Budget) -> Told;
+    /// Beside how far it came: for how many events credit is spent.
+    fn tell(&mut self, link: K, lane: &State, cursor: &mut Cursor, budget: &mut Budget) -> (Told, usize);
     /// Whether a link that has missed items of an event lane ends.
     fn overrun_ends(&self, lane: &State) -> bool;
     fn ended(&mut self, link: K, refusal: Refusal);
@@ -63,6 +68,7 @@ impl<K> Default for Groups<K> {
             free: Vec::new(),
             by_lane: HashMap::new(),
             links: HashMap::new(),
+            grants: Vec::new(),
         }
     }
 }
@@ -82,7 +88,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         let group = known.unwrap_or_else(|| self.add(lane));
         let Some(of) = &mut self.lanes[group as usize] else { return false };
         self.links.insert(link, Place { group, member: of.members.len() as u32 });
-        of.members.push(Member { link, cursor, credit });
+        of.members.push(Member { link, cursor, credit, spent: 0 });
         of.wake();
         known.is_none()
     }
@@ -109,6 +115,8 @@ impl<K: Copy + Eq + Hash> Groups<K> {
             self.links.insert(moved.link, Place { group: place, member });
         }
         if !group.members.is_empty() {
+            // What only this one had not passed can be let go.
+            group.wake();
             return None;
         }
         let Group { lane, mark, .. } = self.lanes[place as usize].take()?;
@@ -140,6 +148,17 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         }
     }
 
+    /// It may have been told so many events in all.
+    pub fn limit(&mut self, link: K, events: u64) {
+        let Some(Place { group, member }) = self.links.get(&link).copied() else { return };
+        let Some(group) = &mut self.lanes[group as usize] else { return };
+        let Member { credit, spent, .. } = &mut group.members[member as usize];
+        if credit.is_some() {
+            *credit = Some(events.saturating_sub(*spent).try_into().unwrap_or(u32::MAX));
+            group.wake();
+        }
+    }
+
     /// Tells what is due, as far as there is room, and gives back the links that have ended.
     pub fn tell(&mut self, room: &mut Budget, teller: &mut impl Teller<K>) -> Vec<K> {
         let mut ended = Vec::new();
@@ -147,7 +166,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
             && let Some(place) = self.due.pop()
         {
             if let Some(Some(group)) = self.lanes.get_mut(place as usize)
-                && group.tell(room, teller, &mut ended)
+                && group.tell(room, teller, &mut ended, &mut self.grants)
             {
                 group.mark.set();
             }
@@ -167,10 +186,16 @@ impl<K: Copy> Group<K> {
     }
 
     /// True: there is more for those who can take it.
-    fn tell(&mut self, room: &mut Budget, teller: &mut impl Teller<K>, ended: &mut Vec<K>) -> bool {
+    fn tell(
+        &mut self,
+        room: &mut Budget,
+        teller: &mut impl Teller<K>,
+        ended: &mut Vec<K>,
+        grants: &mut Vec<Grant>,
+    ) -> bool {
         self.mark.clear();
         self.parked = false;
-        let lane = self.lane.lock();
+        let mut lane = self.lane.lock();
         if let Some(refusal) = teller.ends(&lane) {
             for member in &self.members {
                 teller.ended(member.link, refusal.clone());
@@ -186,7 +211,7 @@ impl<K: Copy> Group<K> {
                 self.turn = turn;
                 return true;
             }
-            let Member { link, cursor, credit } = &mut self.members[turn];
+            let Member { link, cursor, credit, spent } = &mut self.members[turn];
             if lane.copy.overrun(cursor) && teller.overrun_ends(&lane) {
                 let text = "the link fell behind by more than the lane's queue holds";
                 teller.ended(*link, Refusal::full(text, ""));
@@ -201,12 +226,13 @@ impl<K: Copy> Group<K> {
                 bytes: SLICE.bytes.min(room.bytes),
             };
             let mut budget = given;
-            let told = teller.tell(*link, &lane, cursor, &mut budget);
+            let (told, costs) = teller.tell(*link, &lane, cursor, &mut budget);
             let events = given.events - budget.events;
             room.events -= events;
             room.bytes -= given.bytes - budget.bytes;
             if let Some(credit) = credit {
-                *credit -= events as u32;
+                *credit = credit.saturating_sub(costs as u32);
+                *spent += costs as u64;
             }
             if told == Told::Part {
                 if *credit == Some(0) { waiting += 1 } else { more = true }
@@ -215,6 +241,7 @@ impl<K: Copy> Group<K> {
         }
         if lane.copy.keeps_items() {
             self.mark.pass(passed);
+            grants.extend(lane.passed());
         }
         drop(lane);
         self.parked = !more && waiting == count && self.mark.park();

@@ -27,13 +27,22 @@ pub struct State {
     /// What all links to it end with.
     ended: Option<Refusal>,
     marks: Vec<Arc<Mark>>,
+    /// With a queue that blocks: what the owner was last told by [`Grant`].
+    limit: u64,
+}
+
+/// The owner may tell so many items of an attachment in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub attachment: u64,
+    pub limit: u64,
 }
 
 impl Lane {
     pub fn new(number: Number, target: &Target) -> Lane {
         let Target { agent: _, slot: _, lane: _, kind, queue, internal, owner } = *target;
         let copy = Copy::new(kind, queue);
-        let state = State { copy, attachment: 0, owner, queue, internal, ended: None, marks: Vec::new() };
+        let state = State { copy, attachment: 0, owner, queue, internal, ended: None, marks: Vec::new(), limit: 0 };
         Lane { number, state: Mutex::new(state) }
     }
 
@@ -41,27 +50,30 @@ impl Lane {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Only what comes with this number counts from now on.
-    pub fn attach(&self, attachment: u64, owner: Owner) {
+    /// Only what comes with this number counts from now on. With a queue that blocks, so many items may come at first.
+    pub fn attach(&self, attachment: u64, owner: Owner) -> Option<u64> {
         let mut state = self.lock();
+        state.copy.recount();
+        state.limit = state.copy.limit();
         let moved = state.owner != owner;
         (state.attachment, state.owner) = (attachment, owner);
         if moved {
             state.tell();
         }
+        state.queue.blocks().then_some(state.limit)
     }
 
     /// True: the owner's state is whole here now, as it was not before.
-    pub fn update(&self, attachment: u64, update: Update) -> bool {
+    pub fn update(&self, attachment: u64, update: Update) -> (bool, Option<Grant>) {
         let mut state = self.lock();
         if state.attachment != attachment {
-            return false;
+            return (false, None);
         }
         let applied = state.copy.apply(update);
         if applied != Applied::Nothing {
             state.tell();
         }
-        applied == Applied::Whole
+        (applied == Applied::Whole, state.grant())
     }
 
     pub fn stale(&self) {
@@ -95,6 +107,11 @@ impl Lane {
         }
     }
 
+    /// Somebody who watched has left.
+    pub fn left(&self) -> Option<Grant> {
+        self.lock().passed()
+    }
+
     pub fn got(&self) -> Option<Got> {
         self.lock().copy.got()
     }
@@ -103,12 +120,36 @@ impl Lane {
 impl State {
     /// Each stream that watches is told once until it looks; what all have passed is let go.
     fn tell(&mut self) {
-        let mut passed = u64::MAX;
         for mark in &self.marks {
             mark.set();
-            passed = passed.min(mark.passed());
         }
-        self.copy.release(passed);
+        self.release();
+    }
+
+    fn release(&mut self) {
+        let passed = self.marks.iter().map(|mark| mark.passed()).min();
+        self.copy.release(passed.unwrap_or(u64::MAX));
+    }
+
+    /// Streams have looked. Where commands may wait for that, nothing else lets go what all have passed.
+    pub fn passed(&mut self) -> Option<Grant> {
+        if self.queue.blocks() {
+            self.release();
+        }
+        self.grant()
+    }
+
+    /// What the owner is to be told, once it is worth it.
+    fn grant(&mut self) -> Option<Grant> {
+        if !self.queue.blocks() || self.attachment == 0 {
+            return None;
+        }
+        let limit = self.copy.limit();
+        if limit < self.limit + (self.queue.items as u64 / 2).max(1) {
+            return None;
+        }
+        self.limit = limit;
+        Some(Grant { attachment: self.attachment, limit })
     }
 
     /// Why a client's link can't go on.

@@ -92,6 +92,7 @@ impl Links {
         for link in ended {
             self.end(groups, link);
         }
+        self.serving.grant(&mut groups.grants);
         out.extend(closed.drain(..).map(|(link, refusal)| LinkOutput::Closed { link, refusal }));
     }
 
@@ -127,8 +128,10 @@ impl Teller<u32> for Client<'_> {
         lane.ends_client()
     }
 
-    fn tell(&mut self, link: u32, lane: &Lane, cursor: &mut Cursor, budget: &mut Budget) -> Told {
-        lane.copy.tell(cursor, budget, &mut Events { link, out: self.out })
+    fn tell(&mut self, link: u32, lane: &Lane, cursor: &mut Cursor, budget: &mut Budget) -> (Told, usize) {
+        let before = budget.events;
+        let told = lane.copy.tell(cursor, budget, &mut Events { link, out: self.out });
+        (told, before - budget.events)
     }
 
     fn overrun_ends(&self, lane: &Lane) -> bool {

@@ -34,8 +34,8 @@ impl PeerLinks {
         PeerLinks { serving, due: state.groups.due.clone(), state: Mutex::new(state) }
     }
 
-    /// The other node attaches, by its own number. 421: the lane is not here.
-    pub fn open(&self, attachment: u64, agent: &str, lane: &str) {
+    /// The other node attaches, by its own number. 421: the lane is not here. With a limit, items beyond it wait.
+    pub fn open(&self, attachment: u64, agent: &str, lane: &str, limit: Option<u64>) {
         let found = self.serving.find(agent, lane).and_then(|target| match target.owner {
             Owner::Here => Ok(target),
             Owner::Node(_) | Owner::Nobody => Err(Refusal::new(421, "not the owner", agent)),
@@ -44,7 +44,8 @@ impl PeerLinks {
         match found {
             Ok(target) if !state.groups.has(attachment) => {
                 let lane = self.serving.watch(&target);
-                if !state.groups.open(attachment, lane.clone(), Cursor::new(), None) {
+                let credit = limit.map(|limit| limit.try_into().unwrap_or(u32::MAX));
+                if !state.groups.open(attachment, lane.clone(), Cursor::new(), credit) {
                     self.serving.leave(&lane);
                 }
             }
@@ -54,6 +55,11 @@ impl PeerLinks {
                 self.due.wake();
             }
         }
+    }
+
+    /// The other node takes so many items of an attachment in all.
+    pub fn limit(&self, attachment: u64, items: u64) {
+        self.lock().groups.limit(attachment, items);
     }
 
     pub fn close(&self, attachment: u64) {
@@ -77,6 +83,7 @@ impl PeerLinks {
                 self.serving.leave(&lane);
             }
         }
+        self.serving.grant(&mut groups.grants);
         out.extend(refused.drain(..).map(|(attachment, refusal)| (attachment, Err(refusal))));
     }
 
@@ -103,11 +110,12 @@ impl Teller<u64> for Peer<'_> {
         lane.ends_peer()
     }
 
-    fn tell(&mut self, link: u64, lane: &Lane, cursor: &mut Cursor, budget: &mut Budget) -> Told {
-        let mut updates = Updates { attachment: link, told: cursor.told(), due: None, out: self.out };
+    fn tell(&mut self, link: u64, lane: &Lane, cursor: &mut Cursor, budget: &mut Budget) -> (Told, usize) {
+        let mut updates =
+            Updates { attachment: link, told: cursor.told(), due: None, items: 0, out: self.out };
         let told = lane.copy.tell(cursor, budget, &mut updates);
         updates.finish();
-        told
+        (told, updates.items)
     }
 
     /// The other node's copy has a gap then, and its own links to judge.
@@ -126,6 +134,7 @@ struct Updates<'a> {
     /// The watermark of what has been said before: what a piece of a flush stands for.
     told: u64,
     due: Option<Update>,
+    items: usize,
     out: &'a mut Vec<(u64, Result<Update, Refusal>)>,
 }
 
@@ -155,7 +164,10 @@ impl Listener for Updates<'_> {
             }
             Said::Remove(key) => (Change::Remove(value(key)), bytes(key.value())),
             Said::Clear => (Change::Clear, 0),
-            Said::Event(cell) => (Change::Event(value(cell)), bytes(cell.value())),
+            Said::Event(cell) => {
+                self.items += 1;
+                (Change::Event(value(cell)), bytes(cell.value()))
+            }
             Said::Gap(_, to) => {
                 self.finish();
                 let gap = Update { version: to, first: true, synced: true, changes: Vec::new() };

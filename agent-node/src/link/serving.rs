@@ -3,7 +3,7 @@
 //! Whoever watches holds a lane and looks into it; whoever owns one says what happens to it. Nobody waits here: shards'
 //! threads and the tasks of connections call in, and leave again.
 
-use super::lane::Lane;
+use super::lane::{Grant, Lane};
 use super::table::{Owner, Step, Table, Target};
 use super::{Links, PeerLinks, Update};
 use crate::refusal::Refusal;
@@ -18,8 +18,10 @@ pub trait Upstream: Send + Sync {
     fn find(&self, agent: &str, lane: &str) -> Result<Target, Refusal>;
     fn owner(&self, slot: Slot) -> Owner;
     /// Asks `target.owner` for the state of the lane and all that follows. What it says comes back by
-    /// [`Serving::update`] with this number.
-    fn attach(&self, attachment: u64, target: &Target);
+    /// [`Serving::update`] with this number. With a limit, so many items at most, until more may come.
+    fn attach(&self, attachment: u64, target: &Target, limit: Option<u64>);
+    /// So many items of it may come in all.
+    fn limit(&self, attachment: u64, target: &Target, limit: u64);
     fn detach(&self, attachment: u64, target: &Target);
 }
 
@@ -65,9 +67,11 @@ impl Serving {
             let Some(lane) = lane else { continue };
             match said {
                 Ok(update) => {
-                    if lane.update(attachment, update) {
+                    let (whole, grant) = lane.update(attachment, update);
+                    if whole {
                         self.table().settled(attachment);
                     }
+                    self.grant(&mut Vec::from_iter(grant));
                 }
                 Err(refusal) => {
                     self.act(|table, _, steps| table.closed(attachment, refusal, steps));
@@ -141,6 +145,21 @@ impl Serving {
 
     pub(super) fn leave(&self, lane: &Lane) {
         self.table().leave(lane.number);
+        self.grant(&mut Vec::from_iter(lane.left()));
+    }
+
+    /// Tells owners that there is room again in queues that block.
+    pub(super) fn grant(&self, grants: &mut Vec<Grant>) {
+        if grants.is_empty() {
+            return;
+        }
+        let Some(upstream) = self.shared.upstream.upgrade() else { return };
+        let table = self.table();
+        for Grant { attachment, limit } in grants.drain(..) {
+            if let Some(target) = table.target_of(attachment) {
+                upstream.limit(attachment, target, limit);
+            }
+        }
     }
 
     /// Changes the table and does what follows from it, before anyone else does.
@@ -154,11 +173,11 @@ impl Serving {
         for step in steps {
             match step {
                 Step::Attach { lane, attachment, target } => {
-                    lane.attach(attachment, target.owner);
-                    upstream.attach(attachment, &target);
+                    let limit = lane.attach(attachment, target.owner);
+                    upstream.attach(attachment, &target, limit);
                 }
                 Step::Detach { attachment, target } => upstream.detach(attachment, &target),
-                Step::Lose(lane) => lane.attach(0, Owner::Nobody),
+                Step::Lose(lane) => drop(lane.attach(0, Owner::Nobody)),
                 Step::Stale(lane) => lane.stale(),
                 Step::End(lane, refusal) => lane.end(refusal),
             }

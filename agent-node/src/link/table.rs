@@ -165,6 +165,11 @@ impl<L: Clone> Table<L> {
         self.attachments.get(&attachment).map(|(_, lane)| lane)
     }
 
+    pub fn target_of(&self, attachment: u64) -> Option<&Target> {
+        let (number, _) = self.attachments.get(&attachment)?;
+        self.lanes.get(number).map(|watched| &watched.target)
+    }
+
     pub fn lane(&self, agent: &Address, lane: &str) -> Option<&L> {
         let number = self.names.get(&(agent.clone(), lane.into()))?;
         self.lanes.get(number).map(|watched| &watched.lane)
@@ -219,7 +224,9 @@ impl<L: Clone> Table<L> {
                 Ok(target) if target == watched.target => {}
                 Ok(target) if target.kind == watched.target.kind => {
                     change(&watched.lane, &target);
-                    let moved = target.owner != watched.target.owner;
+                    let (old, new) = (watched.target.queue, target.queue);
+                    let blocks = old != new && (old.blocks() || new.blocks());
+                    let moved = blocks || target.owner != watched.target.owner;
                     watched.target = Target { owner: watched.target.owner, ..target.clone() };
                     if moved {
                         self.attach(number, target.owner, steps);

@@ -11,13 +11,15 @@ use std::sync::{Arc, Mutex, Weak};
 mod chain;
 mod threads;
 
-/// Lanes are named after what they are: `value`, `map`, `supply`, `closing` (a queue of 4 each), `hidden`.
+/// Lanes are named after what they are: `value`, `map`, `supply`, `closing`, `blocking` (a queue of 4 each), `hidden`.
 #[derive(Default)]
 struct Node {
     owner: Mutex<Option<Owner>>,
     /// What was asked and not looked at.
     asked: Mutex<Vec<(bool, u64, Target)>>,
     queue: AtomicU64,
+    /// Of attachments: how many items may come.
+    limits: Mutex<Vec<(u64, Option<u64>)>>,
 }
 
 impl Node {
@@ -27,6 +29,10 @@ impl Node {
         *node.owner.lock().unwrap() = Some(Owner::Here);
         let weak: Weak<Node> = Arc::downgrade(&node);
         (node, Serving::new(weak))
+    }
+
+    fn limits(&self) -> Vec<(u64, Option<u64>)> {
+        std::mem::take(&mut self.limits.lock().unwrap())
     }
 
     fn asked(&self) -> Vec<(bool, u64, Target)> {
@@ -49,6 +55,7 @@ impl Upstream for Node {
             "map" => (LaneKind::Map, Overflow::DropOldest),
             "supply" => (LaneKind::Supply, Overflow::DropOldest),
             "closing" => (LaneKind::Supply, Overflow::Close),
+            "blocking" => (LaneKind::Supply, Overflow::Block),
             _ => return Err(Refusal::not_found("there is no such lane", agent)),
         };
         let items = self.queue.load(Ordering::Relaxed) as usize;
@@ -67,8 +74,13 @@ impl Upstream for Node {
         self.owner.lock().unwrap().unwrap_or(Owner::Nobody)
     }
 
-    fn attach(&self, attachment: u64, target: &Target) {
+    fn attach(&self, attachment: u64, target: &Target, limit: Option<u64>) {
         self.asked.lock().unwrap().push((true, attachment, target.clone()));
+        self.limits.lock().unwrap().push((attachment, limit));
+    }
+
+    fn limit(&self, attachment: u64, _: &Target, limit: u64) {
+        self.limits.lock().unwrap().push((attachment, Some(limit)));
     }
 
     fn detach(&self, attachment: u64, target: &Target) {
@@ -437,9 +449,9 @@ fn another_node_is_told_in_values_and_only_by_the_owner() {
         peer.take(bytes, &mut out);
         out
     };
-    peer.open(70, "/a", "map");
-    peer.open(71, "/a", "none");
-    peer.open(72, "/a", "hidden");
+    peer.open(70, "/a", "map", None);
+    peer.open(71, "/a", "none", None);
+    peer.open(72, "/a", "hidden", None);
     let asked = node.asked();
     assert_eq!(asked.len(), 2);
     let missing = Refusal::not_found("there is no such lane", "/a");
@@ -456,7 +468,7 @@ fn another_node_is_told_in_values_and_only_by_the_owner() {
     let ended = take(1_000);
     assert!(ended.iter().all(|(_, said)| matches!(said, Err(refusal) if refusal.code == 421)), "{ended:?}");
     assert_eq!(ended.len(), 2);
-    peer.open(73, "/a", "map");
+    peer.open(73, "/a", "map", None);
     assert!(matches!(&take(1_000)[..], [(73, Err(refusal))] if refusal.code == 421));
 }
 
@@ -464,7 +476,7 @@ fn another_node_is_told_in_values_and_only_by_the_owner() {
 fn another_node_that_falls_behind_has_a_gap_and_goes_on() {
     let (node, serving) = Node::start();
     let peer = serving.peer_links();
-    peer.open(70, "/a", "closing");
+    peer.open(70, "/a", "closing", None);
     let attachment = node.attachment();
     whole(&serving, attachment, 2, vec![]);
     peer.take(1_000, &mut Vec::new());
@@ -503,4 +515,60 @@ fn a_stream_that_is_not_read_holds_no_more_than_its_lanes() {
     }
     // Ten keys, and a gap with the queue's four.
     assert_eq!(taken(&stalled).len(), 10 + 1 + 4);
+}
+
+#[test]
+fn a_queue_that_blocks_asks_for_more_when_all_have_passed() {
+    let (node, serving) = Node::start();
+    let (reader, slow) = (serving.links(), serving.links());
+    reader.open(1, "/a", "blocking", None, None);
+    slow.open(1, "/a", "blocking", None, None);
+    slow.open(2, "/a", "blocking", None, Some(3));
+    let attachment = node.attachment();
+    assert_eq!(node.limits(), [(attachment, Some(4))]);
+    whole(&serving, attachment, 0, vec![]);
+    assert_eq!((taken(&reader).len(), taken(&slow).len()), (1, 2), "`synced`");
+    for n in 1..=4 {
+        change(&serving, attachment, vec![event(n, n as i64)]);
+    }
+    assert_eq!(taken(&reader).len(), 4);
+    assert_eq!(node.limits(), [], "the slow one has not looked");
+    taken(&slow);
+    assert_eq!(node.limits(), [(attachment, Some(6))], "it has taken two");
+    slow.close(2);
+    taken(&slow);
+    assert_eq!(node.limits(), [(attachment, Some(8))], "who is gone needs nothing");
+    drop((reader, slow));
+    change(&serving, attachment, vec![event(5, 5), event(5, 6)]);
+    assert_eq!(node.limits(), [(attachment, Some(10))], "nobody needs them");
+    *node.owner.lock().unwrap() = Some(Owner::Node(1));
+    serving.lost(&[1]);
+    let (anew, limit) = node.limits()[0];
+    assert!(anew > attachment);
+    assert_eq!(limit, Some(4), "another owner counts from nothing");
+}
+
+#[test]
+fn another_node_is_told_no_more_items_than_it_has_room_for() {
+    let (node, serving) = Node::start();
+    let peer = serving.peer_links();
+    let items = || {
+        let mut out = Vec::new();
+        peer.take(10_000, &mut out);
+        out.into_iter().map(|(_, said)| said.unwrap().changes.len()).sum::<usize>()
+    };
+    peer.open(70, "/a", "blocking", Some(2));
+    let attachment = node.attachment();
+    whole(&serving, attachment, 0, vec![]);
+    assert_eq!(items(), 0);
+    for n in 1..=4 {
+        change(&serving, attachment, vec![event(n, n as i64)]);
+    }
+    assert_eq!(items(), 2);
+    assert_eq!(items(), 0);
+    peer.limit(70, 3);
+    assert_eq!(items(), 1);
+    peer.limit(70, 10);
+    assert_eq!(items(), 1);
+    assert_eq!(node.limits().last(), Some(&(attachment, Some(8))));
 }

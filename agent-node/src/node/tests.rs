@@ -23,6 +23,8 @@ fn spec(generation: u64) -> String {
         json!({"name": "last", "type": "Value", "initial": 0}),
         json!({"name": "gaps", "type": "Value", "initial": 0}),
         json!({"name": "marks", "type": "Map", "access": "ReadWrite"}),
+        json!({"name": "ring", "type": "Command"}),
+        json!({"name": "bell", "type": "Supply", "queue": {"items": 4, "overflow": "Block"}}),
     ];
     if generation > 1 {
         lanes.push(json!({"name": "new", "type": "Value", "initial": generation}));
@@ -40,7 +42,7 @@ fn spec(generation: u64) -> String {
                     {"set": {"lane": "last", "to": "event"}},
                     {"set": {"lane": "n", "to": "n + 1"}},
                     {"send": {"agent": "'/total/' + string(event % 10)", "lane": "took"}},
-                ]}],
+                ]}, {"command": "ring", "do": [{"emit": {"lane": "bell", "body": "event"}}]}],
             },
             {
                 "route": "/total/:digit",

@@ -3,7 +3,7 @@
 use crate::link::{Owner, Target, Upstream};
 use crate::node::core::{Core, Event};
 use crate::node::routing;
-use crate::peer::Attach;
+use crate::peer::{Attach, Limit};
 use crate::refusal::Refusal;
 use proto::address::Slot;
 
@@ -18,14 +18,27 @@ impl Upstream for Core {
         Core::owner(self, slot)
     }
 
-    fn attach(&self, attachment: u64, target: &Target) {
+    fn attach(&self, attachment: u64, target: &Target, limit: Option<u64>) {
         let (slot, agent, lane) = (target.slot, target.agent.clone(), target.lane.to_string());
         match target.owner {
-            Owner::Here => self.inbox(slot).tell(Event::Attach { watch: attachment, agent, slot, lane }),
+            Owner::Here => {
+                self.inbox(slot).tell(Event::Attach { watch: attachment, agent, slot, lane, limit });
+            }
             // One that is not connected is asked when it is.
             Owner::Node(node) => {
-                self.peers.get_or_add(node).attach(Attach { attachment, slot, agent, lane });
+                self.peers.get_or_add(node).attach(Attach { attachment, slot, agent, lane, limit });
             }
+            Owner::Nobody => {}
+        }
+    }
+
+    fn limit(&self, attachment: u64, target: &Target, limit: u64) {
+        match target.owner {
+            Owner::Here => {
+                let (slot, agent, lane) = (target.slot, target.agent.clone(), target.lane.to_string());
+                self.inbox(slot).tell(Event::Limit { watch: attachment, agent, lane, limit });
+            }
+            Owner::Node(node) => self.peers.get_or_add(node).limit(Limit { attachment, items: limit }),
             Owner::Nobody => {}
         }
     }

@@ -260,7 +260,7 @@ impl Listening {
     fn take(&mut self, asked: Asked, theirs: Numbers) -> bool {
         let peer = self.peer.clone();
         let Some(_turn) = peer.turn(self.number) else { return false };
-        let Asked { forwards, reads, attaches, detaches, messages, ended } = asked;
+        let Asked { forwards, reads, attaches, detaches, limits, messages, ended } = asked;
         let ours = self.core.numbers();
         let judges = theirs.generation <= ours.generation && self.core.life.open("").is_ok();
         let (mut here, mut mail) = (self.core.inboxes.iter().map(|_| Vec::new()).collect::<Vec<_>>(), vec![]);
@@ -290,9 +290,9 @@ impl Listening {
             }
         }
         self.put(&mut here, &mut mail);
-        for Attach { attachment, slot: _, agent, lane } in attaches {
+        for Attach { attachment, slot: _, agent, lane, limit } in attaches {
             if judges {
-                self.links.open(attachment, agent.as_str(), &lane);
+                self.links.open(attachment, agent.as_str(), &lane, limit);
             } else {
                 let refusal = Refusal::new(421, "not the owner", agent.as_str());
                 mail.push(Mail::Detached(attachment, refusal));
@@ -300,6 +300,9 @@ impl Listening {
         }
         for attachment in detaches {
             self.links.close(attachment);
+        }
+        for limit in limits {
+            self.links.limit(limit.attachment, limit.items);
         }
         for stream in ended {
             if let Some(stream) = self.admission.ended(stream) {

@@ -6,7 +6,7 @@
 //! of streams are dropped with the connection: the shards and the serving side begin anew when they hear of the next.
 
 use super::wire::Batch;
-use super::{Attach, Piece, Read};
+use super::{Attach, Limit, Piece, Read};
 use crate::node::mailbox::Mailbox;
 use crate::refusal::Refusal;
 use crate::shard::{Body, Got, Message, Stream};
@@ -24,6 +24,8 @@ pub struct Asks {
     unsent: VecDeque<u64>,
     attaches: VecDeque<Attach>,
     detaches: VecDeque<u64>,
+    /// The last one of each attachment.
+    limits: BTreeMap<u64, u64>,
     messages: VecDeque<Message>,
     ended: VecDeque<Stream>,
 }
@@ -81,6 +83,13 @@ impl Asks {
     pub fn detach(&mut self, attachment: u64) {
         if self.connected {
             self.detaches.push_back(attachment);
+            self.limits.remove(&attachment);
+        }
+    }
+
+    pub fn limit(&mut self, limit: Limit) {
+        if self.connected {
+            self.limits.insert(limit.attachment, limit.items);
         }
     }
 
@@ -125,6 +134,8 @@ impl Asks {
                 batch.attach(attach);
             } else if let Some(attachment) = self.detaches.pop_front() {
                 batch.detach(attachment);
+            } else if let Some((attachment, items)) = self.limits.pop_first() {
+                batch.limit(Limit { attachment, items });
             } else if let Some(message) = self.messages.pop_front() {
                 batch.message(&message);
             } else if let Some(stream) = self.ended.pop_front() {

@@ -1,7 +1,7 @@
 //! The other nodes of the plan: for each, what is to be asked of it, and the stream that it has opened to this one.
 
 use super::asks::Asks;
-use super::{Attach, Read};
+use super::{Attach, Limit, Read};
 use crate::node::core::lock;
 use crate::node::mailbox::{Mail, Mailbox};
 use crate::refusal::Refusal;
@@ -183,6 +183,10 @@ impl Peer {
 
     pub fn detach(&self, attachment: u64) {
         self.ask(|asks| asks.detach(attachment));
+    }
+
+    pub fn limit(&self, limit: Limit) {
+        self.ask(|asks| asks.limit(limit));
     }
 
     pub fn reached(&self) -> bool {

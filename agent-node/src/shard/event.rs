@@ -29,6 +29,15 @@ pub enum Event<R, W> {
         agent: Address,
         slot: Slot,
         lane: String,
+        /// With a queue that blocks: so many items may be told, until `Limit` says more.
+        limit: Option<u64>,
+    },
+    /// So many items in all may be told to a watch, from its beginning.
+    Limit {
+        watch: W,
+        agent: Address,
+        lane: String,
+        limit: u64,
     },
     Detach {
         watch: W,

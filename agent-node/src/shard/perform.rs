@@ -115,19 +115,24 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         if message.previous > seen {
             return self.hear(message.from, message.to, Verdict::Behind);
         }
-        self.take(&configuration, message, now_ms);
-        self.messages += 1;
-        self.hear(message.from, message.to, Verdict::Done);
+        let verdict = if self.take(&configuration, message, now_ms) {
+            self.messages += 1;
+            Verdict::Done
+        } else {
+            Verdict::Refused
+        };
+        self.hear(message.from, message.to, verdict);
     }
 
-    /// Runs it, or lets the agent show why not.
-    fn take(&mut self, configuration: &Configuration, message: &Message, now_ms: u64) {
+    /// Runs it, or lets the agent show why not. False: not now.
+    fn take(&mut self, configuration: &Configuration, message: &Message, now_ms: u64) -> bool {
         let origin = Origin::Slot(message.from, message.place);
         let (sender, to) = (message.sender.as_str(), message.to);
         let found = configuration.plan.find(&message.agent).filter(|found| found.slot == to);
         let Some(kind) = found.map(|found| &configuration.plan.kinds[found.kind]) else {
             self.faults += 1;
-            return self.control(to, now_ms, Some((message.from, message.place)), &[], &[]);
+            self.control(to, now_ms, Some((message.from, message.place)), &[], &[]);
+            return true;
         };
         let done = match kind.lane(&message.lane) {
             _ if message.hops > HOPS_MAX => Err(Refusal::new(
@@ -159,6 +164,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             _ => Err(Refusal::not_found("no such Command lane", &*message.lane)),
         };
         if let Err(refusal) = done {
+            if !refusal.is_final() {
+                return false;
+            }
             self.faults += 1;
             let error = format!("{} (at {})", refusal.error, refusal.at);
             let ask = Ask::Fault { sender, lane: &message.lane, error: &error };
@@ -178,6 +186,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 self.control(to, now_ms, Some((message.from, message.place)), &[], &[]);
             }
         }
+        true
     }
 
     /// Runs what is asked, writes its record, and holds back what it sends and shows.
@@ -207,7 +216,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
             unreachable!("it has just been made")
         };
-        let done = asked(&mut run, ask, &given).and_then(|()| {
+        let done = asked(&mut run, ask, &given);
+        let done = done.and_then(|()| self.watches.room(address, kind, &run.changes, now_ms));
+        let done = done.and_then(|()| {
             let begin = Begin {
                 history: slot.history,
                 time_ms: now_ms,
@@ -244,19 +255,16 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     /// Tells watchers of the agent's lanes.
     fn show(&mut self, kind: &Kind, address: &Address, version: u64, changes: &[(usize, Change)]) {
-        let watched = self.watches.of(address);
-        if watched.is_empty() {
-            return;
-        }
         let end = super::gate::GATHERED;
-        for (name, watch) in watched {
-            let Some((index, _)) = kind.lane(name) else { continue };
+        for watching in self.watches.of(address) {
+            let Some((index, _)) = kind.lane(&watching.lane) else { continue };
             let of_lane = changes.iter().filter(|(lane, _)| *lane == index);
             let changes: Vec<Versioned> =
                 of_lane.map(|(_, change)| Versioned { change: change.clone(), version }).collect();
             if !changes.is_empty() {
+                watching.told(changes.len());
                 let update = Update { version, first: false, synced: false, changes };
-                self.gate.hold(end, Effect::Update { to: watch.clone(), update });
+                self.gate.hold(end, Effect::Update { to: watching.watch.clone(), update });
             }
         }
     }

@@ -1,3 +1,5 @@
+mod blocking;
+
 use super::*;
 use crate::log::Head;
 use proto::address::Slot as SlotId;
@@ -385,6 +387,7 @@ fn a_watcher_that_folds_its_updates_has_the_state() {
             agent: agent.clone(),
             slot: Rig::slot_of("/counter/1"),
             lane: lane.into(),
+            limit: None,
         });
     }
     let (mut entries, mut bells, mut last) = (BTreeMap::new(), 0, None);

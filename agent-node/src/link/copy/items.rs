@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 pub struct Items {
     kept: VecDeque<Kept>,
     most: usize,
+    /// Items that came since the owner was last asked for them.
+    received: u64,
     /// The newest item that was dropped though a watcher may have needed it.
     dropped: Mark,
 }
@@ -33,7 +35,7 @@ enum What {
 
 impl Items {
     pub fn new(most: usize) -> Items {
-        Items { kept: VecDeque::new(), most: most.max(1), dropped: Mark::default() }
+        Items { kept: VecDeque::new(), most: most.max(1), received: 0, dropped: Mark::default() }
     }
 
     pub fn bound(&mut self, most: usize) {
@@ -42,6 +44,7 @@ impl Items {
     }
 
     pub fn push(&mut self, value: Value, version: u64, order: u64) {
+        self.received += 1;
         let what = What::Event(Cell::new(value));
         self.kept.push_back(Kept { at: Mark { order, version }, what });
         self.trim();
@@ -58,6 +61,16 @@ impl Items {
         {
             self.dropped = oldest.at;
         }
+    }
+
+    /// The owner is asked anew, and counts from nothing.
+    pub fn recount(&mut self) {
+        self.received = 0;
+    }
+
+    /// How many items may come in all without any being dropped.
+    pub fn limit(&self) -> u64 {
+        self.received + self.most.saturating_sub(self.kept.len()) as u64
     }
 
     /// Everything is void.

@@ -105,7 +105,7 @@ impl World {
     fn asked(&mut self) {
         for (attach, attachment, _) in self.far.0.asked() {
             if attach {
-                self.peer.open(attachment, "/a", "map");
+                self.peer.open(attachment, "/a", "map", None);
             } else {
                 self.peer.close(attachment);
             }

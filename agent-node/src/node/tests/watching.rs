@@ -148,3 +148,43 @@ async fn a_map_of_many_frames_is_watched_through_another_node() {
     let keys: std::collections::HashSet<_> = events.iter().map(|event| event.key.clone()).collect();
     assert_eq!((events.len(), keys.len()), (1_001, 1_001), "each entry once, and `synced`");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_wait_for_a_slow_watcher_of_another_node_where_its_queue_blocks() {
+    const ITEMS: u64 = 60;
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent_of(1);
+    let links = cluster.node(0).links();
+    // `synced` and two items.
+    links.open(1, &agent, "bell", None, Some(3));
+    told(&links, 1, |event| event.kind == EventKind::Synced).await;
+    let ring = |n: u64| {
+        let body = n.to_string().into();
+        cluster.node(2).send(Request { agent: agent.clone(), lane: "ring".into(), body, key: None })
+    };
+    let mut n = 1;
+    let refused = loop {
+        match ring(n).await {
+            Ok(_) => n += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!(refused.code, 429, "{refused:?}");
+    // Two were told, four lie on the watcher's node, and four on the owner's.
+    assert!((4..=11).contains(&n), "{n}");
+    links.credit(1, 1_000);
+    let mut events = Vec::new();
+    while n <= ITEMS {
+        match ring(n).await {
+            Ok(_) => n += 1,
+            Err(refusal) => {
+                assert_eq!(refusal.code, 429, "{refusal:?}");
+                events.extend(told(&links, 1, |_| true).await);
+            }
+        }
+    }
+    let last = ITEMS.to_string();
+    events.extend(told(&links, 1, |event| event.value == last.as_bytes()).await);
+    let told: Vec<_> = events.iter().map(|event| String::from_utf8_lossy(&event.value).into_owned()).collect();
+    assert_eq!(told, (1..=ITEMS).map(|n| n.to_string()).collect::<Vec<_>>(), "each once, in order");
+}

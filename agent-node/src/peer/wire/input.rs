@@ -3,7 +3,7 @@
 use super::Error;
 use crate::link::{Change, Update, Versioned};
 use crate::node::Configuration;
-use crate::peer::{Answered, Asked, Attach, Forward, Hello, Identity, Numbers, Piece, Read};
+use crate::peer::{Answered, Asked, Attach, Forward, Hello, Identity, Limit, Numbers, Piece, Read};
 use crate::refusal::Refusal;
 use crate::shard::{Body, Got, Message, Place, Taken, Verdict};
 use proto::address::{Address, Slot};
@@ -35,6 +35,7 @@ pub fn open(frame: peer::Frame) -> Result<Incoming, Error> {
         detaches,
         messages,
         ended_streams,
+        limits,
         settled,
         answers,
         updates,
@@ -45,6 +46,7 @@ pub fn open(frame: peer::Frame) -> Result<Incoming, Error> {
         reads: all(reads, read)?,
         attaches: all(attaches, attach)?,
         detaches,
+        limits: limits.into_iter().map(limit).collect(),
         messages: all(messages, message)?,
         ended: ended_streams,
     };
@@ -110,8 +112,13 @@ fn read(read: peer::Read) -> Result<Read, Error> {
 }
 
 fn attach(attach: peer::Attach) -> Result<Attach, Error> {
-    let peer::Attach { attachment, agent, lane, slot: place } = attach;
-    Ok(Attach { attachment, slot: slot(place)?, agent: Address::trusted(&agent), lane })
+    let peer::Attach { attachment, agent, lane, slot: place, limit } = attach;
+    Ok(Attach { attachment, slot: slot(place)?, agent: Address::trusted(&agent), lane, limit })
+}
+
+fn limit(limit: peer::Limit) -> Limit {
+    let peer::Limit { attachment, items } = limit;
+    Limit { attachment, items }
 }
 
 fn message(message: peer::Message) -> Result<Message, Error> {

@@ -2,7 +2,7 @@
 
 use crate::link::{Change, Update};
 use crate::node::{Configuration, Report};
-use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Numbers, Read};
+use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Limit, Numbers, Read};
 use crate::refusal::Refusal;
 use crate::shard::{Body, Got, Message, Place, Stream, Taken, Verdict};
 use bytes::Bytes;
@@ -80,10 +80,16 @@ impl Batch {
     }
 
     pub fn attach(&mut self, attach: Attach) {
-        let Attach { attachment, slot, agent, lane } = attach;
+        let Attach { attachment, slot, agent, lane, limit } = attach;
         self.bytes += agent.as_str().len() + lane.len() + ITEM_BYTES;
         let agent = agent.as_str().to_owned();
-        self.frame.attaches.push(peer::Attach { attachment, agent, lane, slot: slot.into() });
+        self.frame.attaches.push(peer::Attach { attachment, agent, lane, slot: slot.into(), limit });
+    }
+
+    pub fn limit(&mut self, limit: Limit) {
+        let Limit { attachment, items } = limit;
+        self.bytes += ITEM_BYTES;
+        self.frame.limits.push(peer::Limit { attachment, items });
     }
 
     pub fn detach(&mut self, attachment: u64) {

@@ -36,7 +36,7 @@ fn what_is_asked_arrives_as_it_was() {
         again: true,
     };
     let read = Read { id: 3, slot: 4, agent: agent.clone(), lane: "y".into(), if_none_match: Some(0) };
-    let attach = Attach { attachment: 5, slot: 6, agent: agent.clone(), lane: "z".into() };
+    let attach = Attach { attachment: 5, slot: 6, agent: agent.clone(), lane: "z".into(), limit: Some(8) };
     batch.forward(forward.clone());
     batch.read(read.clone());
     batch.attach(attach.clone());
