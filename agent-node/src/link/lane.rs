@@ -42,7 +42,8 @@ impl Lane {
     pub fn new(number: Number, target: &Target) -> Lane {
         let Target { agent: _, slot: _, lane: _, kind, queue, internal, owner } = *target;
         let copy = Copy::new(kind, queue);
-        let state = State { copy, attachment: 0, owner, queue, internal, ended: None, marks: Vec::new(), limit: 0 };
+        let state =
+            State { copy, attachment: 0, owner, queue, internal, ended: None, marks: Vec::new(), limit: 0 };
         Lane { number, state: Mutex::new(state) }
     }
 

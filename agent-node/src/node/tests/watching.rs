@@ -185,6 +185,7 @@ async fn commands_wait_for_a_slow_watcher_of_another_node_where_its_queue_blocks
     }
     let last = ITEMS.to_string();
     events.extend(told(&links, 1, |event| event.value == last.as_bytes()).await);
-    let told: Vec<_> = events.iter().map(|event| String::from_utf8_lossy(&event.value).into_owned()).collect();
+    let told: Vec<_> =
+        events.iter().map(|event| String::from_utf8_lossy(&event.value).into_owned()).collect();
     assert_eq!(told, (1..=ITEMS).map(|n| n.to_string()).collect::<Vec<_>>(), "each once, in order");
 }
