@@ -164,7 +164,7 @@ pub async fn serve(listener: TcpListener, node: Node, metrics: Arc<Metrics>, sto
         let (node, metrics) = (node.clone(), metrics.clone());
         async move { answer(&node, &metrics, request.method(), request.uri().path()) }
     };
-    port::accept(listener, Gauge::default(), stop, answer).await;
+    port::accept(listener, Gauge::default(), stop, CancellationToken::new, answer).await;
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

@@ -3,6 +3,7 @@
 pub mod commands;
 pub mod configuration;
 pub mod configure;
+pub mod contact;
 pub mod core;
 pub mod delivery;
 pub mod forwards;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -144,6 +146,11 @@ impl Node {
     pub async fn configure(&self, configuration: Configuration) -> Result<Report, Refusal> {
         configure::configure(&self.core, configuration).await?;
         Ok(self.core.report())
+    }
+
+    /// Ends when this node is cut off from all others, and with it clients' connections of now.
+    pub fn cut_off(&self) -> CancellationToken {
+        self.core.cut_off()
     }
 
     /// Why this node can't serve all that it owns.

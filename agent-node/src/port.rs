@@ -57,7 +57,7 @@ pub async fn serve(
     addresses: Addresses,
     stop: CancellationToken,
 ) {
-    let connections = metrics.connections.clone();
+    let (connections, contact) = (metrics.connections.clone(), node.clone());
     let calls = grpc::router(node.clone(), metrics.clone(), addresses, stop.clone());
     let route = move |request: Request<Incoming>| {
         let (node, metrics, calls) = (node.clone(), metrics.clone(), calls.clone());
@@ -69,7 +69,7 @@ pub async fn serve(
             }
         }
     };
-    accept(listener, connections, stop, route).await;
+    accept(listener, connections, stop, move || contact.cut_off(), route).await;
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -93,9 +93,15 @@ impl Way {
     }
 }
 
-/// The accept loop: a task for each connection, all of them waited for, until `stop`.
-pub(crate) async fn accept<R, F>(listener: TcpListener, open: Gauge, stop: CancellationToken, route: R)
-where
+/// The accept loop: a task for each connection, all of them waited for, until `stop`. A connection ends at once with
+/// the token that `cut` gave when it came.
+pub(crate) async fn accept<R, F>(
+    listener: TcpListener,
+    open: Gauge,
+    stop: CancellationToken,
+    cut: impl Fn() -> CancellationToken,
+    route: R,
+) where
     R: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
@@ -108,7 +114,11 @@ where
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     open.inc();
-                    connections.spawn(connection(stream, builder.clone(), route.clone(), stop.clone()));
+                    let connection = connection(stream, builder.clone(), route.clone(), stop.clone());
+                    let cut = cut();
+                    connections.spawn(async move {
+                        tokio::select! { () = connection => {}, () = cut.cancelled() => {} }
+                    });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {

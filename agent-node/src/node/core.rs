@@ -1,6 +1,7 @@
 //! What the handles, threads and tasks of one node share.
 
 use crate::link::{Owner, Serving, Update, Upstream};
+use crate::node::contact::{Contact, Turn};
 use crate::node::forwards::{Answer, Forwards, Outgoing};
 use crate::node::inbox::{self, Inbox};
 use crate::node::mailbox::{Mail, Mailbox};
@@ -22,6 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+const CUT_OFF: &str = "it has reached neither another node nor the operator for 10 s";
 
 /// Where a shard's answers go.
 pub type Reply = Arc<Mailbox>;
@@ -45,6 +48,11 @@ pub struct Core {
     pub store: Mutex<Option<Store>>,
     pub had_ring: AtomicBool,
     forwards: Mutex<Forwards<Reply>>,
+    contact: Mutex<Contact>,
+    /// The operator has asked something since this was looked at.
+    operator_asked: AtomicBool,
+    /// Of clients' connections: ends them when this node is cut off. The next one is for those that come later.
+    cut_off: Mutex<CancellationToken>,
     begun: Instant,
     streams: AtomicU64,
 }
@@ -108,6 +116,9 @@ impl Core {
             had_ring: AtomicBool::new(store.had_ring()),
             store: Mutex::new(Some(store)),
             forwards: Mutex::new(Forwards::new(&client)),
+            contact: Mutex::new(Contact::new(0)),
+            operator_asked: AtomicBool::new(false),
+            cut_off: Mutex::default(),
             begun: Instant::now(),
             streams: AtomicU64::new(1),
             identity,
@@ -275,6 +286,30 @@ impl Core {
         routing.ring.members.iter().zip(slots).map(node).collect()
     }
 
+    pub fn operator_asks(&self) {
+        self.operator_asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends with clients' connections when this node is cut off from all others.
+    pub fn cut_off(&self) -> CancellationToken {
+        lock(&self.cut_off).clone()
+    }
+
+    /// Looks whether there is contact with anyone, if the plan has more nodes than this one.
+    pub fn look_for_contact(&self, now_ms: u64) {
+        let alone = self.routing.load().as_ref().is_none_or(|routing| routing.ring.members.len() == 1);
+        let asked = self.operator_asked.swap(false, Ordering::Relaxed);
+        let reached = alone || asked || self.peers.all().iter().any(|peer| peer.reached());
+        match lock(&self.contact).look(reached, now_ms) {
+            Some(Turn::CutOff) => {
+                tracing::warn!("{CUT_OFF}: its clients are sent elsewhere");
+                std::mem::take(&mut *lock(&self.cut_off)).cancel();
+            }
+            Some(Turn::Back) => tracing::info!("this node has contact again"),
+            None => {}
+        }
+    }
+
     /// Why this node can't serve all that it owns.
     pub fn ready(&self) -> Result<(), String> {
         if let Some(why) = self.life.failed() {
@@ -285,6 +320,9 @@ impl Core {
         }
         if self.routing.load().is_none() {
             return Err("it has no plan and ring yet".into());
+        }
+        if lock(&self.contact).is_cut_off() {
+            return Err(CUT_OFF.into());
         }
         let Counts { slots_owned, slots_serving, .. } = self.count();
         let told = self.slots_of(Owner::Here).len();

@@ -170,6 +170,7 @@ async fn look_for_late(core: Arc<Core>) {
         core.forwards(|forwards, answers| forwards.tick(now_ms, answers, &mut due));
         core.peers.wake(&due);
         core.serving.tick(now_ms);
+        core.look_for_contact(now_ms);
     }
 }
 

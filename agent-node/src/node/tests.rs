@@ -306,6 +306,21 @@ async fn without_its_owner_a_command_is_refused_in_time_and_the_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_cut_off_sends_its_clients_elsewhere_until_it_has_contact_again() {
+    let mut cluster = Cluster::start().await;
+    let connections = cluster.node(0).cut_off();
+    cluster.kill(1).await;
+    assert!(!connections.is_cancelled());
+    cluster.kill(2).await;
+    timeout(LIMIT, connections.cancelled()).await.expect("connections end");
+    let why = cluster.node(0).ready().unwrap_err();
+    assert!(why.contains("neither another node nor the operator"), "{why}");
+    assert!(!cluster.node(0).cut_off().is_cancelled(), "who comes now is answered");
+    cluster.restart(2).await;
+    until(|| cluster.node(0).ready().is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_restart_need_nobody_to_tell_them() {
     let mut cluster = Cluster::start().await;
     let agent = cluster.agent_of(2);

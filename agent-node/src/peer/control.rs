@@ -28,6 +28,7 @@ fn allowed(token: &Token, said: &str) -> Result<(), Status> {
 impl control_server::Control for Control {
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         allowed(&self.core.token, &request.get_ref().token)?;
+        self.core.operator_asks();
         Ok(Response::new(wire::report_out(self.core.report())))
     }
 
@@ -37,6 +38,7 @@ impl control_server::Control for Control {
     ) -> Result<Response<ReportResponse>, Status> {
         let (token, given) = wire::configuration(request.into_inner());
         allowed(&self.core.token, &token)?;
+        self.core.operator_asks();
         let configured = configure::configure(&self.core, given).await;
         configured.map_err(|refusal| answer::status(&refusal))?;
         Ok(Response::new(wire::report_out(self.core.report())))

@@ -43,5 +43,5 @@ pub async fn accept(listener: TcpListener, routes: Routes, stop: CancellationTok
             response
         }
     };
-    port::accept(listener, Gauge::default(), stop, route).await;
+    port::accept(listener, Gauge::default(), stop, CancellationToken::new, route).await;
 }

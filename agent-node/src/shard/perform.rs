@@ -42,6 +42,26 @@ enum Ask<'a> {
     },
 }
 
+/// One command to one agent, whoever it comes from.
+struct Call<'a> {
+    agent: &'a Address,
+    slot: address::Slot,
+    ask: Ask<'a>,
+    event: &'a Value,
+    /// Address of the agent that sent it, or nothing.
+    sender: &'a str,
+    hops: u8,
+    origin: Origin<'a>,
+}
+
+impl<'a> Call<'a> {
+    fn sent(message: &'a Message, ask: Ask<'a>, event: &'a Value, hops: u8) -> Call<'a> {
+        let Message { from, to, place, sender, agent, .. } = message;
+        let origin = Origin::Slot(*from, *place);
+        Call { agent, slot: *to, ask, event, sender: sender.as_str(), hops, origin }
+    }
+}
+
 impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     pub(super) fn command(&mut self, command: Command<R>, now_ms: u64) {
         let end = match self.blocked.get(&(command.stream, command.slot)) {
@@ -99,8 +119,10 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 return Err(Refusal::new(405, "a Supply lane can't be written", &*command.lane));
             }
         };
-        let origin = Origin::Client(command.key.as_ref());
-        self.perform(&configuration, kind, &command.agent, command.slot, &ask, &event, "", 1, &origin, now_ms)
+        let Command { agent, slot, key, .. } = command;
+        let origin = Origin::Client(key.as_ref());
+        let call = Call { agent, slot: *slot, ask, event: &event, sender: "", hops: 1, origin };
+        self.perform(&configuration, kind, &call, now_ms)
     }
 
     /// A command from another agent.
@@ -126,12 +148,11 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     /// Runs it, or lets the agent show why not. False: not now.
     fn take(&mut self, configuration: &Configuration, message: &Message, now_ms: u64) -> bool {
-        let origin = Origin::Slot(message.from, message.place);
-        let (sender, to) = (message.sender.as_str(), message.to);
+        let (sender, to, from) = (message.sender.as_str(), message.to, (message.from, message.place));
         let found = configuration.plan.find(&message.agent).filter(|found| found.slot == to);
         let Some(kind) = found.map(|found| &configuration.plan.kinds[found.kind]) else {
             self.faults += 1;
-            self.control(to, now_ms, Some((message.from, message.place)), &[], &[]);
+            self.control(to, now_ms, Some(from), &[], &[]);
             return true;
         };
         let done = match kind.lane(&message.lane) {
@@ -143,20 +164,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             Some((index, lane)) if lane.kind == LaneKind::Command => {
                 match lane.schema.admit(message.body.clone()) {
                     Ok(event) => {
-                        let ask = Ask::Command(index);
-                        let hops = message.hops + 1;
-                        self.perform(
-                            configuration,
-                            kind,
-                            &message.agent,
-                            to,
-                            &ask,
-                            &event,
-                            sender,
-                            hops,
-                            &origin,
-                            now_ms,
-                        )
+                        let call = Call::sent(message, Ask::Command(index), &event, message.hops + 1);
+                        self.perform(configuration, kind, &call, now_ms)
                     }
                     Err(error) => Err(Refusal::new(422, error, &*message.lane)),
                 }
@@ -170,40 +179,23 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             self.faults += 1;
             let error = format!("{} (at {})", refusal.error, refusal.at);
             let ask = Ask::Fault { sender, lane: &message.lane, error: &error };
-            let kept = self.perform(
-                configuration,
-                kind,
-                &message.agent,
-                to,
-                &ask,
-                &Value::Null,
-                sender,
-                1,
-                &origin,
-                now_ms,
-            );
+            let kept = self.perform(configuration, kind, &Call::sent(message, ask, &Value::Null, 1), now_ms);
             if kept.is_err() {
-                self.control(to, now_ms, Some((message.from, message.place)), &[], &[]);
+                self.control(to, now_ms, Some(from), &[], &[]);
             }
         }
         true
     }
 
     /// Runs what is asked, writes its record, and holds back what it sends and shows.
-    #[expect(clippy::too_many_arguments, reason = "each is another part of one command")]
     fn perform(
         &mut self,
         configuration: &Configuration,
         kind: &Kind,
-        address: &Address,
-        id: address::Slot,
-        ask: &Ask,
-        event: &Value,
-        sender: &str,
-        hops: u8,
-        origin: &Origin,
+        call: &Call,
         now_ms: u64,
     ) -> Result<u64, Refusal> {
+        let Call { agent: address, slot: id, ref ask, event, sender, hops, ref origin } = *call;
         let slot = self.slot(id);
         let (version, now_ms) = (slot.next_version(), slot.time(now_ms));
         let given = Given { plan: &configuration.plan, kind, address, event, sender, now_ms, version, hops };
@@ -225,17 +217,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 generation: configuration.generation,
                 agent: address.as_str(),
             };
-            write(
-                &mut self.records,
-                self.incarnation,
-                configuration,
-                id,
-                slot,
-                &begin,
-                &mut run,
-                &given,
-                origin,
-            )
+            let head = head(configuration, self.incarnation, id, slot.lsn + 1);
+            write(&mut self.records, head, slot, &begin, &mut run, &given, origin)
         });
         if let Err(refusal) = done {
             run.undo();
@@ -460,12 +443,9 @@ fn keep_fault(run: &mut Run, given: &Given, sender: &str, lane: &str, error: &st
 }
 
 /// The record of what was run. Nothing has happened if it would be too large.
-#[expect(clippy::too_many_arguments, reason = "each is another part of one record")]
 fn write(
     records: &mut Records,
-    incarnation: u64,
-    configuration: &Configuration,
-    id: address::Slot,
+    head: Head,
     slot: &mut Slot,
     begin: &Begin,
     run: &mut Run,
@@ -482,13 +462,12 @@ fn write(
     writer.key(key).origin(from).count(run.changes.len());
     run.changes.iter().for_each(|(lane, change)| writer.change(given.kind.lanes[*lane].id, change));
     writer.count(run.sends.len());
-    let lsn = slot.lsn + 1;
     for index in 0..run.sends.len() {
         let to = run.sends[index].to;
         let before = run.sends[..index].iter().rposition(|sent| sent.to == to);
         run.sends[index].previous = before.map_or_else(
             || slot.outbox.last(to),
-            |before| Place { history: slot.history, lsn, index: before as u32 + 1 },
+            |before| Place { history: slot.history, lsn: head.lsn, index: before as u32 + 1 },
         );
         writer.send(&run.sends[index]);
     }
@@ -503,7 +482,7 @@ fn write(
     }
     slot.outbox.trims_said();
     slot.count();
-    records.heads.push((head(configuration, incarnation, id, slot.lsn), start..records.buffer.len()));
+    records.heads.push((head, start..records.buffer.len()));
     Ok(())
 }
 
