@@ -20,6 +20,7 @@ const LOCK: &str = "lock";
 const INCARNATION: &str = "incarnation";
 const CONFIGURATION: &str = "configuration";
 const HAD_RING: &str = "had-ring";
+const ROLLED_BACK: &str = "rolled-back";
 /// Ends the names of files that are being written.
 const NEW: &str = ".new";
 
@@ -56,6 +57,12 @@ pub enum Error {
     NewerFormat { folder: PathBuf, has: u32 },
     #[error("{} is in use by another process{holder}; end that one first, or name another folder", folder.display())]
     InUse { folder: PathBuf, holder: String },
+    #[error(
+        "{} has been put back to an earlier state: {why}. Give this node the folder as it was. Or, to go on with what \
+         it has and lose what came after, write a number above that into `incarnation` and remove `{ROLLED_BACK}`",
+        folder.display()
+    )]
+    RolledBack { folder: PathBuf, why: String },
     #[error("{} is damaged: {why}; {remedy}", path.display())]
     Damaged { path: PathBuf, why: &'static str, remedy: &'static str },
 }
@@ -100,6 +107,9 @@ impl Store {
         }
         let identity = read_identity(&folder)?;
         identity.belongs(&folder, options)?;
+        if let Ok(why) = fs::read_to_string(folder.join(ROLLED_BACK)) {
+            return Err(Error::RolledBack { folder, why: why.trim().to_owned() });
+        }
         let incarnation = count_up(&folder)?;
         Ok(Store { folder, id: identity.id, incarnation, lock: Arc::new(lock) })
     }
@@ -151,6 +161,16 @@ impl Store {
             return Err(Error::Damaged { path, why: "its sum is wrong", remedy });
         }
         Ok(Some(content.split_off(4)))
+    }
+
+    /// Another node has seen a later start of this store than this one. Unless a process has the folder by now that is
+    /// that later start, the folder is older than it was, and is not opened again.
+    pub fn has_later_start(&self, why: &str) -> Result<(), Error> {
+        let path = self.folder.join(INCARNATION);
+        if self.incarnation.still_ours().map_err(io_error("read", &path))? {
+            replace(&self.folder, ROLLED_BACK, format!("{why}\n").as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Whether this store has ever been part of a ring, so that none may be begun anew over it.

@@ -34,6 +34,8 @@ fn member(name: &str, desired: &Value, seen: &Map<String, Value>) -> bool {
     let seen = seen.get(name).unwrap_or(&Value::Null);
     match name {
         "limits" | "requests" => quantities(desired, seen),
+        // What is added to these is no addition of somebody else's own: it opens or takes away.
+        "args" | "from" | "ingress" | "podSelector" | "policyTypes" => desired == seen,
         _ => covers(desired, seen),
     }
 }
@@ -46,24 +48,13 @@ fn in_order(desired: &[Value], seen: &[Value]) -> bool {
 
 /// The API server writes them in a form of its own: `1024Mi` as `1Gi`.
 fn quantities(desired: &Value, seen: &Value) -> bool {
+    // CPU is counted in thousandths, and the API server rounds everything up to them.
+    let amount = |value: &Value| Quantity(value.as_str()?.to_owned()).milli();
     let same = |desired: &Value, seen: &Value| {
-        desired == seen || thousandths(desired).is_some_and(|amount| Some(amount) == thousandths(seen))
+        desired == seen || amount(desired).is_some_and(|desired| Some(desired) == amount(seen))
     };
     let desired = desired.as_object().into_iter().flatten();
     desired.into_iter().all(|(name, amount)| same(amount, &seen[name]))
-}
-
-/// `Quantity` rounds up to whole ones, and CPU is counted in thousandths.
-fn thousandths(amount: &Value) -> Option<u128> {
-    let text = amount.as_str()?;
-    let value = |text: &str| Quantity(text.to_owned()).value();
-    match text.strip_suffix('m') {
-        Some(count) => value(count),
-        None if text.ends_with(|char: char| char.is_ascii_digit()) && !text.contains(['e', 'E']) => {
-            value(&format!("{text}k"))
-        }
-        None => value(text)?.checked_mul(1000),
-    }
 }
 
 #[cfg(test)]
@@ -84,6 +75,13 @@ mod tests {
         check(&json!({"env": [{"name": "x"}]}), &json!({"env": [{"name": "theirs"}, {"name": "x"}]}), true);
         check(&json!({"args": ["a", "b"]}), &json!({"args": ["b", "a"]}), false);
         check(&json!({"args": ["a", "b"]}), &json!({"args": ["a"]}), false);
+        check(&json!({"args": ["a"]}), &json!({"args": ["a", "b"]}), false);
+        check(&json!({"ingress": [{"from": 1}]}), &json!({"ingress": [{"from": 1}, {}]}), false);
+        check(
+            &json!({"podSelector": {"matchLabels": {"a": "b"}}}),
+            &json!({"podSelector": {"matchLabels": {"a": "b", "c": "d"}}}),
+            false,
+        );
     }
 
     #[test]
@@ -96,6 +94,8 @@ mod tests {
             ("1Gi", "1G", false),
             ("10Gi", "20Gi", false),
             ("1e3", "1k", true),
+            ("1.1Gi", "1181116006400m", true),
+            ("1.1Gi", "1181116006", false),
         ] {
             check(&json!({"requests": {"cpu": desired}}), &json!({"requests": {"cpu": seen}}), expected);
             let named = |amount: &str| json!({"name": amount});

@@ -23,7 +23,7 @@ pub struct Observed {
     /// By ordinal: why a node did not take what it was given last.
     pub refusals: BTreeMap<u16, String>,
     /// What the API server says against a part as it was applied last.
-    pub rejections: BTreeMap<Part, String>,
+    pub rejections: BTreeMap<String, String>,
 }
 
 /// What the API server says.

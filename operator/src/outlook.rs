@@ -56,7 +56,7 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed) -> Outlook<'a> {
     let wished = plan.wish.as_ref().map_or(0, |wish| wish.spec.slots.unsigned_abs());
     let mut faults = ring_faults(plan, &stand);
     faults.extend(node_faults(plan, &nodes));
-    faults.extend(rejections(plan, seen));
+    faults.extend(rejections(seen));
     faults.extend(other_size(plan, &force));
     faults.sort_by_key(|cause| cause.reason);
     Outlook {
@@ -252,10 +252,10 @@ fn node_faults<'a>(plan: &'a Plan, nodes: &'a [Node]) -> impl Iterator<Item = Ca
     })
 }
 
-fn rejections(plan: &Plan, seen: &Observed) -> Vec<Cause> {
-    let cause = |(part, why): (&Part, &String)| Cause {
+fn rejections(seen: &Observed) -> Vec<Cause> {
+    let cause = |(object, why): (&String, &String)| Cause {
         reason: Reason::PartRefused,
-        text: format!("the API server refuses {} {}: {why}", part.resource().kind, part.name(plan.name())),
+        text: format!("the API server refuses {object}: {why}"),
     };
     seen.rejections.iter().map(cause).collect()
 }

@@ -5,11 +5,13 @@
 //! again.
 
 mod choice;
+mod file;
 mod tunnel;
 mod verbs;
 
 use clap::{Parser, Subcommand};
 use proto::shown::{self, Exit, Failure, Output, Target};
+use std::path::PathBuf;
 
 /// Reads, watches and commands the agents of a plan on a cluster
 #[derive(Debug, Parser)]
@@ -48,12 +50,30 @@ enum Verb {
         #[arg(long)]
         count: Option<u64>,
     },
-    /// One command to a Command lane, or a change of a lane that is `ReadWrite`
+    /// One command to a Command lane, a change of a lane that is `ReadWrite`, or all lines of a file
+    #[command(
+        override_usage = "kubectl shoal send <ADDRESS> <LANE> <JSON>\n       kubectl shoal send --file <FILE>"
+    )]
     Send {
-        address: Target,
-        lane: String,
+        #[arg(required_unless_present = "file", conflicts_with = "file")]
+        address: Option<Target>,
+        #[arg(required_unless_present = "file")]
+        lane: Option<String>,
         /// One JSON value; `-` reads it from standard input
-        json: String,
+        #[arg(required_unless_present = "file")]
+        json: Option<String>,
+        /// Send all lines of a file, plain or gzipped: {"agent": text, "lane": text, "body": any}; `-` is standard input
+        #[arg(long)]
+        file: Option<PathBuf>,
+        /// The name under which the lines are numbered, instead of one made of the file's content
+        #[arg(long, requires = "file")]
+        client: Option<String>,
+        /// Begin with this line
+        #[arg(long, requires = "file")]
+        from_line: Option<u64>,
+        /// At most so many lines a second
+        #[arg(long, requires = "file")]
+        rate: Option<u32>,
     },
 }
 
@@ -61,7 +81,7 @@ enum Verb {
 pub async fn run(args: Args) -> Exit {
     let output = args.output;
     match attempt(args).await {
-        Ok(()) => Exit::Done,
+        Ok(exit) => exit,
         Err(failure) => {
             eprintln!("{}", failure.shown(output));
             failure.exit
@@ -69,15 +89,14 @@ pub async fn run(args: Args) -> Exit {
     }
 }
 
-async fn attempt(args: Args) -> Result<(), Failure> {
+async fn attempt(args: Args) -> Result<Exit, Failure> {
     let Args { plan, namespace, context, output, verb } = args;
     if plan.is_empty() {
         return Err(usage("which plan? --plan NAME"));
     }
     let asked = match &verb {
-        Verb::Get { address, .. } | Verb::Watch { address, .. } | Verb::Send { address, .. } => {
-            address.at.as_deref()
-        }
+        Verb::Get { address, .. } | Verb::Watch { address, .. } => address.at.as_deref(),
+        Verb::Send { address, .. } => address.as_ref().and_then(|address| address.at.as_deref()),
         Verb::Status => None,
     };
     if let Some(at) = asked {
@@ -87,7 +106,7 @@ async fn attempt(args: Args) -> Result<(), Failure> {
     }
     // Before anything is opened: what is wrong here is wrong everywhere.
     let body = match &verb {
-        Verb::Send { json, .. } => Some(body(json)?),
+        Verb::Send { json: Some(json), .. } => Some(body(json)?),
         _ => None,
     };
     let pods = tunnel::Pods::of(&plan, namespace, context).await?;
@@ -98,10 +117,15 @@ async fn attempt(args: Args) -> Result<(), Failure> {
             let following = shown::Following::new(output, from, count);
             verbs::watch(&pods, following, address.agent.as_str(), &lane).await
         }
-        Verb::Send { address, lane, .. } => {
+        Verb::Send { address: Some(address), lane: Some(lane), .. } => {
             verbs::send(&pods, output, address.agent.as_str(), &lane, body.unwrap_or_default()).await
         }
-    }
+        Verb::Send { file, client, from_line, rate, .. } => {
+            let file = file.unwrap_or_default();
+            return file::send(pods, output, file::Feed { file, client, from_line, rate }).await;
+        }
+    }?;
+    Ok(Exit::Done)
 }
 
 fn body(json: &str) -> Result<Vec<u8>, Failure> {
@@ -146,6 +170,9 @@ mod tests {
             (&["get", "/a/1", "lane", "--plan", "p", "-n", "x", "--output", "json"], true),
             (&["watch", "/a/1", "lane", "--from", "7", "--count", "2"], true),
             (&["send", "/a/1", "lane", "{}"], true),
+            (&["send", "--file", "x.gz", "--rate", "9", "--from-line", "2", "--client", "me"], true),
+            (&["send", "/a/1", "lane", "{}", "--file", "x"], false),
+            (&["send", "/a/1", "lane"], false),
             (&["get", "a/1", "lane"], false),
             (&["get", "/a/1"], false),
             (&["get", "/a/1", "lane", "--output", "xml"], false),

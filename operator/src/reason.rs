@@ -67,7 +67,7 @@ reasons! {
     // The plan.
     Accepted Normal "The plan is accepted.",
     InvalidPlan Warning "The plan is invalid. Nodes go on with the one before.",
-    NotSupportedYet Warning "The plan wishes for what is not there yet. Nodes go on with the one before.",
+    NotSupportedYet Warning "The plan wishes for what is not there yet; nodes go on without it.",
     // How it is when nothing is wrong.
     Serving Normal "All slots have an owner that serves.",
     Settled Normal "Everything is as the plan says.",

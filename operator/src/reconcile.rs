@@ -6,6 +6,7 @@
 use crate::act;
 use crate::look;
 use crate::metrics::Metrics;
+use crate::names;
 use crate::news::Teller;
 use crate::nodes::Nodes;
 use crate::observed::{Objects, Observed};
@@ -160,16 +161,18 @@ async fn take(
         }
         context.metrics.took(&step);
         match step {
-            Step::MakeToken => act::make_token(client, plan).await?,
-            Step::Apply(part, desired) => match act::apply(client, plan, part, &desired).await {
-                Err(act::Error::Rejected(why)) => {
-                    warn!(%why, "the API server refuses it");
-                    seen.rejections.insert(part, why);
-                    went = Went::Rejected;
-                }
-                other => other?,
-            },
-            Step::BeginRing { members, slots } => act::begin_ring(client, plan, members, slots).await?,
+            Step::MakeToken => {
+                let object = format!("Secret {}", names::token(plan.name()));
+                went = went.max(made(seen, object, act::make_token(client, plan).await)?);
+            }
+            Step::Apply(part, desired) => {
+                let object = format!("{} {}", part.resource().kind, part.name(plan.name()));
+                went = went.max(made(seen, object, act::apply(client, plan, part, &desired).await)?);
+            }
+            Step::BeginRing { members, slots } => {
+                let object = format!("ConfigMap {}", names::ring(plan.name()));
+                went = went.max(made(seen, object, act::begin_ring(client, plan, members, slots).await)?);
+            }
             Step::Configure { ordinal, configuration } => given.push((ordinal, configuration)),
             Step::Report { status, news } => {
                 if !give(context, plan, seen, std::mem::take(&mut given), refusals).await {
@@ -184,6 +187,18 @@ async fn take(
         }
     }
     if give(context, plan, seen, given, refusals).await { Ok(went) } else { Ok(went.max(Went::Refused)) }
+}
+
+/// What the API server will not have is remembered, and the rest goes on.
+fn made(seen: &mut Observed, object: String, made: Result<(), act::Error>) -> Result<Went, act::Error> {
+    match made {
+        Err(act::Error::Rejected(why)) => {
+            warn!(object, %why, "the API server refuses it");
+            seen.rejections.insert(object, why);
+            Ok(Went::Rejected)
+        }
+        made => made.map(|()| Went::Well),
+    }
 }
 
 /// Whether all have taken it.

@@ -73,7 +73,7 @@ pub fn toward(plan: &Plan, seen: &Observed, settings: &Settings, now: Timestamp)
     }
     let outlook = outlook(plan, seen);
     let mut steps = Vec::new();
-    if let Ok(wish) = outlook.verdict
+    if let Ok(wish) = &plan.wish
         && !plan.paused
         && outlook.obstacles.is_empty()
     {
@@ -105,15 +105,24 @@ fn make(
     settings: &Settings,
     steps: &mut Vec<Step>,
 ) {
+    // Of a plan that is not accepted nothing is taken over, and what was lost is made again.
+    let accepted = outlook.verdict.is_ok();
     if seen.objects.token == Seen::Absent {
         steps.push(Step::MakeToken);
     }
     for part in Part::ALL {
         let desired = parts::desired(part, plan, wish, &outlook.force, settings);
         let applied = seen.objects.parts.get(&part).and_then(Seen::ours);
-        if !applied.is_some_and(|seen| drift::is_applied(&desired, seen)) {
+        let is_due = match applied {
+            Some(seen) => accepted && !drift::is_applied(&desired, seen),
+            None => true,
+        };
+        if is_due {
             steps.push(Step::Apply(part, desired));
         }
+    }
+    if !accepted {
+        return;
     }
     match &outlook.ring {
         ring::Stand::ToBegin(members) => {

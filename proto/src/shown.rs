@@ -9,7 +9,7 @@ use crate::address::{self, Address};
 use crate::json;
 use crate::wire::v1::{Event, EventKind, StatusResponse, WatchResponse};
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use tonic::{Code, Status};
 
@@ -34,6 +34,15 @@ impl FromStr for Output {
             "json" => Ok(Output::Json),
             _ => Err(Error("`text` or `json`".into())),
         }
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Output::Text => "text",
+            Output::Json => "json",
+        })
     }
 }
 

@@ -286,6 +286,15 @@ impl Core {
         routing.ring.members.iter().zip(slots).map(node).collect()
     }
 
+    /// Another node has seen a later start of this store: this one must not go on.
+    pub fn has_later_start(&self, why: &str) {
+        let marked = lock(&self.store).as_ref().map_or(Ok(()), |store| store.has_later_start(why));
+        if let Err(error) = marked {
+            tracing::error!(%error, "it can't be written down");
+        }
+        self.life.fail(why);
+    }
+
     pub fn operator_asks(&self) {
         self.operator_asked.store(true, Ordering::Relaxed);
     }

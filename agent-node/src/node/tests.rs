@@ -320,6 +320,39 @@ async fn a_node_that_is_cut_off_sends_its_clients_elsewhere_until_it_has_contact
     until(|| cluster.node(0).ready().is_ok()).await;
 }
 
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() { copy(&from, &to) } else { std::fs::copy(from, to).map(|_| ()).unwrap() }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_was_put_back_to_an_earlier_state_is_not_served_however_often_it_starts() {
+    let mut cluster = Cluster::start().await;
+    let agent = cluster.agent_of(1);
+    cluster.kill(1).await;
+    let earlier = tempfile::tempdir().unwrap();
+    copy(cluster.folders[1].path(), earlier.path());
+    for _ in 0..3 {
+        cluster.restart(1).await;
+        cluster.ready().await;
+        cluster.node(0).send(add(&agent, 1, None)).await.unwrap();
+        cluster.kill(1).await;
+    }
+    std::fs::remove_dir_all(cluster.folders[1].path()).unwrap();
+    copy(earlier.path(), cluster.folders[1].path());
+    cluster.restart(1).await;
+    timeout(LIMIT, cluster.node(1).fails()).await.expect("the others have seen later starts");
+    cluster.kill(1).await;
+    for _ in 0..5 {
+        let config = config(1, &cluster.folders[1], &cluster.peers[1]);
+        let error = Node::start(config).await.map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("put back to an earlier state"), "{error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_restart_need_nobody_to_tell_them() {
     let mut cluster = Cluster::start().await;

@@ -98,7 +98,7 @@ async fn call(core: &Arc<Core>, peer: &Arc<Peer>, target: Option<&Target>, reach
             if let Lost::Status(status) = &lost
                 && status.code() == Code::Aborted
             {
-                core.life.fail(status.message());
+                core.has_later_start(status.message());
             }
             lost
         }

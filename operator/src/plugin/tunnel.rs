@@ -11,6 +11,7 @@ use proto::shown::Failure;
 use proto::wire::v1::lanes_client::LanesClient;
 use std::future::Future;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
@@ -72,11 +73,16 @@ impl Pods {
         Ok(names)
     }
 
-    pub async fn open(&self, pod: &str) -> Result<Tunnel, Failure> {
+    /// The bytes to a pod and from it.
+    pub async fn forward(&self, pod: &str) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, Failure> {
         let port = names::CLIENT_PORT;
         let mut forward =
             within(&format!("port-forward to {pod}"), self.api.portforward(pod, &[port])).await?;
-        let mut stream = forward.take_stream(port);
+        forward.take_stream(port).ok_or_else(|| Failure::unreachable(format!("no port-forward to {pod}")))
+    }
+
+    pub async fn open(&self, pod: &str) -> Result<Tunnel, Failure> {
+        let mut stream = Some(self.forward(pod).await?);
         // A broken tunnel is not mended here: another one is opened, maybe to another pod.
         let once = tower::service_fn(move |_| {
             let stream = stream.take().ok_or_else(|| std::io::Error::other("the port-forward has ended"));

@@ -44,6 +44,9 @@ impl Api {
             Method::POST if path.ends_with("events") => (StatusCode::CREATED, body.clone()),
             Method::POST => {
                 let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
+                if self.refused.contains(&path) {
+                    return status(StatusCode::FORBIDDEN, "exceeded quota: few");
+                }
                 if self.objects.contains_key(&path) {
                     return status(StatusCode::CONFLICT, "it exists");
                 }
@@ -187,6 +190,20 @@ async fn what_the_api_server_will_not_have_is_said_and_the_rest_is_made() {
     let written = scene.written();
     let (memory, outcome) = scene.look(Look::All, memory).await;
     assert_eq!((outcome, scene.written()), (Outcome::Failed, written));
+    scene.api().refused.clear();
+    scene.look(Look::All, memory).await;
+    assert!(scene.api().condition("Degraded").starts_with("False Healthy"));
+}
+
+#[tokio::test]
+async fn a_secret_that_the_api_server_will_not_have_is_said_too() {
+    let scene = Scene::new();
+    scene.api().refused.insert(TOKEN.to_owned());
+    let (memory, outcome) = scene.look(Look::All, None).await;
+    assert_eq!(outcome, Outcome::Failed);
+    let text = scene.api().condition("Degraded");
+    assert_eq!(text, "True PartRefused: the API server refuses Secret flights-token: exceeded quota: few");
+    assert!(scene.api().objects.contains_key(SET), "the rest is made");
     scene.api().refused.clear();
     scene.look(Look::All, memory).await;
     assert!(scene.api().condition("Degraded").starts_with("False Healthy"));

@@ -318,7 +318,7 @@ fn what_the_api_server_refuses_is_said_until_it_takes_it() {
     let mut world = World::settled();
     world.edit(|spec| spec["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
     let mut seen = world.seen();
-    seen.rejections.insert(Part::StatefulSet, "the quota is used up".into());
+    seen.rejections.insert("StatefulSet flights".into(), "the quota is used up".into());
     let next = toward(&world.plan(), &seen, &crate::world::settings(), crate::world::at(0));
     let Some(Step::Report { status, news }) = next.steps.last() else { panic!("{next:?}") };
     let degraded = status.conditions.iter().find(|one| one.type_ == "Degraded").unwrap();

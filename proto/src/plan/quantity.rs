@@ -15,6 +15,15 @@ const EXPONENT_MAX: i32 = 30;
 impl Quantity {
     /// Rounded up, or `None` if it is not well-formed, negative, or more than anybody has.
     pub fn value(&self) -> Option<u128> {
+        self.times(1)
+    }
+
+    /// Thousandths of it, rounded up.
+    pub fn milli(&self) -> Option<u128> {
+        self.times(1000)
+    }
+
+    fn times(&self, count: u128) -> Option<u128> {
         let text = self.0.strip_prefix('+').unwrap_or(&self.0);
         let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
         let (number, suffix) = text.split_at(end);
@@ -26,7 +35,7 @@ impl Quantity {
         let (factor, divisor) = scale(suffix)?;
         let digits: u128 = digits.parse().ok()?;
         let divisor = divisor.checked_mul(10_u128.checked_pow(fraction.len() as u32)?)?;
-        Some(digits.checked_mul(factor)?.div_ceil(divisor))
+        Some(digits.checked_mul(factor)?.checked_mul(count)?.div_ceil(divisor))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::plan;
 use anyhow::ensure;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -37,9 +37,23 @@ async fn kubectl_shoal_has_the_verbs_and_the_exit_codes_of_agent_node() {
     let (code, out, err) = ended(&scene, &["send", "/counter/1", "add", r#"{"id": "a", "n": 3}"#]);
     assert!(code == 0 && out.starts_with("done"), "{code} {out}{err}");
     assert_eq!(ended(&scene, &["get", "/counter/1", "total"]), (0, "3\n".into(), String::new()));
+    let lines: String = (1..=500)
+        .map(|id| {
+            let agent = format!("/counter/{}", id % 7);
+            format!("{}\n", json!({"agent": agent, "lane": "add", "body": {"id": id.to_string(), "n": 1}}))
+        })
+        .collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), lines).unwrap();
+    let feed = ["send", "--file", file.path().to_str().unwrap()];
+    for again in ["", "again"] {
+        let (code, out, err) = ended(&scene, &feed);
+        assert!(code == 0 && out.starts_with("500 lines done"), "{again} {code} {out}{err}");
+        assert_eq!(ended(&scene, &["get", "/counter/2", "total"]), (0, "72\n".into(), String::new()));
+    }
     let (code, out, _) = ended(&scene, &["watch", "/counter/1", "total", "--count", "2", "--output", "json"]);
     let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((code, &events[0]["data"], &events[1]["event"]), (0, &3.into(), &"synced".into()), "{out}");
+    assert_eq!((code, &events[0]["data"], &events[1]["event"]), (0, &75.into(), &"synced".into()), "{out}");
     for (arguments, exit, said) in [
         (&["get", "/counter/1", "nothing"][..], 1, "404"),
         (&["send", "/counter/1", "add", "{}"], 1, "422"),
