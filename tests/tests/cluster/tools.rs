@@ -3,7 +3,7 @@
 use crate::plan;
 use anyhow::ensure;
 use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
@@ -37,14 +37,12 @@ async fn kubectl_shoal_has_the_verbs_and_the_exit_codes_of_agent_node() {
     let (code, out, err) = ended(&scene, &["send", "/counter/1", "add", r#"{"id": "a", "n": 3}"#]);
     assert!(code == 0 && out.starts_with("done"), "{code} {out}{err}");
     assert_eq!(ended(&scene, &["get", "/counter/1", "total"]), (0, "3\n".into(), String::new()));
-    let lines: String = (1..=500)
-        .map(|id| {
-            let agent = format!("/counter/{}", id % 7);
-            format!("{}\n", json!({"agent": agent, "lane": "add", "body": {"id": id.to_string(), "n": 1}}))
-        })
-        .collect();
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), lines).unwrap();
+    for id in 1..=500 {
+        let body = json!({"id": id.to_string(), "n": 1});
+        let line = json!({"agent": format!("/counter/{}", id % 7), "lane": "add", "body": body});
+        writeln!(file.as_file(), "{line}").unwrap();
+    }
     let feed = ["send", "--file", file.path().to_str().unwrap()];
     for again in ["", "again"] {
         let (code, out, err) = ended(&scene, &feed);
