@@ -1,6 +1,6 @@
 //! Why something was not done, in the one form in which every way out can say it.
 
-/// Codes are HTTP's: PLAN's table of answers.
+/// Codes are HTTP's: the table in `docs/api.md`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct Refusal {

@@ -504,17 +504,18 @@ mod laws {
         fn kills_and_losses_change_nothing(turns in proptest::collection::vec(turn(), 1..60)) {
             let mut rig = Rig::new();
             let mut wire: VecDeque<Out> = VecDeque::new();
-            let (mut asked, mut acknowledged) = (BTreeMap::new(), BTreeMap::<u64, (i64, u64)>::new());
+            let (mut asked, mut acknowledged) = (BTreeMap::new(), BTreeMap::<u64, (SlotId, u64)>::new());
             for turn in turns {
                 match turn {
                     Turn::Add { agent, n, to, key } => {
                         let to = to.map_or(String::new(), |to| format!(", \"to\": \"{to}\""));
                         let event = rig.event(&format!("/counter/{agent}"), "add", &format!("{{\"n\": {n}{to}}}"), key, 0);
-                        asked.insert(rig.next, n);
+                        asked.insert(rig.next, Rig::slot_of(&format!("/counter/{agent}")));
                         rig.handle(event);
                     }
                     Turn::Both { agent } => {
                         let event = rig.event(&format!("/counter/{agent}"), "both", "0", None, 0);
+                        asked.insert(rig.next, Rig::slot_of(&format!("/counter/{agent}")));
                         rig.handle(event);
                     }
                     Turn::Mark { agent, key, value } => {
@@ -522,6 +523,7 @@ mod laws {
                             format!("{{\"update\": {{\"key\": {key}, \"value\": {value}}}}}")
                         });
                         let event = rig.event(&format!("/counter/{agent}"), "marks", &change, None, 0);
+                        asked.insert(rig.next, Rig::slot_of(&format!("/counter/{agent}")));
                         rig.handle(event);
                     }
                     Turn::Deliver { drop } => match wire.pop_front() {
@@ -536,7 +538,7 @@ mod laws {
                         for effect in rig.settle() {
                             match effect {
                                 Effect::Answer { id, end: Ok(version), .. } => {
-                                    acknowledged.insert(id, (asked.get(&id).copied().unwrap_or(0), version));
+                                    acknowledged.insert(id, (asked[&id], version));
                                 }
                                 effect => wire.push_back(effect),
                             }
@@ -574,10 +576,11 @@ mod laws {
                 Body::Value(_) => 0,
             }).sum::<u64>();
             prop_assert_eq!(sent, taken + faults);
-            // Whoever has an answer finds its record.
-            for (_, version) in acknowledged.values() {
+            // Whoever has an answer finds its record, once.
+            for (slot, version) in acknowledged.values() {
                 let lsn = version & ((1 << 40) - 1);
-                prop_assert!(rig.log.iter().any(|(head, _)| head.lsn == lsn));
+                let found = rig.log.iter().filter(|(head, _)| (head.slot, head.lsn) == (*slot, lsn));
+                prop_assert_eq!(found.count(), 1);
             }
         }
 
