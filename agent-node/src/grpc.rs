@@ -137,7 +137,7 @@ impl lanes_server::Lanes for Lanes {
         let v1::WatchRequest { agent, lane, from } = request.into_inner();
         let links = self.node.links();
         links.open(0, &agent, &lane, from, None);
-        let source = links::Watch::new(links, self.metrics.clone(), self.stop.clone());
+        let source = links::Watch::new(links, self.stop.clone());
         Ok(messages(source))
     }
 
@@ -148,7 +148,7 @@ impl lanes_server::Lanes for Lanes {
         request: Request<Streaming<v1::LinksRequest>>,
     ) -> Result<Response<Self::LinksStream>, Status> {
         let links = self.node.links();
-        let source = links::Many::new(links, request.into_inner(), self.metrics.clone(), self.stop.clone());
+        let source = links::Many::new(links, request.into_inner(), self.stop.clone());
         Ok(messages(source))
     }
 
@@ -204,9 +204,6 @@ fn status(state: NodeState, addresses: Addresses) -> v1::StatusResponse {
         slots_serving,
         agents,
         links,
-        messages: _,
-        faults: _,
-        delivered: _,
         nodes,
     } = state;
     let own = nodes.iter().find(|node| node.ordinal == ordinal).map_or("", |node| &node.peer_at);

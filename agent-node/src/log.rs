@@ -8,6 +8,7 @@
 mod chain;
 mod committer;
 mod format;
+mod places;
 mod prepare;
 mod scan;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod writer;
 use crate::store::{self, Store};
 use chain::Chain;
 use committer::Intake;
+use places::Places;
 use prepare::Pool;
 use scan::{End, Scan, Stop};
 use std::fs::{self, File};
@@ -29,6 +31,7 @@ use std::thread::{self, JoinHandle};
 use writer::Writer;
 
 pub use format::{BODY_MAX, BatchHead, Head, Kind, Position};
+pub use places::Reader;
 pub use prepare::{DiskFull, Sizes};
 pub use scan::{Damage, Lost, Seen};
 pub use writer::Counts;
@@ -59,6 +62,12 @@ pub enum Error {
     Newer { folder: PathBuf, segment: u64, format: u16 },
     #[error("segment {segment} of the log: record {} of slot {} can't be replayed: {why}", head.lsn, head.slot)]
     Refused { segment: u64, head: Head, why: String },
+    #[error(
+        "record {position} of the log in {}, which has been on the disk, can't be read again: {why}; \
+         see what the kernel's log says of the disk",
+        folder.display()
+    )]
+    Lost { folder: PathBuf, position: u64, why: &'static str },
     #[error("another process has opened {} since", folder.display())]
     NotOurs { folder: PathBuf },
 }
@@ -88,7 +97,7 @@ pub struct Opened {
 }
 
 /// Takes a record that was read back, or says why not.
-pub type Each<'a> = dyn FnMut(Head, &[u8]) -> Result<(), String> + 'a;
+pub type Each<'a> = dyn FnMut(Position, Head, &[u8]) -> Result<(), String> + 'a;
 /// Hears up to where the log is on the disk. Called by the log's own thread, which waits for it.
 pub type OnDurable = Box<dyn Fn(Position) + Send>;
 
@@ -96,6 +105,8 @@ pub struct Log {
     intake: Arc<Intake>,
     pool: Arc<Pool>,
     counts: Arc<Counts>,
+    folder: PathBuf,
+    places: Arc<Places>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     _lock: Arc<File>,
 }
@@ -118,11 +129,15 @@ impl Log {
             store::sync_folder(store.folder())?;
         }
         let segments = Segments::list(&folder)?;
-        let mut records_only = |seen: Seen| match seen {
-            Seen::Record(head, body) => each(head, body),
-            Seen::Batch(_) => Ok(()),
+        let places = Arc::new(Places::default());
+        let mut take = |seen: Seen| match seen {
+            Seen::Record(position, head, body) => each(position, head, body),
+            Seen::Batch(head, at) => {
+                places.note(head, at as u64);
+                Ok(())
+            }
         };
-        let (end, unbegun) = segments.scan(store.id(), &mut records_only)?;
+        let (end, unbegun) = segments.scan(store.id(), &mut take)?;
         if !end.damage.is_empty() {
             return Err(Error::Damaged { folder, damage: end.damage });
         }
@@ -130,7 +145,9 @@ impl Log {
         segments.shorten(&end)?;
         let pool = Arc::new(Pool::open(&folder, sizes)?);
         let chain = Chain::new(store.id(), store.incarnation(), end.synced, end.first, end.list.clone());
-        let writer = Writer::begin(&folder, segments.after(), chain, &frames, pool.clone(), store.watch())?;
+        places.cut(Position(end.first));
+        let (next, known) = (segments.after(), places.clone());
+        let writer = Writer::begin(&folder, next, chain, &frames, pool.clone(), store.watch(), known)?;
         segments.cut(&end, &unbegun)?;
         let opened = Opened {
             records: end.records,
@@ -139,7 +156,7 @@ impl Log {
             renewed: end.records - end.first,
             position: writer.position(),
         };
-        Ok((Log::start(writer, pool, store.lock(), on_durable)?, opened))
+        Ok((Log::start(writer, pool, places, store.lock(), on_durable)?, opened))
     }
 
     /// Whether records of so many bytes may be made: their blocks are on the disk. Ask before a command runs.
@@ -151,6 +168,11 @@ impl Log {
     pub fn append(&self, records: &[(Head, Range<usize>)], buffer: &[u8]) -> Position {
         self.pool.spend(records.iter().map(|(_, body)| format::RECORD + body.len()).sum());
         self.intake.append(records, buffer)
+    }
+
+    /// Reads what is on the disk again.
+    pub fn reader(&self) -> Reader {
+        Reader::new(&self.folder, self.places.clone())
     }
 
     pub fn counts(&self) -> &Counts {
@@ -172,12 +194,19 @@ impl Log {
         }
     }
 
-    fn start(writer: Writer, pool: Arc<Pool>, lock: Arc<File>, on_durable: OnDurable) -> Result<Log, Error> {
+    fn start(
+        writer: Writer,
+        pool: Arc<Pool>,
+        places: Arc<Places>,
+        lock: Arc<File>,
+        on_durable: OnDurable,
+    ) -> Result<Log, Error> {
         let (intake, counts) = (Arc::new(Intake::new(writer.position())), writer.counts());
+        let folder = writer.folder().to_path_buf();
         let (taken, prepared) = (intake.clone(), pool.clone());
         let committer = move || committer::run(writer, &taken, &*on_durable);
         let threads = vec![named("log", committer)?, named("log-prepare", move || prepared.run())?];
-        Ok(Log { intake, pool, counts, threads: Mutex::new(threads), _lock: lock })
+        Ok(Log { intake, pool, counts, folder, places, threads: Mutex::new(threads), _lock: lock })
     }
 }
 

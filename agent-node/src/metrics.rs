@@ -4,7 +4,7 @@
 //! agent's or a client's name.
 
 use crate::{
-    node::{Node, Status},
+    node::{LogMeasured, Measured, Node, Status},
     port,
     refusal::Refusal,
 };
@@ -13,9 +13,12 @@ use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
-    registry::Registry,
+    registry::{Metric, Registry},
 };
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -27,8 +30,6 @@ pub struct Metrics {
     pub commands: Outcomes,
     /// Clients' `GET`s, counted by the public port.
     pub reads: Counter,
-    /// Events given to clients' watches, counted by the public port.
-    pub updates: Counter,
     /// Connections that the public port has open.
     pub connections: Gauge,
     state: State,
@@ -60,6 +61,14 @@ struct State {
     ready: Gauge,
     messages: Counter,
     faults: Counter,
+    outbox: Gauge,
+    updates: Counter,
+    log_records: Counter,
+    log_bytes: Counter,
+    log_syncs: Counter,
+    log_sync_seconds: Counter<f64, AtomicU64>,
+    log_free_bytes: Gauge,
+    log_full: Gauge,
 }
 
 impl Outcomes {
@@ -101,10 +110,26 @@ impl State {
             ready: gauge(registry, "ready", "1 when /readyz says so"),
             messages: counter(registry, "messages", "Sends of agents that took effect in this node's slots"),
             faults: counter(registry, "faults", "Sends of agents that this node's slots refused"),
+            outbox: gauge(
+                registry,
+                "outbox",
+                "Sends of agents in this node's slots that wait for their receivers",
+            ),
+            updates: counter(registry, "updates", "Events given to clients' watches"),
+            log_records: counter(registry, "log_records", "Records written to the log since the start"),
+            log_bytes: counter(registry, "log_bytes", "Bytes written to the log since the start"),
+            log_syncs: counter(registry, "log_syncs", "How often the log was brought to the disk"),
+            log_sync_seconds: counter(registry, "log_sync_seconds", "Time that this took"),
+            log_free_bytes: gauge(
+                registry,
+                "log_free_bytes",
+                "What commands may still take of the log's room",
+            ),
+            log_full: gauge(registry, "log_full", "1 while the disk has no room for more"),
         }
     }
 
-    fn take(&self, status: &Status, ready: bool) {
+    fn take(&self, status: &Status, measured: &Measured, ready: bool) {
         let reached =
             status.nodes.iter().filter(|node| node.reached && node.ordinal != status.ordinal).count();
         self.plan_generation.set(status.generation as i64);
@@ -115,8 +140,18 @@ impl State {
         self.links.set(status.links as i64);
         self.peers_connected.set(reached as i64);
         self.ready.set(ready.into());
-        self.messages.inner().store(status.messages, Relaxed);
-        self.faults.inner().store(status.faults, Relaxed);
+        let Measured { messages, faults, outbox, delivered, log } = measured;
+        self.messages.inner().store(*messages, Relaxed);
+        self.faults.inner().store(*faults, Relaxed);
+        self.outbox.set(*outbox as i64);
+        self.updates.inner().store(*delivered, Relaxed);
+        let LogMeasured { records, bytes, syncs, sync_time, free_bytes, full } = log;
+        self.log_records.inner().store(*records, Relaxed);
+        self.log_bytes.inner().store(*bytes, Relaxed);
+        self.log_syncs.inner().store(*syncs, Relaxed);
+        self.log_sync_seconds.inner().store(sync_time.as_secs_f64().to_bits(), Relaxed);
+        self.log_free_bytes.set(*free_bytes as i64);
+        self.log_full.set((*full).into());
     }
 }
 
@@ -126,7 +161,10 @@ fn gauge(registry: &mut Registry, name: &str, text: &str) -> Gauge {
     gauge
 }
 
-fn counter(registry: &mut Registry, name: &str, text: &str) -> Counter {
+fn counter<N, A>(registry: &mut Registry, name: &str, text: &str) -> Counter<N, A>
+where
+    Counter<N, A>: Clone + Default + Metric,
+{
     let counter = Counter::default();
     registry.register(name, text, counter.clone());
     counter
@@ -139,7 +177,6 @@ impl Default for Metrics {
         Self {
             commands: Outcomes::register(&mut registry),
             reads: counter(&mut registry, "reads", "States that clients asked for"),
-            updates: counter(&mut registry, "updates", "Events given to clients' watches"),
             connections: gauge(&mut registry, "connections", "Open connections of the public port"),
             state: State::register(&mut registry),
             registry,
@@ -149,8 +186,8 @@ impl Default for Metrics {
 
 impl Metrics {
     /// In the text format that Prometheus reads.
-    pub fn text(&self, status: &Status, ready: bool) -> String {
-        self.state.take(status, ready);
+    pub fn text(&self, status: &Status, measured: &Measured, ready: bool) -> String {
+        self.state.take(status, measured, ready);
         let mut text = String::new();
         // Writing to a text cannot fail.
         let _ = encode(&mut text, &self.registry);
@@ -176,7 +213,7 @@ fn answer(node: &Node, metrics: &Metrics, method: &Method, path: &str) -> Respon
     }
     match (path, node.ready()) {
         ("/metrics", ready) => {
-            plain(StatusCode::OK, OPEN_METRICS, metrics.text(&node.status(), ready.is_ok()))
+            plain(StatusCode::OK, OPEN_METRICS, metrics.text(&node.status(), &node.measured(), ready.is_ok()))
         }
         ("/livez", _) | ("/readyz", Ok(())) => plain(StatusCode::OK, TEXT, "ok\n".into()),
         ("/readyz", Err(why)) => plain(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
@@ -195,6 +232,7 @@ fn plain(code: StatusCode, kind: &'static str, text: String) -> Response<Body> {
 mod tests {
     use super::*;
     use crate::node::NodeStatus;
+    use std::time::Duration;
 
     #[test]
     fn every_end_of_a_command_has_its_counter() {
@@ -209,7 +247,7 @@ mod tests {
         ] {
             metrics.commands.count(&end);
         }
-        let text = metrics.text(&Status::default(), false);
+        let text = metrics.text(&Status::default(), &Measured::default(), false);
         for line in [
             r#"shoal_commands_total{outcome="done"} 1"#,
             r#"shoal_commands_total{outcome="refused"} 2"#,
@@ -226,14 +264,19 @@ mod tests {
         let metrics = Metrics::default();
         let node = |ordinal, reached| NodeStatus { ordinal, reached, ..NodeStatus::default() };
         let nodes = vec![node(0, true), node(1, true), node(2, false)];
-        let status = Status { slots_owned: 86, revision: 3, messages: 7, nodes, ..Status::default() };
-        let text = metrics.text(&status, true);
+        let status = Status { slots_owned: 86, revision: 3, nodes, ..Status::default() };
+        let log = LogMeasured { syncs: 4, sync_time: Duration::from_millis(1500), ..LogMeasured::default() };
+        let measured = Measured { messages: 7, outbox: 9, log, ..Measured::default() };
+        let text = metrics.text(&status, &measured, true);
         for line in [
             "shoal_slots_owned 86",
             "shoal_ring_revision 3",
             "shoal_peers_connected 1",
             "shoal_ready 1",
             "shoal_messages_total 7",
+            "shoal_outbox 9",
+            "shoal_log_syncs_total 4",
+            "shoal_log_sync_seconds_total 1.5",
             "shoal_build_info{version=",
         ] {
             assert!(text.contains(line), "{line} in {text}");

@@ -1,5 +1,6 @@
 //! A node: its store, its log, its shards on their threads, and the way to every other node.
 
+pub mod backlog;
 pub mod commands;
 pub mod configuration;
 pub mod configure;
@@ -88,13 +89,34 @@ pub struct Status {
     pub slots_serving: u32,
     pub agents: u64,
     pub links: u64,
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// What a node has counted since its start, and what it holds.
+#[derive(Debug, Clone, Default)]
+pub struct Measured {
     /// Sends of agents that took effect here.
     pub messages: u64,
     /// Sends of agents that were refused here.
     pub faults: u64,
+    /// Sends of agents here that their receivers have not committed.
+    pub outbox: u64,
     /// Events given to links.
     pub delivered: u64,
-    pub nodes: Vec<NodeStatus>,
+    pub log: LogMeasured,
+}
+
+/// The log, from this start on.
+#[derive(Debug, Clone, Default)]
+pub struct LogMeasured {
+    pub records: u64,
+    pub bytes: u64,
+    pub syncs: u64,
+    pub sync_time: Duration,
+    /// What commands may still take.
+    pub free_bytes: u64,
+    /// No room for more can be made.
+    pub full: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -166,6 +188,10 @@ impl Node {
 
     pub fn status(&self) -> Status {
         self.core.status()
+    }
+
+    pub fn measured(&self) -> Measured {
+        Measured { log: self.hold.measured(), ..self.core.measured() }
     }
 
     /// The lanes that clients can see.

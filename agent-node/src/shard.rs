@@ -23,9 +23,10 @@ mod watches;
 mod window;
 
 pub use event::{
-    Body, Command, Configuration, Counts, Effect, Event, Got, Key, Message, Place, RECORD_MAX, Read, Records,
-    Stream, Taken, Term, Verdict,
+    Body, Command, Configuration, Counts, Effect, Event, Fetch, Got, Key, Message, Place, RECORD_MAX, Read,
+    Records, Stream, Taken, Term, Verdict,
 };
+pub use record::messages;
 
 use crate::log::Position;
 use crate::refusal::Refusal;
@@ -55,6 +56,8 @@ pub struct Shard<R, W> {
     /// Pairs of slots, from and to, of which the sender will be told how far its messages came.
     heard: HashMap<(address::Slot, address::Slot), Verdict>,
     records: Records,
+    /// Pairs of slots, from and to, that have messages among them which memory does not keep.
+    in_log: Vec<(address::Slot, address::Slot)>,
     /// Slots that have a record among them.
     touched: Vec<address::Slot>,
     gate: Gate<R, W>,
@@ -76,6 +79,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             blocked: HashMap::new(),
             heard: HashMap::new(),
             records: Records::default(),
+            in_log: Vec::new(),
             touched: Vec::new(),
             gate: Gate::new(),
             swept_ms: 0,
@@ -98,6 +102,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             Event::Detach { watch, agent, slot: _, lane } => self.watches.remove(&agent, &lane, &watch),
             Event::Message(message) => self.message(&message, now_ms),
             Event::Taken(taken) => self.taken(taken),
+            Event::Fetched { from, to, messages } => self.fetched(from, to, messages),
             Event::Resend(slots) => self.resend(Some(&slots)),
             Event::Configured(configuration) => self.configured(&configuration),
         }
@@ -121,6 +126,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             | Event::Limit { .. }
             | Event::Detach { .. }
             | Event::Taken(_)
+            | Event::Fetched { .. }
             | Event::Resend(_)
             | Event::Configured(_) => {
                 self.handle(event, 0);
@@ -144,17 +150,22 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
     }
 
-    /// What has to be written now. The caller appends it, clears it, and says where it ended.
-    pub fn records(&mut self) -> &mut Records {
-        &mut self.records
+    /// What has to be written now. The caller appends it and says by `appended` where it ended.
+    pub fn records(&self) -> &Records {
+        &self.records
     }
 
+    /// All of `records` was appended, and ends here.
     pub fn appended(&mut self, position: Position) {
+        let first = Position(position.0 - self.records.heads.len() as u64);
+        self.records.heads.clear();
+        self.records.buffer.clear();
         for id in self.touched.drain(..) {
             if let Some(slot) = &mut self.slots[usize::from(id)] {
                 slot.end = position;
             }
         }
+        self.placed(first);
         self.tell_heard();
         self.gate.appended(position);
     }

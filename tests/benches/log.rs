@@ -103,7 +103,7 @@ impl Logged {
             *told.0.lock().unwrap() = position;
             told.1.notify_one();
         });
-        let (log, _) = Log::open(&store, &mut |_, _| Ok(()), on_durable).unwrap();
+        let (log, _) = Log::open(&store, &mut |_, _, _| Ok(()), on_durable).unwrap();
         log.reserve(in_flight * (HEAD + BODY)).unwrap();
         let bytes_before = log.counts().bytes.load(Relaxed);
         let (buffer, took) = (vec![9; BODY], Vec::new());

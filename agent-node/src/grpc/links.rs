@@ -5,12 +5,11 @@ use super::{Source, broken, stopping};
 use crate::{
     answer,
     link::{self, EventKind, LinkOutput},
-    metrics::Metrics,
     node::Links,
     refusal::Refusal,
 };
 use proto::wire::v1;
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
@@ -20,7 +19,6 @@ const LINKS_MAX: usize = 65_536;
 /// The events of one lane; its link has the number 0.
 pub(super) struct Watch {
     links: Links,
-    metrics: Arc<Metrics>,
     stop: CancellationToken,
     due: Vec<LinkOutput>,
     /// How the call ends when what is due has been sent.
@@ -28,8 +26,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(links: Links, metrics: Arc<Metrics>, stop: CancellationToken) -> Self {
-        Self { links, metrics, stop, due: Vec::new(), closed: None }
+    pub(super) fn new(links: Links, stop: CancellationToken) -> Self {
+        Self { links, stop, due: Vec::new(), closed: None }
     }
 
     fn message(&mut self) -> Option<v1::WatchResponse> {
@@ -40,7 +38,6 @@ impl Watch {
                 LinkOutput::Closed { refusal, .. } => self.closed = Some(refusal.map_or(Ok(()), Err)),
             }
         }
-        self.metrics.updates.inc_by(events.len() as u64);
         (!events.is_empty()).then_some(v1::WatchResponse { events })
     }
 }
@@ -68,7 +65,6 @@ impl Source for Watch {
 pub(super) struct Many {
     links: Links,
     incoming: Streaming<v1::LinksRequest>,
-    metrics: Arc<Metrics>,
     stop: CancellationToken,
     open: HashSet<u32>,
     due: Vec<LinkOutput>,
@@ -77,13 +73,8 @@ pub(super) struct Many {
 }
 
 impl Many {
-    pub(super) fn new(
-        links: Links,
-        incoming: Streaming<v1::LinksRequest>,
-        metrics: Arc<Metrics>,
-        stop: CancellationToken,
-    ) -> Self {
-        Self { links, incoming, metrics, stop, open: HashSet::new(), due: Vec::new(), half_closed: false }
+    pub(super) fn new(links: Links, incoming: Streaming<v1::LinksRequest>, stop: CancellationToken) -> Self {
+        Self { links, incoming, stop, open: HashSet::new(), due: Vec::new(), half_closed: false }
     }
 
     fn take(&mut self, message: v1::LinksRequest) -> Result<(), Status> {
@@ -124,7 +115,6 @@ impl Many {
                 }
             }
         }
-        self.metrics.updates.inc_by(response.events.len() as u64);
         response
     }
 }

@@ -28,7 +28,7 @@ impl Chain {
     }
 
     /// Adds a batch of these framed records to `out`.
-    pub fn batch(&mut self, ident: &Ident, frames: &[u8], out: &mut Vec<u8>) {
+    pub fn batch(&mut self, ident: &Ident, frames: &[u8], out: &mut Vec<u8>) -> BatchHead {
         let start = out.len();
         out.resize(start + HEADER, 0);
         out.extend_from_slice(&self.list);
@@ -43,6 +43,7 @@ impl Chain {
         self.lasts.take(&mut self.list);
         self.number += 1;
         self.first += u64::from(records);
+        head
     }
 
     /// Adds a batch to `out` that only says what is synced.

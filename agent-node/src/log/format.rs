@@ -76,6 +76,11 @@ pub struct BatchHead {
 }
 
 impl BatchHead {
+    /// Whether the record at that position is in this batch.
+    pub fn has(&self, position: Position) -> bool {
+        (self.first..self.first + u64::from(self.records)).contains(&position.0)
+    }
+
     /// Where the records begin.
     pub fn body_at(&self) -> usize {
         HEADER + self.lasts as usize * LAST

@@ -3,14 +3,15 @@
 //! A bad place past the last mark is a torn tail: nobody was told that it is durable, so it is cut. A bad place that a
 //! later header calls synced is damage: something acknowledged is lost, and the lists in the headers name the slots.
 
-use super::format::{self, BLOCK, BatchHead, Head, Kind, NotABatch};
+use super::format::{self, BLOCK, BatchHead, Head, Kind, NotABatch, Position};
 use std::fmt;
 use std::ops::Range;
 
 /// What a scan comes upon, in order.
 pub enum Seen<'a> {
-    Batch(&'a BatchHead),
-    Record(Head, &'a [u8]),
+    /// It begins at this byte of its segment.
+    Batch(&'a BatchHead, usize),
+    Record(Position, Head, &'a [u8]),
 }
 
 /// Records of one slot that are not there any more: `after` is the last one that is, `to` the last one known of.
@@ -163,7 +164,7 @@ impl Scan {
             salt = Some(head.ident.salt);
             let batch = &bytes[found..];
             self.heading(index, found, &head, batch);
-            each(Seen::Batch(&head)).map_err(|why| Stop::Refused { head: Head::default(), why })?;
+            each(Seen::Batch(&head, found)).map_err(|why| Stop::Refused { head: Head::default(), why })?;
             if head.kind == Kind::Records {
                 self.records(index, found, &head, batch, each)?;
             } else {
@@ -263,7 +264,8 @@ impl Scan {
                 break;
             };
             if self.damage.is_empty() {
-                each(Seen::Record(record, bytes)).map_err(|why| Stop::Refused { head: record, why })?;
+                let at = Position(head.first + u64::from(count));
+                each(Seen::Record(at, record, bytes)).map_err(|why| Stop::Refused { head: record, why })?;
                 self.records += 1;
                 self.unsynced_records += 1;
                 self.lsns[usize::from(record.slot)] = record.lsn;

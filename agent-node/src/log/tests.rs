@@ -20,7 +20,7 @@ fn store(folder: &Path) -> Store {
 fn open(store: &Store) -> Result<(Log, Opened, Records, mpsc::Receiver<Position>), Error> {
     let (durable, durables) = mpsc::channel();
     let mut records = Vec::new();
-    let mut each = |head: Head, body: &[u8]| {
+    let mut each = |_: Position, head: Head, body: &[u8]| {
         records.push((head, body.to_vec()));
         Ok(())
     };
@@ -149,7 +149,7 @@ fn a_record_that_can_not_be_replayed_is_named() {
     let (log, ..) = open(&store(temp.path())).unwrap();
     append(&log, &[record(9, 3)]);
     drop(log);
-    let mut refuse = |_: Head, _: &[u8]| Err("it makes no sense".to_owned());
+    let mut refuse = |_: Position, _: Head, _: &[u8]| Err("it makes no sense".to_owned());
     let error = Log::open(&store(temp.path()), &mut refuse, Box::new(|_| {})).err().unwrap();
     let text = "segment 1 of the log: record 2 of slot 2 can't be replayed: it makes no sense";
     assert_eq!(error.to_string(), text);
@@ -214,4 +214,45 @@ fn many_threads_append_and_each_record_is_durable_when_its_position_is() {
         *last = head.lsn;
     }
     assert_eq!(lsns, [500; 4]);
+}
+
+#[test]
+fn any_record_on_the_disk_can_be_read_again_while_the_log_goes_on() {
+    let temp = TempDir::new().unwrap();
+    let mut written: Records = Vec::new();
+    for start in 0..3 {
+        let store = store(temp.path());
+        let (log, _, _, durables) = open(&store).unwrap();
+        let mut reader = log.reader();
+        for round in 0..40 {
+            let more: Records = (0..=round % 9)
+                .map(|n| record(written.len() as u64 + n, 100 + 400 * round as usize))
+                .collect();
+            wait(&durables, append(&log, &more));
+            written.extend(more);
+            // In order, backwards, and far from each other.
+            let count = written.len();
+            for at in (0..count).step_by(7).chain((0..count).rev().step_by(5)).chain([count - 1, 0]) {
+                let (head, body) = reader.record(Position(at as u64)).unwrap();
+                assert_eq!((head, body.to_vec()), written[at], "start {start}, record {at} of {count}");
+            }
+        }
+        assert!(reader.record(Position(written.len() as u64)).is_err(), "it was never written");
+    }
+    assert!(segment_files(temp.path()).len() > 4);
+}
+
+#[test]
+fn a_record_that_the_disk_has_lost_is_named() {
+    let temp = TempDir::new().unwrap();
+    let (log, _, _, durables) = open(&store(temp.path())).unwrap();
+    wait(&durables, append(&log, &[record(0, 300), record(1, 300)]));
+    let path = segment_files(temp.path()).pop().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let second = bytes.windows(20).rposition(|window| *window == record(1, 300).1[100..120]).unwrap();
+    File::options().write(true).open(&path).unwrap().write_all_at(b"x", second as u64).unwrap();
+    let mut reader = log.reader();
+    assert_eq!(reader.record(Position(0)).unwrap().0, record(0, 300).0);
+    let error = reader.record(Position(1)).unwrap_err().to_string();
+    assert!(error.starts_with("record 1 of the log in") && error.contains("the record is broken"), "{error}");
 }

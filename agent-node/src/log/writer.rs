@@ -4,6 +4,7 @@
 use super::Error;
 use super::chain::Chain;
 use super::format::{self, BLOCK, Ident, Kind, Position};
+use super::places::Places;
 use super::prepare::{OPENING, Pool, Prepared};
 use crate::store::{self, Incarnation};
 use std::fs::{self, File};
@@ -44,6 +45,7 @@ pub struct Writer {
     pool: Arc<Pool>,
     watch: Incarnation,
     counts: Arc<Counts>,
+    places: Arc<Places>,
 }
 
 pub fn path(folder: &Path, segment: u64) -> PathBuf {
@@ -60,6 +62,7 @@ impl Writer {
         frames: &[u8],
         pool: Arc<Pool>,
         watch: Incarnation,
+        places: Arc<Places>,
     ) -> Result<Writer, Error> {
         let batches = frames.len().div_ceil(BATCH) + 1;
         // A list is never longer than a quarter of the records that it names.
@@ -78,6 +81,7 @@ impl Writer {
             pool,
             watch,
             counts: Arc::default(),
+            places,
         };
         writer.write_mark(Kind::Opening)?;
         writer.pool.spend(frames.len());
@@ -87,6 +91,10 @@ impl Writer {
         fs::rename(&from, to).map_err(Error::io("rename", &from))?;
         store::sync_folder(folder)?;
         Ok(writer)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub fn position(&self) -> Position {
@@ -113,8 +121,9 @@ impl Writer {
             }
             let first = self.chain.first;
             self.out.clear();
-            self.chain.batch(&self.ident, &frames[..end], &mut self.out);
+            let head = self.chain.batch(&self.ident, &frames[..end], &mut self.out);
             self.put()?;
+            self.places.note(&head, self.at);
             self.advance();
             self.pool.spend(self.out.len() - end);
             self.marked = false;

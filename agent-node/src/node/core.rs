@@ -6,7 +6,7 @@ use crate::node::forwards::{Answer, Forwards, Outgoing};
 use crate::node::inbox::{self, Inbox};
 use crate::node::mailbox::{Mail, Mailbox};
 use crate::node::routing::Routing;
-use crate::node::{NodeStatus, Report, Status};
+use crate::node::{Measured, NodeStatus, Report, Status};
 use crate::peer::gossip::Gossip;
 use crate::peer::hello::Token;
 use crate::peer::peers::Peers;
@@ -249,7 +249,7 @@ impl Core {
 
     pub fn status(&self) -> Status {
         let Report { store, revision, generation, slots_owned, slots_serving, .. } = self.report();
-        let Counts { agents, messages, faults, .. } = self.count();
+        let agents = self.count().agents;
         let routing = self.routing.load();
         let routing = routing.as_ref();
         Status {
@@ -263,11 +263,13 @@ impl Core {
             slots_serving,
             agents,
             links: self.serving.open_links(),
-            messages,
-            faults,
-            delivered: self.serving.delivered(),
             nodes: routing.map_or_else(Vec::new, |routing| self.nodes(routing)),
         }
+    }
+
+    pub fn measured(&self) -> Measured {
+        let Counts { messages, faults, outbox, .. } = self.count();
+        Measured { messages, faults, outbox, delivered: self.serving.delivered(), ..Measured::default() }
     }
 
     fn nodes(&self, routing: &Routing) -> Vec<NodeStatus> {

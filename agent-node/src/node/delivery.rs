@@ -2,16 +2,18 @@
 
 use crate::link::Owner;
 use crate::link::Update;
+use crate::node::backlog::Ask;
 use crate::node::core::{Core, Event, Reply, Watch};
 use crate::node::mailbox::Mail;
 use crate::refusal::Refusal;
 use crate::shard::{Effect, Message, Place, Taken, Verdict};
 use proto::address::Slot;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 pub struct Delivery {
     pub core: Arc<Core>,
+    backlog: mpsc::Sender<Ask>,
     /// Answers in a row for one place.
     to: Option<Reply>,
     mail: Vec<Mail>,
@@ -25,10 +27,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub fn new(core: Arc<Core>) -> Delivery {
+    pub fn new(core: Arc<Core>, backlog: mpsc::Sender<Ask>) -> Delivery {
         Delivery {
             here: core.inboxes.iter().map(|_| Vec::new()).collect(),
             core,
+            backlog,
             to: None,
             mail: Vec::new(),
             messages: BTreeMap::new(),
@@ -62,6 +65,8 @@ impl Delivery {
                     Owner::Node(node) => self.taken.entry(node).or_default().push(Mail::Taken(taken)),
                     Owner::Nobody => {}
                 },
+                // It ends before the shards only when the node has failed.
+                Effect::Fetch(from, fetch) => drop(self.backlog.send((from, fetch))),
             }
         }
         self.spare = effects;

@@ -1,6 +1,7 @@
 //! How a node comes up and goes down.
 
-use crate::log::{Log, OnDurable, Opened};
+use crate::log::{Head, Log, OnDurable, Opened, Position};
+use crate::node::backlog;
 use crate::node::configuration::{self, Verdict};
 use crate::node::configure;
 use crate::node::core::{Core, Inboxes, Reply, Watch, lock};
@@ -8,7 +9,7 @@ use crate::node::delivery::Delivery;
 use crate::node::inbox::{End, Inbox};
 use crate::node::routing::Routing;
 use crate::node::threads::Thread;
-use crate::node::{Config, Node};
+use crate::node::{Config, LogMeasured, Node};
 use crate::peer::hello::Token;
 use crate::peer::{Identity, answering, asking, control, transport};
 use crate::shard::Shard;
@@ -17,7 +18,8 @@ use anyhow::Context as _;
 use proto::ring::StoreId;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -78,12 +80,18 @@ pub async fn start(config: Config) -> anyhow::Result<(Node, SocketAddr)> {
         threads: Mutex::default(),
         tasks: Mutex::default(),
     });
+    let (ask, asked) = mpsc::channel();
+    let (backlog, reader) = (core.clone(), log.reader());
+    let named = thread::Builder::new().name("backlog".into());
+    let reading = named.spawn(move || backlog::run(&backlog, reader, &asked));
     for (index, shard) in shards.into_iter().enumerate() {
-        let delivery = Delivery::new(core.clone());
+        let delivery = Delivery::new(core.clone(), ask.clone());
         let thread = Thread { index, shard, log: log.clone(), delivery, appended: None };
         let named = thread::Builder::new().name(format!("shard-{index}")).spawn(move || thread.run());
         lock(&hold.threads).push(named.context("cannot start a shard's thread")?);
     }
+    drop(ask);
+    lock(&hold.threads).push(reading.context("cannot start the backlog's thread")?);
     *lock(&hold.tasks) = Some(tokio::spawn(tasks(core.clone(), listener).in_current_span()));
     Ok((Node { core, hold }, at))
 }
@@ -105,7 +113,7 @@ fn load(config: &Config) -> anyhow::Result<Loaded> {
     });
     let count = shards.len();
     let mut replay =
-        |head: crate::log::Head, body: &[u8]| shards[usize::from(head.slot) % count].replay(head, body);
+        |at: Position, head: Head, body: &[u8]| shards[usize::from(head.slot) % count].replay(at, head, body);
     let (log, opened) = Log::open(&store, &mut replay, on_durable)?;
     let Opened { records, segments, torn_bytes, renewed, position } = opened;
     info!(records, segments, torn_bytes, renewed, incarnation, "the log is open");
@@ -189,6 +197,19 @@ impl Hold {
     pub async fn kill(&self) {
         self.abandon();
         self.let_go().await;
+    }
+
+    pub fn measured(&self) -> LogMeasured {
+        let Some(log) = lock(&self.log).clone() else { return LogMeasured::default() };
+        let (counts, (free_bytes, full)) = (log.counts(), log.free());
+        LogMeasured {
+            records: counts.records.load(Relaxed),
+            bytes: counts.bytes.load(Relaxed),
+            syncs: counts.syncs.load(Relaxed),
+            sync_time: Duration::from_micros(counts.sync_us.load(Relaxed)),
+            free_bytes,
+            full: full.is_some(),
+        }
     }
 
     /// Takes nothing new, answers what was taken, brings all to the disk, and lets the data folder go.

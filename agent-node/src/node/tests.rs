@@ -168,15 +168,22 @@ impl Cluster {
         assert_eq!(self.sum(1, totals()).await, expected);
     }
 
-    /// An agent that this node owns.
+    fn owner_of(&self, agent: &str) -> u16 {
+        let node = self.nodes.iter().flatten().next().expect("one runs");
+        match node.core.routing.load_full().unwrap().route(agent).unwrap().owner {
+            Owner::Here => node.core.identity.ordinal,
+            Owner::Node(node) => node,
+            Owner::Nobody => panic!("nobody has {agent}"),
+        }
+    }
+
+    /// Agents that this node owns.
+    fn agents_of(&self, ordinal: u16) -> impl Iterator<Item = String> {
+        (0..10_000).map(|n| format!("/counter/own{n}")).filter(move |agent| self.owner_of(agent) == ordinal)
+    }
+
     fn agent_of(&self, ordinal: u16) -> String {
-        let routing = self.node(0).core.routing.load_full().unwrap();
-        let owned = |agent: &String| match routing.route(agent).unwrap().owner {
-            Owner::Here => ordinal == 0,
-            Owner::Node(node) => node == ordinal,
-            Owner::Nobody => false,
-        };
-        (0..10_000).map(|n| format!("/counter/own{n}")).find(owned).unwrap()
+        self.agents_of(ordinal).next().unwrap()
     }
 }
 
@@ -287,6 +294,26 @@ async fn sends_survive_the_death_of_either_side() {
         cluster.ready().await;
     }
     cluster.totals_become(3 * 60 * 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_memory_does_not_keep_for_a_node_that_is_gone_comes_from_the_log_when_it_is_back() {
+    let mut cluster = Cluster::start().await;
+    let gone = cluster.owner_of("/total/0");
+    let sender = (gone + 1) % 3;
+    cluster.kill(gone.into()).await;
+    let agents: Vec<_> = cluster.agents_of(sender).take(20).collect();
+    let requests = agents.iter().flat_map(|agent| (1..=150).map(move |event| add(agent, event, None)));
+    let ends = send_all(cluster.node(sender.into()), requests.collect()).await;
+    assert!(ends.values().all(Result::is_ok), "{:?}", ends.values().find(|end| end.is_err()));
+    until(|| cluster.node(sender.into()).measured().outbox >= 300).await;
+    cluster.kill(sender.into()).await;
+    cluster.restart(sender.into()).await;
+    until(|| cluster.node(sender.into()).measured().outbox >= 300).await;
+    cluster.restart(gone.into()).await;
+    cluster.ready().await;
+    cluster.totals_become(3_000).await;
+    until(|| cluster.node(sender.into()).measured().outbox == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

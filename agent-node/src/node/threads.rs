@@ -28,10 +28,11 @@ pub struct Thread {
     pub appended: Option<Position>,
 }
 
-/// A shard that fails in the middle of an event cannot be trusted any more, and its agents would never answer.
-struct Faultless(Arc<Core>);
+/// A shard that fails in the middle of an event cannot be trusted any more, and its agents would never answer; nor
+/// would it without what it has asked for.
+pub struct Faultless<'a>(pub &'a Core);
 
-impl Drop for Faultless {
+impl Drop for Faultless<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.life.fail("a shard failed by a fault of this program");
@@ -43,7 +44,7 @@ impl Thread {
     /// Until the inbox ends.
     pub fn run(mut self) {
         let core = self.delivery.core.clone();
-        let _faultless = Faultless(core.clone());
+        let _faultless = Faultless(&core);
         let inbox = &core.inboxes[self.index];
         let mut events = Vec::new();
         let (mut tick, mut count) = (Instant::now() + TICK, None);
@@ -115,8 +116,6 @@ impl Thread {
         let records = self.shard.records();
         if !records.heads.is_empty() {
             let position = self.log.append(&records.heads, &records.buffer);
-            records.heads.clear();
-            records.buffer.clear();
             self.shard.appended(position);
             self.appended = Some(position);
         }

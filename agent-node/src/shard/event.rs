@@ -1,7 +1,7 @@
 //! What can happen to a shard, and what leaves it.
 
 use crate::link::Update;
-use crate::log::Head;
+use crate::log::{Head, Position};
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use proto::address::{Address, Slot};
@@ -49,6 +49,12 @@ pub enum Event<R, W> {
     Message(Message),
     /// What the receiver's slot said of messages from one of ours.
     Taken(Taken),
+    /// What `Effect::Fetch` has asked for: messages of one slot to another, each with what it costs in memory.
+    Fetched {
+        from: Slot,
+        to: Slot,
+        messages: Vec<(Message, usize)>,
+    },
     /// Whoever may own these slots can be reached again: unacknowledged messages to them go again.
     Resend(Vec<Slot>),
     /// A new plan, a new ring, or both.
@@ -160,6 +166,15 @@ pub enum Effect<R, W> {
     },
     Send(Message),
     Taken(Taken),
+    /// Messages of this slot are to be read from the log again.
+    Fetch(Slot, Fetch),
+}
+
+/// Messages to one slot, by position and place of their records, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    pub to: Slot,
+    pub places: Vec<(Position, Place)>,
 }
 
 /// A lane's state.

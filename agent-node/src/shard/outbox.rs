@@ -1,34 +1,68 @@
-//! The sends of one slot that their receivers have not committed, in order for each receiving slot.
+//! The sends of one slot that their receivers have not committed, in order for each receiving slot. Memory holds the
+//! first of each pair of slots; of the others it knows where in the log their records are.
 //!
 //! *Guarantees*: messages of a pair leave in order; whatever is not known to be taken can leave again, from the oldest
-//! on. So many are under way at once at most.
+//! on. Memory is bounded: by [`HEAD`] and [`BYTES`], and by the size of a [`Place`] and [`Position`] for each further
+//! message, of which commands from outside make no more than [`FULL`]. *Assumptions*: what `fetch` asks for comes back
+//! by `fetched`, or the shard ends.
 
-use super::event::{Message, Place, Taken, Verdict};
+use super::event::{Fetch, Message, Place, Taken, Verdict};
+use crate::log::Position;
 use proto::address::Slot;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// Of one pair of slots.
-const UNDER_WAY: usize = 1024;
+/// So many messages of a pair are in memory at most. Few in tests, so that all of them go by the log.
+const HEAD: usize = if cfg!(test) { 4 } else { 1024 };
+/// With so many bytes in memory for one slot, each pair keeps [`LEAST`] there.
+const BYTES: usize = 1 << 20;
+const LEAST: usize = if cfg!(test) { 1 } else { 8 };
+/// So many are read from the log at once.
+const FETCH: usize = 256;
 /// With so many waiting, commands from outside are refused.
-const FULL: usize = 65_536;
+const FULL: usize = 262_144;
 
 #[derive(Debug, Default)]
 pub struct Outbox {
     pairs: HashMap<Slot, Pair>,
     waiting: usize,
+    /// Of the messages in memory.
+    bytes: usize,
     /// Taken by their receivers, and not yet said in a record.
     trims: BTreeMap<Slot, Place>,
 }
 
 #[derive(Debug, Default)]
 struct Pair {
-    queue: VecDeque<Message>,
+    queue: VecDeque<InMemory>,
+    /// Those after them, which are in the log only.
+    rest: VecDeque<InLog>,
     /// How many of the first are under way.
     sent: usize,
     /// Of the last one that was ever put in.
     last: Place,
     /// It can't go on before `again`.
     held: bool,
+    fetching: bool,
+}
+
+#[derive(Debug)]
+struct InMemory {
+    message: Message,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct InLog {
+    place: Place,
+    record: RecordAt,
+}
+
+/// Where a message's record is.
+#[derive(Clone, Copy, Debug)]
+pub enum RecordAt {
+    Log(Position),
+    /// The n-th of those that are being gathered.
+    Gathered(u64),
 }
 
 impl Outbox {
@@ -45,11 +79,27 @@ impl Outbox {
         self.pairs.get(&to).map_or(Place::default(), |pair| pair.last)
     }
 
-    pub fn push(&mut self, message: Message) {
+    /// `bytes`: what it costs in memory. False: it is not kept there.
+    pub fn push(&mut self, message: Message, bytes: usize, record: RecordAt) -> bool {
         let pair = self.pairs.entry(message.to).or_default();
         pair.last = message.place;
-        pair.queue.push_back(message);
         self.waiting += 1;
+        if pair.rest.is_empty() && pair.room(self.bytes) > 0 {
+            self.bytes += bytes;
+            pair.queue.push_back(InMemory { message, bytes });
+            return true;
+        }
+        pair.rest.push_back(InLog { place: message.place, record });
+        false
+    }
+
+    /// The gathered records were appended, the first of them at `first`.
+    pub fn appended(&mut self, to: Slot, first: Position) {
+        let Some(pair) = self.pairs.get_mut(&to) else { return };
+        for waiting in pair.rest.iter_mut().rev() {
+            let RecordAt::Gathered(index) = waiting.record else { break };
+            waiting.record = RecordAt::Log(Position(first.0 + index));
+        }
     }
 
     /// What may leave now to this slot.
@@ -57,9 +107,38 @@ impl Outbox {
         if let Some(pair) = self.pairs.get_mut(&to)
             && !pair.held
         {
-            while pair.sent < pair.queue.len().min(UNDER_WAY) {
-                out(pair.queue[pair.sent].clone());
+            while let Some(next) = pair.queue.get(pair.sent) {
+                out(next.message.clone());
                 pair.sent += 1;
+            }
+        }
+    }
+
+    /// What has to be read from the log for this slot, now that there is room for it.
+    pub fn fetch(&mut self, to: Slot) -> Option<Fetch> {
+        let pair = self.pairs.get_mut(&to)?;
+        let room = pair.room(self.bytes);
+        if pair.held || pair.fetching || room <= pair.queue.len() {
+            return None;
+        }
+        let places = pair.rest.iter().take(room.min(FETCH)).map_while(|waiting| match waiting.record {
+            RecordAt::Log(position) => Some((position, waiting.place)),
+            RecordAt::Gathered(_) => None,
+        });
+        let places: Vec<_> = places.collect();
+        pair.fetching = !places.is_empty();
+        pair.fetching.then_some(Fetch { to, places })
+    }
+
+    /// They were read. Fewer may come than were asked for.
+    pub fn fetched(&mut self, to: Slot, messages: Vec<(Message, usize)>) {
+        let Some(pair) = self.pairs.get_mut(&to) else { return };
+        pair.fetching = false;
+        for (message, bytes) in messages {
+            // Those before it have been taken meanwhile.
+            if pair.rest.pop_front_if(|waiting| waiting.place == message.place).is_some() {
+                self.bytes += bytes;
+                pair.queue.push_back(InMemory { message, bytes });
             }
         }
     }
@@ -77,11 +156,7 @@ impl Outbox {
             Verdict::Behind => (pair.sent, pair.held) = (0, true),
             Verdict::Done => {}
         }
-        let count = pair.queue.iter().take_while(|message| message.place <= taken.seen).count();
-        if count > 0 {
-            pair.queue.drain(..count);
-            pair.sent = pair.sent.saturating_sub(count);
-            self.waiting -= count;
+        if self.drop_until(taken.to, taken.seen) {
             self.trims.insert(taken.to, taken.seen);
         }
         taken.verdict == Verdict::Done
@@ -91,12 +166,11 @@ impl Outbox {
     pub fn again(&mut self, slots: Option<&[Slot]>) -> Vec<Slot> {
         let mut found = Vec::new();
         for (to, pair) in &mut self.pairs {
-            let chosen = slots.map_or(pair.held, |slots| slots.contains(to));
-            if chosen && !pair.queue.is_empty() {
+            if slots.map_or(pair.held, |slots| slots.contains(to)) {
                 (pair.sent, pair.held) = (0, false);
-                found.push(*to);
-            } else if chosen {
-                pair.held = false;
+                if !pair.is_empty() {
+                    found.push(*to);
+                }
             }
         }
         found
@@ -110,12 +184,33 @@ impl Outbox {
         self.trims.clear();
     }
 
-    /// A record says that the receiver has all up to here.
-    pub fn replay_trim(&mut self, to: Slot, at: Place) {
-        if let Some(pair) = self.pairs.get_mut(&to) {
-            let count = pair.queue.iter().take_while(|message| message.place <= at).count();
-            pair.queue.drain(..count);
-            self.waiting -= count;
+    /// The receiver has all up to here. Whether there was anything of it.
+    pub fn drop_until(&mut self, to: Slot, seen: Place) -> bool {
+        let Some(pair) = self.pairs.get_mut(&to) else { return false };
+        let before = self.waiting;
+        while let Some(taken) = pair.queue.pop_front_if(|waiting| waiting.message.place <= seen) {
+            self.bytes -= taken.bytes;
+            self.waiting -= 1;
+            pair.sent = pair.sent.saturating_sub(1);
         }
+        while pair.rest.pop_front_if(|waiting| waiting.place <= seen).is_some() {
+            self.waiting -= 1;
+        }
+        before > self.waiting
     }
 }
+
+impl Pair {
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.rest.is_empty()
+    }
+
+    /// How many more may be in memory.
+    fn room(&self, bytes: usize) -> usize {
+        let most = if bytes < BYTES { HEAD } else { LEAST };
+        most.saturating_sub(self.queue.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

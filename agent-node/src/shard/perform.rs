@@ -2,14 +2,15 @@
 
 use super::agent::Agent;
 use super::event::{Command, Configuration, Effect, Message, Place, Taken, Verdict};
-use super::record::{Begin, Change, Sent, Writer};
+use super::outbox::RecordAt;
+use super::record::{self, Begin, Change, Sent, Writer};
 use super::rules::{Given, Run, fits, is_key};
 use super::slot::Slot;
 use super::window::Known;
 use super::{Records, Shard, lane_of};
 use crate::answer::BODY_MAX;
 use crate::link::{Update, Versioned};
-use crate::log::Head;
+use crate::log::{Head, Position};
 use crate::refusal::Refusal;
 use proto::address::{self, Address};
 use proto::json;
@@ -232,7 +233,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         remember(slot, origin, version, now_ms);
         self.touched.push(id);
         self.show(kind, address, version, &changes);
-        self.post(address, id, hops, sends);
+        self.post(address, id, sends);
         Ok(version)
     }
 
@@ -253,25 +254,43 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 
     /// Puts sends into the outbox, and lets leave what may.
-    fn post(&mut self, sender: &Address, from: address::Slot, hops: u8, sends: Vec<Sent>) {
+    fn post(&mut self, sender: &Address, from: address::Slot, sends: Vec<Sent>) {
+        if sends.is_empty() {
+            return;
+        }
         let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) else { return };
         let (history, lsn) = (slot.history, slot.lsn);
-        for (index, sent) in sends.into_iter().enumerate() {
-            let Sent { to, previous, agent, lane, body, hops: _ } = sent;
-            slot.outbox.push(Message {
-                from,
-                to,
-                place: Place { history, lsn, index: index as u32 + 1 },
-                previous,
-                sender: sender.clone(),
-                agent: Address::trusted(&agent),
-                lane,
-                body,
-                hops,
-            });
-            let gate = &mut self.gate;
-            slot.outbox.pump(to, |message| gate.hold(super::gate::GATHERED, Effect::Send(message)));
+        let (gate, record) = (&mut self.gate, self.records.heads.len() - 1);
+        let cost = record::cost(self.records.heads[record].1.len(), sends.len());
+        let record = RecordAt::Gathered(record as u64);
+        for (sent, index) in sends.into_iter().zip(1..) {
+            let to = sent.to;
+            let message = sent.message(from, Place { history, lsn, index }, sender.clone());
+            if slot.outbox.push(message, cost, record) {
+                slot.outbox.pump(to, |message| gate.hold(super::gate::GATHERED, Effect::Send(message)));
+            } else {
+                self.in_log.push((from, to));
+            }
         }
+    }
+
+    /// The gathered records have their places: `first` is that of the first one.
+    pub(super) fn placed(&mut self, first: Position) {
+        for (from, to) in std::mem::take(&mut self.in_log) {
+            self.slot(from).outbox.appended(to, first);
+            self.pump(from, to);
+        }
+    }
+
+    /// Messages have been read from the log.
+    pub(super) fn fetched(
+        &mut self,
+        from: address::Slot,
+        to: address::Slot,
+        messages: Vec<(Message, usize)>,
+    ) {
+        self.slot(from).outbox.fetched(to, messages);
+        self.pump(from, to);
     }
 
     /// The receiver's slot said something.
@@ -299,6 +318,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) else { return };
         let (end, gate) = (slot.end, &mut self.gate);
         slot.outbox.pump(to, |message| gate.hold(end, Effect::Send(message)));
+        if let Some(fetch) = slot.outbox.fetch(to) {
+            gate.hold(end, Effect::Fetch(from, fetch));
+        }
     }
 
     /// The sender will be told how far its messages came: once for all of them.

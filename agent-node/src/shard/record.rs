@@ -3,8 +3,9 @@
 //! Version 1: a format byte, history, slot time, plan generation, agent (empty: of the slot itself), event (a value that
 //! changes and sends may refer to), key, origin, changes, sends, trims, idle clients, gone clients.
 
-use super::event::Place;
-use proto::address::Slot;
+use super::event::{Message, Place};
+use crate::log::Head;
+use proto::address::{Address, Slot};
 use proto::binary;
 use proto::plan::LaneId;
 use proto::value::{Text, Value};
@@ -190,6 +191,33 @@ impl Record {
         let record = reader.record().map_err(|why| format!("its body is broken: {why}"))?;
         if reader.bytes.is_empty() { Ok(record) } else { Err("its body is longer than what it says".into()) }
     }
+
+    /// The sends of it, as they are on their way.
+    pub fn messages(&mut self, head: Head) -> impl Iterator<Item = Message> + use<> {
+        let (history, sender) = (self.history, Address::trusted(&self.agent));
+        std::mem::take(&mut self.sends).into_iter().zip(1..).map(move |(sent, index)| {
+            sent.message(head.slot, Place { history, lsn: head.lsn, index }, sender.clone())
+        })
+    }
+}
+
+impl Sent {
+    pub fn message(self, from: Slot, place: Place, sender: Address) -> Message {
+        let Sent { to, previous, agent, lane, body, hops } = self;
+        Message { from, to, place, previous, sender, agent: Address::trusted(&agent), lane, body, hops }
+    }
+}
+
+/// The sends of a record that was read again, each with what it costs in memory.
+pub fn messages(head: Head, body: &[u8]) -> Result<impl Iterator<Item = (Message, usize)> + use<>, String> {
+    let mut record = Record::decode(body)?;
+    let cost = cost(body.len(), record.sends.len());
+    Ok(record.messages(head).map(move |message| (message, cost)))
+}
+
+/// What each of so many sends of a record costs in memory, about.
+pub fn cost(record: usize, sends: usize) -> usize {
+    size_of::<Message>() + record / sends.max(1)
 }
 
 impl<'a> Reader<'a> {

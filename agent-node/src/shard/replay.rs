@@ -2,16 +2,16 @@
 
 use super::Shard;
 use super::agent::Agent;
-use super::event::{Message, Place};
-use super::record::Record;
+use super::outbox::RecordAt;
+use super::record::{self, Record};
 use super::slot::version;
-use crate::log::Head;
+use crate::log::{Head, Position};
 use proto::address::Address;
 
 impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// Takes a record of one of its slots back, before anything else happens. It needs no plan.
-    pub fn replay(&mut self, head: Head, body: &[u8]) -> Result<(), String> {
-        let record = Record::decode(body)?;
+    pub fn replay(&mut self, at: Position, head: Head, body: &[u8]) -> Result<(), String> {
+        let mut record = Record::decode(body)?;
         let slot = self.slot(head.slot);
         if head.lsn != slot.lsn + 1 {
             return Err(format!("it follows record {} of its slot", slot.lsn));
@@ -27,25 +27,15 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             slot.seen.insert(from, place);
         }
         slot.windows.forget(&record.idle, &record.gone);
-        let sender = Address::trusted(&record.agent);
-        for (index, sent) in record.sends.into_iter().enumerate() {
-            slot.outbox.push(Message {
-                from: head.slot,
-                to: sent.to,
-                place: Place { history: record.history, lsn: head.lsn, index: index as u32 + 1 },
-                previous: sent.previous,
-                sender: sender.clone(),
-                agent: Address::trusted(&sent.agent),
-                lane: sent.lane,
-                body: sent.body,
-                hops: sent.hops,
-            });
+        let cost = record::cost(body.len(), record.sends.len());
+        for message in record.messages(head) {
+            slot.outbox.push(message, cost, RecordAt::Log(at));
         }
         for (to, place) in record.trims {
-            slot.outbox.replay_trim(to, place);
+            slot.outbox.drop_until(to, place);
         }
         if !record.changes.is_empty() {
-            let agent = self.replayed(sender);
+            let agent = self.replayed(Address::trusted(&record.agent));
             for (lane, change) in record.changes {
                 agent.replay(lane, change, version);
             }

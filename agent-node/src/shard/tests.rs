@@ -67,9 +67,9 @@ impl Rig {
     }
 
     fn write(&mut self) {
-        let records = std::mem::take(self.shard.records());
-        for (head, body) in records.heads {
-            self.log.push((head, records.buffer[body].to_vec()));
+        let records = self.shard.records();
+        for (head, body) in &records.heads {
+            self.log.push((*head, records.buffer[body.clone()].to_vec()));
         }
         self.shard.appended(Position(self.log.len() as u64));
     }
@@ -91,8 +91,8 @@ impl Rig {
     fn restart(&mut self) {
         self.log.truncate(self.durable);
         let mut shard = Shard::new(2);
-        for (head, body) in &self.log {
-            shard.replay(*head, body).unwrap();
+        for (position, (head, body)) in (0..).zip(&self.log) {
+            shard.replay(Position(position), *head, body).unwrap();
         }
         shard.handle(Event::Configured(configuration()), self.now_ms);
         self.shard = shard;
@@ -157,6 +157,19 @@ impl Rig {
         String::from_utf8(out).unwrap()
     }
 
+    /// Reads from the log what the shard does not keep in memory.
+    fn fetch(&mut self, from: SlotId, fetch: &Fetch) {
+        let mut sent = Vec::new();
+        for (position, place) in &fetch.places {
+            assert!(position.0 < self.durable as u64, "it is on the disk");
+            let (head, body) = &self.log[position.0 as usize];
+            let of_record = messages(*head, body).unwrap();
+            sent.extend(of_record.filter(|(message, _)| (message.to, message.place) == (fetch.to, *place)));
+        }
+        assert_eq!(sent.len(), fetch.places.len());
+        self.handle(Event::Fetched { from, to: fetch.to, messages: sent });
+    }
+
     /// Lets messages and what is said of them go around until nothing moves.
     fn deliver(&mut self) {
         let mut effects = VecDeque::from(self.settle());
@@ -165,6 +178,7 @@ impl Rig {
             match effect {
                 Effect::Send(message) => self.handle(Event::Message(message)),
                 Effect::Taken(taken) => self.handle(Event::Taken(taken)),
+                Effect::Fetch(from, fetch) => self.fetch(from, &fetch),
                 _ => continue,
             }
             effects.extend(self.settle());
@@ -532,6 +546,8 @@ mod laws {
                             rig.handle(Event::Message(message));
                         }
                         Some(Effect::Taken(taken)) if !drop => rig.handle(Event::Taken(taken)),
+                        // What is read can't be lost.
+                        Some(Effect::Fetch(from, fetch)) => rig.fetch(from, &fetch),
                         _ => {}
                     },
                     Turn::Sync => {
@@ -545,12 +561,14 @@ mod laws {
                         }
                     }
                     Turn::Kill => {
+                        wire.retain(|effect| !matches!(effect, Effect::Fetch(..)));
                         rig.write();
                         rig.restart();
                     }
                     Turn::Tick => rig.shard.tick(rig.now_ms),
                 }
             }
+            wire.clear();
             rig.settle();
             let live = state(&mut rig);
             rig.restart();

@@ -81,7 +81,7 @@ fn read(segments: &[Vec<u8>]) -> (Records, End) {
     for (place, bytes) in segments.iter().enumerate() {
         let until = openings[place + 1..].iter().find_map(|opening| *opening);
         let mut each = |seen: Seen| {
-            if let Seen::Record(head, body) = seen {
+            if let Seen::Record(_, head, body) = seen {
                 records.push((head, body.to_vec()));
             }
             Ok(())
@@ -235,7 +235,7 @@ fn a_refusal_names_the_record_and_a_newer_format_its_segment() {
     let written = three();
     let mut scan = Scan::new(STORE);
     let refusal = scan.segment(1, &written.segments[0], None, &mut |seen| match seen {
-        Seen::Record(head, _) if head.slot == 3 => Err("no".into()),
+        Seen::Record(_, head, _) if head.slot == 3 => Err("no".into()),
         _ => Ok(()),
     });
     let head = Head { slot: 3, epoch: 1, incarnation: 1, lsn: 1 };

@@ -37,7 +37,7 @@ fn appends_until_it_is_killed() {
     let Some(folder) = folder() else { return };
     let store = store(&folder);
     let mut n = 0;
-    let mut count = |_: Head, _: &[u8]| {
+    let mut count = |_: Position, _: Head, _: &[u8]| {
         n += 1;
         Ok(())
     };
@@ -81,7 +81,7 @@ fn appends_where_no_sync_works() {
     let (log_folder, chain) = (folder.join("log"), Chain::new(store.id(), 1, 0, 0, Vec::new()));
     fs::create_dir(&log_folder).unwrap();
     let pool = Arc::new(Pool::open(&log_folder, SMALL).unwrap());
-    let mut writer = Writer::begin(&log_folder, 1, chain, &[], pool, store.watch()).unwrap();
+    let mut writer = Writer::begin(&log_folder, 1, chain, &[], pool, store.watch(), Arc::default()).unwrap();
     writer.write_into(File::options().write(true).open("/dev/null").unwrap());
     let intake = Intake::new(Position(0));
     intake.append(&[(Head::default(), 0..1)], b"x");

@@ -1,0 +1,63 @@
+//! A thread that reads from the log again what shards do not keep in memory, so that no shard waits for the disk.
+
+use crate::log::{self, Reader};
+use crate::node::core::{Core, Event};
+use crate::node::threads::Faultless;
+use crate::shard::{self, Fetch, Message};
+use proto::address::Slot;
+use std::sync::mpsc;
+
+/// Of one answer: what is left is asked for again.
+const BYTES: usize = 1 << 20;
+
+/// Messages of this slot are wanted.
+pub type Ask = (Slot, Fetch);
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    #[error("the log has another record of slot {from} at {at} than was written: {why}")]
+    Other { from: Slot, at: u64, why: String },
+}
+
+/// Until nobody can ask any more.
+pub fn run(core: &Core, mut reader: Reader, asked: &mpsc::Receiver<Ask>) {
+    let _faultless = Faultless(core);
+    while let Ok((from, Fetch { to, places })) = asked.recv() {
+        match read(&mut reader, from, to, &places) {
+            Ok(messages) => core.inbox(from).tell(Event::Fetched { from, to, messages }),
+            Err(error) => return core.life.fail(&error.to_string()),
+        }
+    }
+}
+
+/// The first of them at least.
+fn read(
+    reader: &mut Reader,
+    from: Slot,
+    to: Slot,
+    places: &[(log::Position, shard::Place)],
+) -> Result<Vec<(Message, usize)>, Error> {
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    for of_record in places.chunk_by(|(one, _), (other, _)| one == other) {
+        let at = of_record[0].0;
+        let other = |why| Error::Other { from, at: at.0, why };
+        let (head, body) = reader.record(at)?;
+        let sent = shard::messages(head, body).map_err(other)?;
+        let wanted = |(message, _): &(Message, usize)| {
+            (message.from, message.to) == (from, to)
+                && of_record.iter().any(|(_, place)| *place == message.place)
+        };
+        let before = messages.len();
+        messages.extend(sent.filter(wanted));
+        if messages.len() < before + of_record.len() {
+            return Err(other("a send is not in it".into()));
+        }
+        bytes += body.len();
+        if bytes > BYTES {
+            break;
+        }
+    }
+    Ok(messages)
+}
