@@ -1,7 +1,7 @@
 //! The objects that a plan is made of in the cluster, as they should be.
 //!
 //! *Guarantees.* The same plan, settings and state in force give the same objects. A plan's spec changes of them only
-//! the StatefulSet and what lies in it. *Assumptions.* The wish is that of the plan.
+//! the StatefulSet and what lies in it.
 
 mod network;
 mod services;
@@ -9,7 +9,7 @@ mod stateful_set;
 
 use crate::drift;
 use crate::names;
-use crate::plan::{Plan, Wish};
+use crate::plan::Plan;
 use crate::settings::Settings;
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
@@ -72,15 +72,15 @@ pub struct InForce {
     pub size: String,
 }
 
-/// The part as the operator applies it.
-pub fn desired(part: Part, plan: &Plan, wish: &Wish, force: &InForce, settings: &Settings) -> Value {
+/// The part as the operator applies it. An invalid plan wishes for no StatefulSet; the rest does not depend on it.
+pub fn desired(part: Part, plan: &Plan, force: &InForce, settings: &Settings) -> Option<Value> {
     let mut object = match part {
         Part::ServiceAccount => json!({"automountServiceAccountToken": false}),
         Part::NodesService => services::nodes(plan.name()),
         Part::ClientService => services::client(plan.name()),
         Part::NetworkPolicy => network::policy(plan.name(), settings),
         Part::DisruptionBudget => network::disruption_budget(plan.name()),
-        Part::StatefulSet => stateful_set::of(plan, wish, force, settings),
+        Part::StatefulSet => stateful_set::of(plan, plan.wish.as_ref().ok()?, force, settings),
     };
     let ApiResource { api_version, kind, .. } = part.resource();
     object["apiVersion"] = api_version.into();
@@ -88,7 +88,7 @@ pub fn desired(part: Part, plan: &Plan, wish: &Wish, force: &InForce, settings: 
     object["metadata"] = metadata(plan, &part.name(plan.name()));
     let hash = drift::hash(&object);
     object["metadata"]["annotations"] = json!({names::APPLIED: hash});
-    object
+    Some(object)
 }
 
 /// Of everything that belongs to the plan and goes when it goes.

@@ -14,6 +14,8 @@ const WAITING_MS: u64 = 1_000;
 const OBSTRUCTED_MS: u64 = 5_000;
 const FAILED_MS_MIN: u64 = 500;
 const FAILED_MS_MAX: u64 = 60_000;
+/// In a row, before it counts as failing.
+const OVERTAKEN_MAX: u32 = 3;
 /// Everything is read anew this often, for what no watch has told.
 const LOOK_MS: u64 = 600_000;
 
@@ -25,7 +27,7 @@ pub enum Outcome {
     Waiting,
     /// Its objects are read again soon.
     Obstructed,
-    /// Someone else was faster: everything is read again at once.
+    /// Someone else was faster: everything is read again at once, and later if that goes on.
     Overtaken,
     Failed,
     /// There is no such plan.
@@ -46,6 +48,7 @@ struct Entry {
     due_ms: u64,
     not_before_ms: u64,
     failures: u32,
+    overtaken: u32,
     is_running: bool,
     /// Something of it has changed since it was read.
     is_touched: bool,
@@ -58,6 +61,7 @@ impl Entry {
             due_ms: now_ms,
             not_before_ms: 0,
             failures: 0,
+            overtaken: 0,
             is_running: false,
             is_touched: true,
             looked_ms: None,
@@ -120,18 +124,20 @@ impl Queue {
             return;
         }
         entry.is_running = false;
-        entry.failures = if outcome == Outcome::Failed { entry.failures + 1 } else { 0 };
+        entry.overtaken = if outcome == Outcome::Overtaken { entry.overtaken + 1 } else { 0 };
+        let fails = outcome == Outcome::Failed || entry.overtaken > OVERTAKEN_MAX;
+        entry.failures = if fails { entry.failures + 1 } else { 0 };
         let wait_ms = match outcome {
+            _ if fails => (FAILED_MS_MIN << (entry.failures - 1).min(16)).min(FAILED_MS_MAX),
             Outcome::Settled => SETTLED_MS,
             Outcome::Waiting => WAITING_MS,
             Outcome::Obstructed => OBSTRUCTED_MS,
-            Outcome::Overtaken | Outcome::Gone => GATHER_MS,
-            Outcome::Failed => (FAILED_MS_MIN << (entry.failures - 1).min(16)).min(FAILED_MS_MAX),
+            Outcome::Overtaken | Outcome::Gone | Outcome::Failed => GATHER_MS,
         };
         if matches!(outcome, Outcome::Obstructed | Outcome::Overtaken | Outcome::Failed) {
             entry.looked_ms = None;
         }
-        entry.not_before_ms = if outcome == Outcome::Failed { now_ms + wait_ms } else { 0 };
+        entry.not_before_ms = if fails { now_ms + wait_ms } else { 0 };
         // What was touched meanwhile is due as it was touched.
         let touched_ms = if entry.is_touched { now_ms + GATHER_MS } else { u64::MAX };
         entry.due_ms = touched_ms.min(now_ms + wait_ms).max(entry.not_before_ms);
@@ -241,10 +247,15 @@ mod tests {
     }
 
     #[test]
-    fn one_who_was_overtaken_reads_everything_again_at_once() {
+    fn one_who_was_overtaken_reads_everything_again_at_once_and_later_if_that_goes_on() {
         let mut queue = queue(2, &["a"]);
-        queue.next(100);
-        queue.done(&key("a"), Outcome::Overtaken, 200);
-        assert_eq!(queue.next(300), Some((key("a"), Look::All)));
+        let mut now_ms = 100;
+        for wait_ms in [100, 100, 100, 500, 1_000, 2_000] {
+            assert_eq!(queue.next(now_ms), Some((key("a"), Look::All)));
+            queue.done(&key("a"), Outcome::Overtaken, now_ms);
+            queue.touch(key("a"), now_ms);
+            assert_eq!(queue.next(now_ms + wait_ms - 1), None, "after {wait_ms} ms");
+            now_ms += wait_ms;
+        }
     }
 }

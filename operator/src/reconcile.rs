@@ -23,8 +23,8 @@ use tracing::{debug, info, warn};
 
 /// All of one look.
 const LIMIT: Duration = Duration::from_mins(1);
-/// A plan may be large.
-const GIVEN_AT_ONCE: usize = 16;
+/// A plan may be large; and nodes that take it but do not answer must not use up the look.
+const GIVEN_AT_ONCE: usize = 64;
 /// Each round takes some steps nearer; what is not done in so many is done in the next look.
 const ROUNDS: usize = 5;
 

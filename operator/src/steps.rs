@@ -73,11 +73,9 @@ pub fn toward(plan: &Plan, seen: &Observed, settings: &Settings, now: Timestamp)
     }
     let outlook = outlook(plan, seen);
     let mut steps = Vec::new();
-    if let Ok(wish) = &plan.wish
-        && !plan.paused
-        && outlook.obstacles.is_empty()
-    {
-        make(plan, wish, seen, &outlook, settings, &mut steps);
+    let has_run = plan.wish.is_ok() || outlook.has_begun();
+    if has_run && !plan.paused && outlook.obstacles.is_empty() {
+        make(plan, seen, &outlook, settings, &mut steps);
     }
     let status = status::of(plan, &outlook, now);
     if status != plan.status {
@@ -97,33 +95,23 @@ fn pace(outlook: &Outlook) -> Pace {
     }
 }
 
-fn make(
-    plan: &Plan,
-    wish: &Wish,
-    seen: &Observed,
-    outlook: &Outlook,
-    settings: &Settings,
-    steps: &mut Vec<Step>,
-) {
-    // Of a plan that is not accepted nothing is taken over, and what was lost is made again.
-    let accepted = outlook.verdict.is_ok();
+fn make(plan: &Plan, seen: &Observed, outlook: &Outlook, settings: &Settings, steps: &mut Vec<Step>) {
     if seen.objects.token == Seen::Absent {
         steps.push(Step::MakeToken);
     }
     for part in Part::ALL {
-        let desired = parts::desired(part, plan, wish, &outlook.force, settings);
+        let Some(desired) = parts::desired(part, plan, &outlook.force, settings) else { continue };
         let applied = seen.objects.parts.get(&part).and_then(Seen::ours);
+        // Of a plan that is not accepted nothing is taken over, and what was lost is made again.
         let is_due = match applied {
-            Some(seen) => accepted && !drift::is_applied(&desired, seen),
+            Some(seen) => outlook.verdict.is_ok() && !drift::is_applied(&desired, seen),
             None => true,
         };
         if is_due {
             steps.push(Step::Apply(part, desired));
         }
     }
-    if !accepted {
-        return;
-    }
+    let Ok(wish) = outlook.verdict else { return };
     match &outlook.ring {
         ring::Stand::ToBegin(members) => {
             let slots = wish.spec.slots.unsigned_abs();

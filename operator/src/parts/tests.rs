@@ -7,7 +7,8 @@ fn objects(object: &Value) -> Vec<(Part, Value)> {
     let plan = world::plan(object);
     let wish = plan.wish.as_ref().expect("a plan that parses");
     let force = InForce { replicas: wish.spec.replicas as u16, size: wish.spec.storage.size.0.clone() };
-    let all = Part::ALL.map(|part| (part, desired(part, &plan, wish, &force, &world::settings())));
+    let all = Part::ALL
+        .map(|part| (part, desired(part, &plan, &force, &world::settings()).expect("it is wished for")));
     all.into()
 }
 

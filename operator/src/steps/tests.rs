@@ -200,6 +200,10 @@ fn an_invalid_plan_changes_nothing_and_says_where() {
     let accepted = world.condition("Accepted");
     assert!(accepted.starts_with("False InvalidPlan: spec.agents[0].rules[0].do[0].set.to"), "{accepted}");
     assert_eq!(world.parts, parts);
+    // What it does not say anything of is made again.
+    world.parts.remove(&Part::ClientService);
+    world.parts.remove(&Part::StatefulSet);
+    check(&world, &expect!["apply Service flights\n"]);
     let mut never_valid = World::new(world.object.clone());
     never_valid.object["status"].take();
     never_valid.settle();
