@@ -1,11 +1,11 @@
 //! The command line: what is asked, checked as a whole before anything happens, and how the program ends.
 
-mod advice;
 pub mod calls;
 pub mod feed;
 pub mod line;
 mod out;
 pub mod pace;
+mod patience;
 pub mod reading;
 mod send_file;
 mod tally;

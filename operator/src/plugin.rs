@@ -82,10 +82,7 @@ pub async fn run(args: Args) -> Exit {
     let output = args.output;
     match attempt(args).await {
         Ok(exit) => exit,
-        Err(failure) => {
-            eprintln!("{}", failure.shown(output));
-            failure.exit
-        }
+        Err(failure) => verbs::failed(output, &failure),
     }
 }
 
@@ -111,7 +108,7 @@ async fn attempt(args: Args) -> Result<Exit, Failure> {
     };
     let pods = tunnel::Pods::of(&plan, namespace, context).await?;
     match verb {
-        Verb::Status => verbs::status(&pods, output).await,
+        Verb::Status => return verbs::status(&pods, output).await,
         Verb::Get { address, lane } => verbs::get(&pods, output, address.agent.as_str(), &lane).await,
         Verb::Watch { address, lane, from, count } => {
             let following = shown::Following::new(output, from, count);

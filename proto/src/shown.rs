@@ -2,16 +2,17 @@
 //!
 //! *Guarantees*: with `Output::Json` every line is one JSON object; nothing here waits, prints or ends the program.
 
+mod failure;
 #[cfg(test)]
 mod tests;
+
+pub use failure::Failure;
 
 use crate::address::{self, Address};
 use crate::json;
 use crate::wire::v1::{Event, EventKind, StatusResponse, WatchResponse};
-use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
-use tonic::{Code, Status};
 
 /// Where a program's answers go: to people or to programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -255,67 +256,4 @@ fn status_json(status: &StatusResponse) -> String {
         "metricsAt": status.metrics_at, "version": status.version, "nodes": nodes,
     })
     .to_string()
-}
-
-/// A call that was not answered with what was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub exit: Exit,
-    pub code: Option<u16>,
-    pub error: String,
-    pub at: String,
-    /// It may have been done.
-    pub outcome_unknown: bool,
-}
-
-impl Failure {
-    pub fn unreachable(error: impl Into<String>) -> Failure {
-        let error = error.into();
-        Failure { exit: Exit::Unreachable, code: None, error, at: String::new(), outcome_unknown: false }
-    }
-
-    /// A node's own answers carry HTTP's code; whatever else went wrong is the way to it.
-    pub fn of(status: &Status) -> Failure {
-        let text = |name: &str| status.metadata().get(name).and_then(|value| value.to_str().ok());
-        let code = text("shoal-code").and_then(|code| code.parse().ok());
-        let lost = matches!(
-            status.code(),
-            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Internal
-        );
-        Failure {
-            exit: if code.is_none() && lost { Exit::Unreachable } else { Exit::Refused },
-            code,
-            error: status.message().to_owned(),
-            at: text("shoal-at").unwrap_or_default().to_owned(),
-            outcome_unknown: code.is_none() && lost || text("shoal-outcome") == Some("unknown"),
-        }
-    }
-
-    /// Whether another node, or this one later, may answer otherwise.
-    pub fn may_pass(&self) -> bool {
-        self.exit == Exit::Unreachable || matches!(self.code, Some(408 | 429 | 503))
-    }
-
-    /// For stderr.
-    pub fn shown(&self, output: Output) -> String {
-        match output {
-            Output::Json => {
-                let mut object = serde_json::json!({"error": self.error, "at": self.at});
-                if let Some(code) = self.code {
-                    object["code"] = code.into();
-                }
-                if self.outcome_unknown {
-                    object["outcome"] = "unknown".into();
-                }
-                object.to_string()
-            }
-            Output::Text => {
-                let code = self.code.map(|code| format!("{code}: ")).unwrap_or_default();
-                let at: Cow<str> =
-                    if self.at.is_empty() { "".into() } else { format!(" (at {})", self.at).into() };
-                let unknown = if self.outcome_unknown { "; it may have been done" } else { "" };
-                format!("{code}{}{at}{unknown}", self.error)
-            }
-        }
-    }
 }

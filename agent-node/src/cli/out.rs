@@ -5,6 +5,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto::shown::{Exit, Failure, Output};
 use std::io::{self, IsTerminal as _, Write as _};
 
+/// When no node was reached.
+const WAY: &str = "Is a node running there? `--at HOST:PORT`, or SHOAL_AT, names where nodes answer.";
+
 /// One line on standard output. False: nobody reads it any more.
 pub fn answer(line: &str) -> bool {
     let mut out = io::stdout().lock();
@@ -21,7 +24,7 @@ pub fn note(line: &str) {
 pub fn failed(output: Output, failure: &Failure) -> Exit {
     note(&failure.shown(output));
     if output == Output::Text {
-        note(super::advice::of(failure));
+        note(failure.advice(WAY));
     }
     failure.exit
 }

@@ -3,9 +3,10 @@
 use super::feed::{Feed, Meaning};
 use super::out::{self, Progress};
 use super::pace::Pace;
+use super::patience::{After, Patience};
 use super::reading::{Batch, Reading, Source, Survey};
 use super::tally::{self, Tally};
-use crate::client::{Client, Lanes, retry::Retry};
+use crate::client::{Client, Lanes};
 use crate::refusal::Refusal;
 use crate::signals::Signals;
 use proto::shown::{Exit, Failure, Output};
@@ -84,12 +85,8 @@ struct Sending {
     /// Why the file could not be read to its end.
     unread: Option<String>,
     pace: Pace,
-    retry: Retry,
-    /// Since when no node has been reached; never yet: `None` and no stream was open.
-    unreached: Option<Instant>,
-    reached: bool,
+    patience: Patience,
     put_off: Option<Refusal>,
-    said: String,
     total: Option<u64>,
     begun: Instant,
     progress: Progress,
@@ -118,11 +115,8 @@ impl Sending {
             reading,
             unread: None,
             pace: Pace::new(rate),
-            retry: Retry::default(),
-            unreached: None,
-            reached: false,
+            patience: Patience::new(Some(UNREACHED)),
             put_off: None,
-            said: String::new(),
             total,
             begun,
             progress: Progress::begin(output, total),
@@ -137,42 +131,23 @@ impl Sending {
                 Err(failure) => Over::Lost(failure),
             };
             self.feed.stream_ended();
-            let pause = match over {
+            let after = match over {
                 Over::Whole => return End::Whole,
-                Over::PutOff(refusal) => self.put_off(&refusal),
-                Over::Lost(failure) => match self.lost(failure) {
-                    Ok(pause) => pause,
-                    Err(end) => return end,
-                },
+                Over::PutOff(refusal) => self.patience.put_off(&refusal),
+                Over::Lost(failure) => self.patience.lost(failure, self.begun.elapsed()),
             };
-            self.wait(pause).await;
-        }
-    }
-
-    fn put_off(&mut self, refusal: &Refusal) -> Duration {
-        // Too much at once is so anywhere; what this node does not reach or serve, another one may.
-        if refusal.code != 429 {
-            self.nodes.next();
-        }
-        self.say_once(format!("{}: {} (at {}); trying again", refusal.code, refusal.error, refusal.at));
-        self.retry.pause(refusal.retry_after_s)
-    }
-
-    fn lost(&mut self, failure: Failure) -> Result<Duration, End> {
-        let since = *self.unreached.get_or_insert_with(Instant::now);
-        let never = !self.reached && failure.exit == Exit::Unreachable;
-        if never || !failure.may_pass() || since.elapsed() > UNREACHED {
-            return Err(End::Failed(failure));
-        }
-        self.nodes.next();
-        self.say_once(format!("{}; trying again", failure.error));
-        Ok(self.retry.pause(0))
-    }
-
-    fn say_once(&mut self, what: String) {
-        if self.said != what {
-            self.progress.say(&what);
-            self.said = what;
+            match after {
+                After::GiveUp(failure) => return End::Failed(failure),
+                After::Again { pause, elsewhere, say } => {
+                    if elsewhere {
+                        self.nodes.next();
+                    }
+                    if let Some(what) = say {
+                        self.progress.say(&what);
+                    }
+                    self.wait(pause).await;
+                }
+            }
         }
     }
 
@@ -195,7 +170,8 @@ impl Sending {
             Ok(Err(status)) => return Over::Lost(Failure::of(&status)),
             Err(_) => return Over::Lost(self.silent()),
         };
-        (self.reached, self.unreached, self.put_off) = (true, None, None);
+        self.patience.reached();
+        self.put_off = None;
         let (mut send, mut first, mut heard) = (Some(send), true, Instant::now());
         loop {
             if self.feed.is_finished() {
@@ -281,7 +257,7 @@ impl Sending {
     fn take(&mut self, answered: SendAllResponse) {
         for v1::Answer { id, version: _, refusal } in answered.answers {
             match self.feed.answered(id, refusal.map_or(Ok(()), |refusal| Err(of_wire(refusal)))) {
-                Meaning::Done => self.retry.succeeded(),
+                Meaning::Done => self.patience.succeeded(),
                 Meaning::Refused(refusal) => self.progress.say(&refused(self.output, id, &refusal)),
                 Meaning::Later(refusal) => {
                     self.put_off.get_or_insert(refusal);
@@ -315,7 +291,7 @@ impl Sending {
                 // Whatever was done keeps its number, and so is not done again.
                 let failure = Failure { outcome_unknown: false, ..failure };
                 out::failed(output, &failure);
-                if self.reached {
+                if self.patience.has_reached() {
                     out::note(&tally::go_on(output, "not all is done", from));
                 }
                 failure.exit

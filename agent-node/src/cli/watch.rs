@@ -2,10 +2,11 @@
 
 use super::calls::Lane;
 use super::out;
-use crate::client::{Client, Lanes, retry::Retry};
+use super::patience::{After, Patience};
+use crate::client::{Client, Lanes};
 use proto::shown::{Exit, Failure, Following};
 use proto::wire::v1::WatchRequest;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 const OPEN: Duration = Duration::from_secs(10);
@@ -22,19 +23,16 @@ pub struct Config {
 pub async fn run(config: Config) -> Exit {
     let Config { lane: Lane { at, output, agent, lane }, from, count } = config;
     let mut following = Following::new(output, from, count);
-    let (mut nodes, mut retry, mut reached) = (Client::new(at), Retry::default(), false);
-    let mut said = String::new();
+    let (mut nodes, mut patience, begun) = (Client::new(at), Patience::new(None), Instant::now());
     while !following.is_done() {
         let failure = match nodes.lanes().await {
             Ok(lanes) => {
                 let request = WatchRequest { agent: agent.clone(), lane: lane.clone(), from: following.from };
-                let told = follow(lanes, request, &mut following).await;
-                match told {
+                match follow(lanes, request, &mut following).await {
                     Told::All => return Exit::Done,
                     Told::Some(failure) => {
-                        reached = true;
-                        retry.succeeded();
-                        said.clear();
+                        patience.reached();
+                        patience.succeeded();
                         failure
                     }
                     Told::Nothing(failure) => failure,
@@ -42,16 +40,16 @@ pub async fn run(config: Config) -> Exit {
             }
             Err(failure) => failure,
         };
-        if !failure.may_pass() || !reached && failure.exit == Exit::Unreachable {
-            return out::failed(output, &failure);
+        match patience.lost(failure, begun.elapsed()) {
+            After::GiveUp(failure) => return out::failed(output, &failure),
+            After::Again { pause, elsewhere: _, say } => {
+                if let Some(what) = say {
+                    out::note(&format!("{}: {what}", nodes.address()));
+                }
+                nodes.next();
+                sleep(pause).await;
+            }
         }
-        // Once for each reason, however long it lasts.
-        if said != failure.error {
-            out::note(&format!("{}: {}; trying again", nodes.address(), failure.error));
-            said = failure.error;
-        }
-        nodes.next();
-        sleep(retry.pause(0)).await;
     }
     Exit::Done
 }

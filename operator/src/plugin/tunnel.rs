@@ -9,6 +9,7 @@ use kube::config::KubeConfigOptions;
 use kube::{Api, Client, Config, ResourceExt};
 use proto::shown::Failure;
 use proto::wire::v1::lanes_client::LanesClient;
+use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
 use std::future::Future;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,9 +20,6 @@ use tonic::transport::{Channel, Endpoint};
 const OPENING: Duration = Duration::from_secs(10);
 /// A tunnel that is silent for so long is asked whether it lives, and is given as long again.
 const SILENCE: Duration = Duration::from_secs(5);
-/// Small messages that pile up unread must not end the connection.
-const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = 16 << 20;
 
 pub struct Pods {
     api: Api<Pod>,

@@ -1,7 +1,7 @@
 //! The verbs, each over as many pods as it takes.
 
 use super::tunnel::{Pods, Tunnel};
-use proto::shown::{self, Failure, Following, Output};
+use proto::shown::{self, Exit, Failure, Following, Output};
 use proto::wire::v1::{GetRequest, SendRequest, StatusRequest, WatchRequest};
 use std::io::Write as _;
 use std::time::Duration;
@@ -13,19 +13,29 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// Between two tries of a watch.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Every pod of the plan is asked; it fails if none answers.
-pub async fn status(pods: &Pods, output: Output) -> Result<(), Failure> {
-    let mut answered = false;
+/// When no node was reached.
+const WAY: &str =
+    "`kubectl get aplan` and `kubectl get pods -l shoal.dev/plan=NAME` say how the plan's nodes are.";
+
+/// On standard error, with what to do about it.
+pub fn failed(output: Output, failure: &Failure) -> Exit {
+    eprintln!("{}", failure.shown(output));
+    if output == Output::Text && failure.exit != Exit::Usage {
+        eprintln!("{}", failure.advice(WAY));
+    }
+    failure.exit
+}
+
+/// Every pod of the plan is asked.
+pub async fn status(pods: &Pods, output: Output) -> Result<Exit, Failure> {
+    let mut exit = Exit::Done;
     for name in pods.names().await? {
         match status_of(pods, &name).await {
-            Ok(status) => {
-                say(&shown::status(output, &status));
-                answered = true;
-            }
-            Err(failure) => eprintln!("{}", failure.shown(output)),
+            Ok(status) => _ = say(&shown::status(output, &status)),
+            Err(failure) => exit = failed(output, &failure),
         }
     }
-    if answered { Ok(()) } else { Err(Failure::unreachable("no node of the plan answers")) }
+    Ok(exit)
 }
 
 async fn status_of(pods: &Pods, name: &str) -> Result<proto::wire::v1::StatusResponse, Failure> {
@@ -86,13 +96,20 @@ pub async fn watch(pods: &Pods, mut following: Following, agent: &str, lane: &st
     while !following.is_done() {
         match watch_once(pods, &mut following, &mut last, &mut begun, agent, lane).await {
             Err(failure) if !failure.may_pass() || !begun => return Err(failure),
-            _ if following.is_done() => break,
+            Ok(Told::All) => break,
             Err(failure) => eprintln!("{}; going on", failure.error),
-            Ok(()) => {}
+            Ok(Told::Some) => {}
         }
         sleep(PAUSE).await;
     }
     Ok(())
+}
+
+/// What one pod has told.
+enum Told {
+    /// All that was wanted, or that is read.
+    All,
+    Some,
 }
 
 async fn watch_once(
@@ -102,19 +119,19 @@ async fn watch_once(
     begun: &mut bool,
     agent: &str,
     lane: &str,
-) -> Result<(), Failure> {
+) -> Result<Told, Failure> {
     let mut ready = pods.ready(last.as_deref()).await?;
     let mut tunnel = pods.open(last.insert(ready.swap_remove(0))).await?;
     let request = WatchRequest { agent: agent.into(), lane: lane.into(), from: following.from };
     let mut events = answer(&tunnel.pod, tunnel.lanes.watch(request)).await?;
-    while let Some(response) = events.message().await.map_err(|status| failed(&tunnel.pod, &status))? {
+    while let Some(response) = events.message().await.map_err(|status| failure(&tunnel.pod, &status))? {
         *begun = true;
-        following.take(&response).iter().for_each(|line| say(line));
-        if following.is_done() {
-            break;
+        let read = following.take(&response).iter().all(|line| say(line));
+        if !read || following.is_done() {
+            return Ok(Told::All);
         }
     }
-    Ok(())
+    Ok(Told::Some)
 }
 
 async fn answer<T>(
@@ -125,10 +142,10 @@ async fn answer<T>(
         let text = format!("{pod} gives no answer in {} s", ANSWER.as_secs());
         return Err(Failure { outcome_unknown: true, ..Failure::unreachable(text) });
     };
-    answered.map(tonic::Response::into_inner).map_err(|status| failed(pod, &status))
+    answered.map(tonic::Response::into_inner).map_err(|status| failure(pod, &status))
 }
 
-fn failed(pod: &str, status: &Status) -> Failure {
+fn failure(pod: &str, status: &Status) -> Failure {
     let mut failure = Failure::of(status);
     if failure.code.is_none() {
         failure.error = format!("{pod}: {}", failure.error);
@@ -136,10 +153,8 @@ fn failed(pod: &str, status: &Status) -> Failure {
     failure
 }
 
-/// Whoever reads our output may have gone: then there is nothing left to do.
-fn say(line: &str) {
+/// One line on standard output. False: nobody reads it any more.
+fn say(line: &str) -> bool {
     let mut out = std::io::stdout().lock();
-    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
-    }
+    writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
 }

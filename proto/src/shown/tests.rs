@@ -1,5 +1,6 @@
 use super::*;
 use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
 
 #[test]
 fn an_agent_is_named_by_its_path_or_by_a_url_that_says_where() {
