@@ -5,6 +5,7 @@ pub mod retry;
 use proto::shown::Failure;
 use proto::wire::v1::lanes_client::LanesClient;
 use proto::wire::v1::{GetRequest, GetResponse, SendRequest, SendResponse, StatusRequest, StatusResponse};
+use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
 use std::error::Error;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -17,9 +18,6 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// A connection on which nothing comes is asked for a sign of life this often, and is lost when none comes.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(5);
-/// Small frames that pile up unread end a whole connection, by a budget that grows with this window.
-const CONNECTION_WINDOW: u32 = 16 << 20;
-const STREAM_WINDOW: u32 = 64 << 10;
 /// Of one answer; a node gives states of up to 64 MiB.
 const MESSAGE_MAX: usize = 80 << 20;
 

@@ -11,7 +11,7 @@ mod ports;
 
 use crate::logging::{self, LogArgs};
 use crate::node::{self, Configuration, Node};
-use crate::running::Running;
+use crate::running::{MetricsPort, Running};
 use crate::signals::Signals;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use folder::Folder;
@@ -20,12 +20,13 @@ use kept::Kept;
 use plan_file::{PlanFile, Wish};
 use ports::Ports;
 use proto::plan;
-use proto::ring::{Member, Ring};
+use proto::ring::{self, First, Member, Ring, Said};
 use proto::shown::Exit;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{Instrument as _, error, info, info_span};
@@ -192,7 +193,8 @@ impl Dev {
         dev.configure(&dev.kept).await?;
         dev.all_serve().await?;
         for ((node, peer), client) in started.into_iter().zip(ports.listen()?) {
-            dev.running.push(Running::begin(node, peer, client, ports::any().await?)?);
+            let metrics = MetricsPort::begin(ports::any().await?)?;
+            dev.running.push(Running::begin(node, peer, client, metrics)?);
         }
         Ok(dev)
     }
@@ -314,7 +316,8 @@ async fn start(folder: &Folder, kept: &Kept, shards: usize) -> anyhow::Result<Ve
     let nodes = (0..kept.nodes).map(|ordinal| {
         let (data, plan_uid, token) = (folder.node(ordinal), kept.uid.clone(), token.clone());
         let peer_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = node::Config { data, ordinal, plan_uid, token, peer_listen, shards };
+        let config =
+            node::Config { data, ordinal, plan_uid, token, peer_listen, shards, reading: Arc::default() };
         let start = Node::start(config).instrument(info_span!("node", n = ordinal));
         async move { start.await.with_context(|| format!("node {ordinal} does not start")) }
     });
@@ -335,18 +338,22 @@ fn ring(folder: &Folder, kept: &Kept, started: &[(Node, SocketAddr)]) -> anyhow:
         }
         return Ok(ring);
     }
-    if let Some(report) = reports.iter().find(|report| report.had_ring) {
-        let path = folder.path().display();
-        bail!(
-            "{path}/ring is gone, and node {} had one: put it back, or begin in an empty folder",
-            report.ordinal
-        );
-    }
-    let members = reports.iter().map(|report| {
-        let store = report.store.parse()?;
-        Ok(Member { ordinal: report.ordinal, store, incarnation: report.incarnation })
+    let said = reports.iter().map(|report| {
+        let member =
+            Member { ordinal: report.ordinal, store: report.store.parse()?, incarnation: report.incarnation };
+        Ok(Said { member, had_ring: report.had_ring })
     });
-    let members = members.collect::<Result<_, proto::ring::Error>>()?;
+    let said = said.collect::<Result<Vec<_>, ring::Error>>()?;
+    let path = folder.path().display();
+    let members = match ring::first(kept.nodes, &said) {
+        First::Begin(members) => members,
+        First::Had(node) => {
+            bail!("{path}/ring is gone, and node {node} had one: put it back, or begin in an empty folder")
+        }
+        First::Waiting(_) => {
+            bail!("two of the nodes' folders in {path} are of one store: put back those that were there")
+        }
+    };
     let ring = Ring::begin(&kept.uid, members, kept.spec.slots as u32, rand::random());
     folder.keep_ring(&ring)?;
     Ok(ring)

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod client;
 pub mod dev;
 pub mod grpc;
+pub mod holds;
 pub mod http;
 pub mod link;
 pub mod log;

@@ -21,16 +21,19 @@ use committer::Intake;
 use places::Places;
 use prepare::Pool;
 use scan::{End, Scan, Stop};
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use writer::Writer;
 
-pub use format::{BODY_MAX, BatchHead, Head, Kind, Position};
+pub use format::{BODY_MAX, BatchHead, Head, Kind, Position, RECORD as RECORD_HEAD};
 pub use places::Reader;
 pub use prepare::{DiskFull, Sizes};
 pub use scan::{Damage, Lost, Seen};
@@ -83,6 +86,23 @@ fn all(damage: &[Damage]) -> String {
     damage.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
+/// How far the reading of a log at its start has come, in bytes of its segments.
+#[derive(Debug, Default)]
+pub struct Progress {
+    read: AtomicU64,
+    of: AtomicU64,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let megabytes = |bytes: &AtomicU64| bytes.load(Relaxed) >> 20;
+        write!(f, "it reads its log: {} of {} MiB", megabytes(&self.read), megabytes(&self.of))
+    }
+}
+
+/// How often a start that takes long says how far it is.
+const SAY: Duration = Duration::from_secs(5);
+
 /// What `open` found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Opened {
@@ -113,14 +133,20 @@ pub struct Log {
 
 impl Log {
     /// Gives every record to `each`, in the order in which they were written, and goes on after them.
-    pub fn open(store: &Store, each: &mut Each, on_durable: OnDurable) -> Result<(Log, Opened), Error> {
-        Log::open_with(store, SIZES, each, on_durable)
+    pub fn open(
+        store: &Store,
+        each: &mut Each,
+        progress: &Progress,
+        on_durable: OnDurable,
+    ) -> Result<(Log, Opened), Error> {
+        Log::open_with(store, SIZES, each, progress, on_durable)
     }
 
     pub fn open_with(
         store: &Store,
         sizes: Sizes,
         each: &mut Each,
+        progress: &Progress,
         on_durable: OnDurable,
     ) -> Result<(Log, Opened), Error> {
         let folder = store.folder().join(FOLDER);
@@ -137,7 +163,7 @@ impl Log {
                 Ok(())
             }
         };
-        let (end, unbegun) = segments.scan(store.id(), &mut take)?;
+        let (end, unbegun) = segments.scan(store.id(), progress, &mut take)?;
         if !end.damage.is_empty() {
             return Err(Error::Damaged { folder, damage: end.damage });
         }
@@ -229,7 +255,7 @@ pub fn read(
     each: &mut dyn FnMut(Seen) -> Result<(), String>,
 ) -> Result<(Opened, Vec<Damage>), Error> {
     let segments = Segments::list(&folder.join(FOLDER))?;
-    let (end, _) = segments.scan(store::id_in(folder)?, each)?;
+    let (end, _) = segments.scan(store::id_in(folder)?, &Progress::default(), each)?;
     let opened = Opened {
         records: end.records,
         segments: segments.files.len() as u64,
@@ -269,9 +295,15 @@ impl Segments {
     fn scan(
         &self,
         store: u128,
+        progress: &Progress,
         each: &mut dyn FnMut(Seen) -> Result<(), String>,
     ) -> Result<(End, Vec<PathBuf>), Error> {
         let openings = self.openings(store)?;
+        for (_, path) in &self.files {
+            let bytes = fs::metadata(path).map_err(Error::io("read", path))?.len();
+            progress.of.fetch_add(bytes, Relaxed);
+        }
+        let mut say = Instant::now() + SAY;
         let (mut scan, mut unbegun) = (Scan::new(store), Vec::new());
         for (place, (index, path)) in self.files.iter().enumerate() {
             let bytes = fs::read(path).map_err(Error::io("read", path))?;
@@ -284,6 +316,11 @@ impl Segments {
             })?;
             if !begun {
                 unbegun.push(path.clone());
+            }
+            progress.read.fetch_add(bytes.len() as u64, Relaxed);
+            if say <= Instant::now() {
+                tracing::info!("{progress}");
+                say += SAY;
             }
         }
         Ok((scan.end(), unbegun))

@@ -4,9 +4,10 @@
 //! agent's or a client's name.
 
 use crate::{
+    log::Progress,
     node::{LogMeasured, Measured, Node, Status},
     port,
-    refusal::Refusal,
+    refusal::{Fate, Refusal},
 };
 use axum::body::Body;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
@@ -16,7 +17,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 use tokio::net::TcpListener;
@@ -90,7 +91,7 @@ impl Outcomes {
             Ok(_) => &self.done,
             Err(refusal) if refusal.outcome_unknown => &self.unknown,
             Err(refusal) if refusal.code == 429 => &self.full,
-            Err(refusal) if refusal.is_final() => &self.refused,
+            Err(refusal) if refusal.fate() == Fate::Final => &self.refused,
             Err(_) => &self.unavailable,
         }
         .inc();
@@ -195,11 +196,33 @@ impl Metrics {
     }
 }
 
+/// What the port speaks of: a node, as soon as it has read its log.
+#[derive(Default)]
+pub struct Subject {
+    node: OnceLock<Node>,
+    pub reading: Arc<Progress>,
+}
+
+impl Subject {
+    pub fn has_begun(&self, node: Node) {
+        let _ = self.node.set(node);
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.node.get().ok_or_else(|| self.reading.to_string())?.ready()
+    }
+}
+
 /// Serves the metrics port until `stop`.
-pub async fn serve(listener: TcpListener, node: Node, metrics: Arc<Metrics>, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    subject: Arc<Subject>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
     let answer = move |request: Request<Incoming>| {
-        let (node, metrics) = (node.clone(), metrics.clone());
-        async move { answer(&node, &metrics, request.method(), request.uri().path()) }
+        let (subject, metrics) = (subject.clone(), metrics.clone());
+        async move { answer(&subject, &metrics, request.method(), request.uri().path()) }
     };
     port::accept(listener, Gauge::default(), stop, CancellationToken::new, answer).await;
 }
@@ -207,13 +230,15 @@ pub async fn serve(listener: TcpListener, node: Node, metrics: Arc<Metrics>, sto
 const TEXT: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-fn answer(node: &Node, metrics: &Metrics, method: &Method, path: &str) -> Response<Body> {
+fn answer(subject: &Subject, metrics: &Metrics, method: &Method, path: &str) -> Response<Body> {
     if method != Method::GET && method != Method::HEAD {
         return plain(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET only\n".into());
     }
-    match (path, node.ready()) {
+    match (path, subject.ready()) {
         ("/metrics", ready) => {
-            plain(StatusCode::OK, OPEN_METRICS, metrics.text(&node.status(), &node.measured(), ready.is_ok()))
+            let (status, measured) =
+                subject.node.get().map_or_else(Default::default, |node| (node.status(), node.measured()));
+            plain(StatusCode::OK, OPEN_METRICS, metrics.text(&status, &measured, ready.is_ok()))
         }
         ("/livez", _) | ("/readyz", Ok(())) => plain(StatusCode::OK, TEXT, "ok\n".into()),
         ("/readyz", Err(why)) => plain(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),

@@ -8,10 +8,11 @@ pub mod contact;
 pub mod core;
 pub mod delivery;
 pub mod forwards;
-pub mod holds;
 pub mod inbox;
+pub mod life;
 pub mod mailbox;
 pub mod routing;
+pub mod standing;
 pub mod start;
 pub mod threads;
 pub mod upstream;
@@ -22,8 +23,9 @@ pub use commands::Commands;
 
 use self::core::{Core, Event};
 use crate::link::{Owner, Upstream as _};
+use crate::log::Progress;
 use crate::peer;
-use crate::refusal::Refusal;
+use crate::refusal::{Fate, Refusal};
 use crate::shard;
 use bytes::Bytes;
 use commands::Way;
@@ -47,6 +49,8 @@ pub struct Config {
     pub token: String,
     pub peer_listen: SocketAddr,
     pub shards: usize,
+    /// Told while the log is read.
+    pub reading: Arc<Progress>,
 }
 
 /// A plan and a ring, as the operator gives them and as the node keeps them.
@@ -213,7 +217,7 @@ impl Node {
         let looked = timeout(READ, async {
             loop {
                 match self.ask(agent, lane, if_none_match).await {
-                    Err(refusal) if refusal.code == 421 => sleep(READ_AGAIN).await,
+                    Err(refusal) if refusal.fate() == Fate::Elsewhere => sleep(READ_AGAIN).await,
                     end => return end,
                 }
             }
@@ -232,7 +236,7 @@ impl Node {
         }))
     }
 
-    /// 421: whoever was asked does not own the agent any more, or not yet.
+    /// `Fate::Elsewhere`: whoever was asked does not own the agent any more, or not yet.
     async fn ask(&self, agent: &str, lane: &str, if_none_match: Option<u64>) -> Result<Got, Refusal> {
         self.core.life.open(agent)?;
         let mailbox = Arc::new(Mailbox::default());
@@ -250,7 +254,7 @@ impl Node {
                 let read = peer::Read { id: 0, slot, agent, lane, if_none_match };
                 Some(self.core.peers.get_or_add(node).read(read, reply)?)
             }
-            Owner::Nobody => return Err(Refusal::new(421, "nobody owns the slot", agent.as_str())),
+            Owner::Nobody => return Err(Refusal::elsewhere(agent.as_str())),
         };
         match mailbox.one().await {
             Mail::Got(_, end) => end,

@@ -12,6 +12,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use prometheus_client::metrics::gauge::Gauge;
+use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
 use std::{
     convert::Infallible,
     io,
@@ -37,9 +38,6 @@ const IDLE: Duration = Duration::from_secs(30);
 /// From `stop` until what is still open is cut.
 const DRAIN: Duration = Duration::from_secs(10);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-/// Small frames that pile up unread end a whole connection, by a budget that grows with this window.
-const CONNECTION_WINDOW: u32 = 16 << 20;
-const STREAM_WINDOW: u32 = 64 << 10;
 
 /// Where the node answers, for its status.
 #[derive(Clone, Copy, Debug)]

@@ -42,8 +42,27 @@ impl Refusal {
         Self { outcome_unknown: true, ..Self::unavailable(error, at) }
     }
 
-    /// Whether another try can't change anything.
-    pub fn is_final(&self) -> bool {
-        !matches!(self.code, 408 | 429 | 503)
+    /// Another node has the slot; nothing was done. Stays between nodes: whoever asked them looks for the owner.
+    pub fn elsewhere(at: impl Into<String>) -> Self {
+        Self::new(421, "not the owner", at)
     }
+
+    pub fn fate(&self) -> Fate {
+        match self.code {
+            421 => Fate::Elsewhere,
+            408 | 429 | 503 => Fate::Later,
+            _ => Fate::Final,
+        }
+    }
+}
+
+/// What another try can come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing else.
+    Final,
+    /// Something else, here or at another node.
+    Later,
+    /// Something else, at another node.
+    Elsewhere,
 }

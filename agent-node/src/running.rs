@@ -2,7 +2,8 @@
 //!
 //! *Guarantees*: what was taken is answered before the node stops; when `stop` returns, nothing of it runs.
 
-use crate::metrics::{self, Metrics};
+use crate::log::Progress;
+use crate::metrics::{self, Metrics, Subject};
 use crate::node::Node;
 use crate::port::{self, Addresses};
 use std::io;
@@ -43,19 +44,41 @@ impl Port {
     }
 }
 
+/// Answers before there is a node.
+pub struct MetricsPort {
+    at: SocketAddr,
+    subject: Arc<Subject>,
+    counted: Arc<Metrics>,
+    port: Port,
+}
+
+impl MetricsPort {
+    pub fn begin(listener: TcpListener) -> io::Result<MetricsPort> {
+        let (at, subject, counted) =
+            (listener.local_addr()?, Arc::<Subject>::default(), Arc::<Metrics>::default());
+        let (of, counts) = (subject.clone(), counted.clone());
+        let port = Port::begin(|stop| metrics::serve(listener, of, counts, stop));
+        Ok(MetricsPort { at, subject, counted, port })
+    }
+
+    /// What the node tells while it reads its log.
+    pub fn reading(&self) -> Arc<Progress> {
+        self.subject.reading.clone()
+    }
+}
+
 impl Running {
     pub fn begin(
         node: Node,
         peer: SocketAddr,
         client: TcpListener,
-        metrics: TcpListener,
+        metrics: MetricsPort,
     ) -> io::Result<Running> {
-        let addresses = Addresses { client: client.local_addr()?, peer, metrics: metrics.local_addr()? };
-        let counted = Arc::<Metrics>::default();
-        let (served, measured) = (node.clone(), node.clone());
-        let counting = counted.clone();
-        let client = Port::begin(|stop| port::serve(client, served, counting, addresses, stop));
-        let metrics = Port::begin(|stop| metrics::serve(metrics, measured, counted, stop));
+        let MetricsPort { at, subject, counted, port: metrics } = metrics;
+        let addresses = Addresses { client: client.local_addr()?, peer, metrics: at };
+        subject.has_begun(node.clone());
+        let served = node.clone();
+        let client = Port::begin(|stop| port::serve(client, served, counted, addresses, stop));
         Ok(Running { node, client, metrics })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::logging::{self, LogArgs};
 use crate::node::{self, Node};
-use crate::running::Running;
+use crate::running::{MetricsPort, Running};
 use crate::signals::Signals;
 use anyhow::{Context as _, bail};
 use proto::shown::Exit;
@@ -143,8 +143,11 @@ async fn begin(config: Config) -> anyhow::Result<Running> {
     } = config;
     let token = token(&token_file)?;
     let (client, metrics) = (bind(listen, "clients").await?, bind(metrics_listen, "metrics").await?);
-    let (node, peer) =
-        Node::start(node::Config { data, ordinal, plan_uid, token, peer_listen, shards }).await?;
+    // A long log may be read for longer than a probe waits.
+    let metrics = MetricsPort::begin(metrics)?;
+    let reading = metrics.reading();
+    let node = node::Config { data, ordinal, plan_uid, token, peer_listen, shards, reading };
+    let (node, peer) = Node::start(node).await?;
     info!(ordinal, %listen, %peer, "serving");
     Ok(Running::begin(node, peer, client, metrics)?)
 }

@@ -28,6 +28,7 @@ pub use event::{
 };
 pub use record::messages;
 
+use crate::holds::Holds;
 use crate::log::Position;
 use crate::refusal::Refusal;
 use agent::Agent;
@@ -51,8 +52,7 @@ pub struct Shard<R, W> {
     places: HashMap<Address, u32>,
     slots: Vec<Option<Box<Slot>>>,
     watches: Watches<W>,
-    /// Streams that a refusal holds back, until they end.
-    blocked: HashMap<(Stream, address::Slot), Refusal>,
+    holds: Holds,
     /// Pairs of slots, from and to, of which the sender will be told how far its messages came.
     heard: HashMap<(address::Slot, address::Slot), Verdict>,
     records: Records,
@@ -76,7 +76,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             places: HashMap::new(),
             slots: Vec::new(),
             watches: Watches::new(),
-            blocked: HashMap::new(),
+            holds: Holds::default(),
             heard: HashMap::new(),
             records: Records::default(),
             in_log: Vec::new(),
@@ -92,7 +92,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     pub fn handle(&mut self, event: Event<R, W>, now_ms: u64) {
         match event {
             Event::Command(command) => self.command(command, now_ms),
-            Event::Ended(stream) => self.blocked.retain(|(blocked, _), _| *blocked != stream),
+            Event::Ended(stream) => self.holds.ended(stream),
             Event::Read(read) => {
                 let end = self.read(&read);
                 self.hold(read.slot, Effect::Got { to: read.reply, id: read.id, end });
@@ -111,9 +111,10 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// The same for an event that can't be run now: commands are refused so, messages will come again.
     pub fn refuse(&mut self, event: Event<R, W>, why: &Refusal) {
         match event {
-            Event::Command(command) => {
-                let end = self.settle(command.stream, command.slot, Err(why.clone()));
-                self.hold(command.slot, Effect::Answer { to: command.reply, id: command.id, end });
+            Event::Command(Command { reply: to, id, stream, slot, .. }) => {
+                let held = self.holds.of(stream, slot).cloned();
+                self.holds.note(stream, slot, why);
+                self.hold(slot, Effect::Answer { to, id, end: Err(held.unwrap_or_else(|| why.clone())) });
             }
             Event::Read(read) => {
                 self.hold(read.slot, Effect::Got { to: read.reply, id: read.id, end: Err(why.clone()) });
@@ -211,24 +212,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         };
         match configuration.owned.get(usize::from(slot)) {
             Some(Some(_)) => Ok(configuration.clone()),
-            _ => Err(Refusal::new(421, format!("slot {slot} is not this node's"), "")),
+            _ => Err(Refusal::elsewhere("")),
         }
-    }
-
-    /// What a command to a slot ends with, and with it all that follow on its stream.
-    fn settle(
-        &mut self,
-        stream: Stream,
-        slot: address::Slot,
-        end: Result<u64, Refusal>,
-    ) -> Result<u64, Refusal> {
-        if let Err(refusal) = &end
-            && stream != 0
-            && (refusal.code == 421 || !refusal.is_final())
-        {
-            self.blocked.entry((stream, slot)).or_insert_with(|| refusal.clone());
-        }
-        end
     }
 
     fn read(&mut self, read: &Read<R>) -> Result<Got, Refusal> {
@@ -327,7 +312,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     fn end_watches(&mut self, configuration: &Configuration) {
         let ended = self.watches.end(|agent, slot, lane| match configuration.owned.get(usize::from(slot)) {
             Some(Some(_)) => lane_of(&configuration.plan, agent, slot, lane).err(),
-            _ => Some(Refusal::new(421, format!("slot {slot} is not this node's"), agent.as_str())),
+            _ => Some(Refusal::elsewhere(agent.as_str())),
         });
         for (slot, watch, refusal) in ended {
             self.hold(slot, Effect::Closed { to: watch, refusal });
@@ -344,7 +329,7 @@ fn lane_of<'p>(
 ) -> Result<(&'p Kind, usize), Refusal> {
     let found = plan.find(agent).ok_or_else(|| Refusal::not_found("no route matches", agent.as_str()))?;
     if found.slot != slot {
-        return Err(Refusal::new(421, format!("{agent} is not in slot {slot} of this plan"), agent.as_str()));
+        return Err(Refusal::elsewhere(agent.as_str()));
     }
     let kind = &plan.kinds[found.kind];
     match kind.lane(lane) {

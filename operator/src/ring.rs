@@ -6,8 +6,7 @@
 
 use crate::observed::{Observed, Report, Seen};
 use crate::plan::Plan;
-use proto::ring::{Member, Ring, StoreId};
-use std::collections::BTreeSet;
+use proto::ring::{self, First, Member, Ring, Said};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stand {
@@ -50,20 +49,16 @@ fn without(plan: &Plan, seen: &Observed, replicas: u16, highest: u64) -> Stand {
     if known > 0 || reports().any(|report| report.had_ring || report.revision > 0) {
         return Stand::Missing(known.max(highest));
     }
-    let fresh = |ordinal: &u16| seen.answers.get(ordinal).and_then(|answer| answer.as_ref().ok());
-    let fresh = |ordinal: &u16| fresh(ordinal).filter(|report| is_ours(report, *ordinal, plan));
-    let members: Vec<Member> = (0..replicas).filter_map(|ordinal| fresh(&ordinal).map(member)).collect();
-    let stores: BTreeSet<StoreId> = members.iter().map(|member| member.store).collect();
-    if stores.len() == usize::from(replicas) {
-        return Stand::ToBegin(members);
+    let ours = seen.answers.iter().filter_map(|(ordinal, answer)| {
+        let Report { store, incarnation, had_ring, .. } = *answer
+            .as_ref()
+            .ok()
+            .filter(|report| report.plan_uid == plan.uid && report.ordinal == *ordinal)?;
+        Some(Said { member: Member { ordinal: *ordinal, store, incarnation }, had_ring })
+    });
+    match ring::first(replicas, &ours.collect::<Vec<_>>()) {
+        First::Begin(members) => Stand::ToBegin(members),
+        First::Waiting(nodes) => Stand::Waiting(nodes),
+        First::Had(_) => Stand::Missing(known.max(highest)),
     }
-    Stand::Waiting((0..replicas).filter(|ordinal| fresh(ordinal).is_none()).collect())
-}
-
-fn is_ours(report: &Report, ordinal: u16, plan: &Plan) -> bool {
-    report.plan_uid == plan.uid && report.ordinal == ordinal
-}
-
-fn member(report: &Report) -> Member {
-    Member { ordinal: report.ordinal, store: report.store, incarnation: report.incarnation }
 }

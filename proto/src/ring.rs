@@ -4,9 +4,11 @@
 //! slots give the same ring on every machine. `decode` takes only what such a ring can be, and never panics.
 //! *Assumptions.* There is at least one member, and no two have the same ordinal or store.
 
+mod first;
 mod form;
 mod placement;
 
+pub use first::{First, Said, first};
 pub use form::BYTES_MAX;
 pub use placement::{moved, place};
 
@@ -16,6 +18,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// A slot's history is below this, so that a version is a whole number exact in JSON.
 pub const HISTORY_END: u16 = 1 << 13;
+/// Below the history in a version.
+const LSN_BITS: u32 = 40;
 /// The first history of a slot is below this, so that each can rise as often again.
 const FIRST_HISTORY_BITS: u32 = 12;
 
@@ -43,7 +47,7 @@ impl FromStr for StoreId {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
     pub ordinal: u16,
     pub store: StoreId,
@@ -112,6 +116,16 @@ impl Ring {
         }
         loads
     }
+}
+
+/// The version of what a record of a slot has changed.
+pub fn version(history: u16, lsn: u64) -> u64 {
+    (u64::from(history) << LSN_BITS) + lsn
+}
+
+/// The history of a version.
+pub fn history(version: u64) -> u64 {
+    version >> LSN_BITS
 }
 
 /// A number taken from the plan's uid, so that a version of a plan that was made anew is of another history.

@@ -3,7 +3,7 @@
 //! Each round measures `pwrite` + `fdatasync` of the same bytes and then the log, so that both see the same disk. Without
 //! `--bench` among the arguments it runs once and shortly, which only shows that it works.
 
-use agent_node::log::{Head, Log, Position};
+use agent_node::log::{Head, Log, Position, Progress};
 use agent_node::store::{Store, StoreOptions};
 use std::fs;
 use std::path::Path;
@@ -103,7 +103,7 @@ impl Logged {
             *told.0.lock().unwrap() = position;
             told.1.notify_one();
         });
-        let (log, _) = Log::open(&store, &mut |_, _, _| Ok(()), on_durable).unwrap();
+        let (log, _) = Log::open(&store, &mut |_, _, _| Ok(()), &Progress::default(), on_durable).unwrap();
         log.reserve(in_flight * (HEAD + BODY)).unwrap();
         let bytes_before = log.counts().bytes.load(Relaxed);
         let (buffer, took) = (vec![9; BODY], Vec::new());

@@ -6,7 +6,7 @@
 //! nodes admit the commands of one stream to one slot in order, and none behind one that was put off.
 
 use super::line::Command;
-use crate::refusal::Refusal;
+use crate::refusal::{Fate, Refusal};
 use std::collections::VecDeque;
 
 /// How far a line may be past the oldest unanswered one. Nodes remember a little more.
@@ -146,7 +146,7 @@ impl Feed {
             Ok(()) => Meaning::Done,
             // It took effect long ago: the window of lines is narrower than what is remembered.
             Err(refusal) if refusal.code == 409 => Meaning::Done,
-            Err(refusal) if refusal.is_final() => Meaning::Refused(refusal),
+            Err(refusal) if refusal.fate() == Fate::Final => Meaning::Refused(refusal),
             Err(refusal) => Meaning::Later(refusal),
         };
         match meaning {

@@ -22,9 +22,7 @@ use crate::shard::{Body, Got};
 use items::Items;
 use map::Entries;
 use proto::plan::{LaneKind, Queue};
-
-/// Below the history in a version.
-const LSN_BITS: u32 = 40;
+use proto::ring;
 
 #[derive(Debug)]
 pub struct Copy {
@@ -473,5 +471,5 @@ impl Latest {
 
 /// Whether a state at one version can be compared with one at another: both are of one history.
 fn follows(older: u64, newer: u64) -> bool {
-    older == 0 || older >> LSN_BITS == newer >> LSN_BITS && newer != 0
+    older == 0 || ring::history(older) == ring::history(newer) && newer != 0
 }

@@ -161,7 +161,7 @@ impl State {
 
     /// Why another node's link can't go on.
     pub fn ends_peer(&self) -> Option<Refusal> {
-        let elsewhere = || Refusal::new(421, "not the owner", "");
+        let elsewhere = || Refusal::elsewhere("");
         self.ended.clone().or_else(|| (self.owner != Owner::Here).then(elsewhere))
     }
 

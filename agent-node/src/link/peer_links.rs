@@ -34,11 +34,11 @@ impl PeerLinks {
         PeerLinks { serving, due: state.groups.due.clone(), state: Mutex::new(state) }
     }
 
-    /// The other node attaches, by its own number. 421: the lane is not here. With a limit, items beyond it wait.
+    /// The other node attaches, by its own number. `Fate::Elsewhere`: the lane is not here. With a limit, items beyond it wait.
     pub fn open(&self, attachment: u64, agent: &str, lane: &str, limit: Option<u64>) {
         let found = self.serving.find(agent, lane).and_then(|target| match target.owner {
             Owner::Here => Ok(target),
-            Owner::Node(_) | Owner::Nobody => Err(Refusal::new(421, "not the owner", agent)),
+            Owner::Node(_) | Owner::Nobody => Err(Refusal::elsewhere(agent)),
         });
         let mut state = self.lock();
         match found {

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::refusal::Refusal;
+use crate::refusal::{Fate, Refusal};
 use proto::address::{Address, Slot};
 use proto::plan::{LaneKind, Queue};
 use proto::value::Text;
@@ -189,7 +189,7 @@ impl<L: Clone> Table<L> {
     pub fn closed(&mut self, attachment: u64, refusal: Refusal, steps: &mut Vec<Step<L>>) {
         let Some((number, _)) = self.attachments.get(&attachment) else { return };
         let number = *number;
-        if refusal.code != 421 && refusal.is_final() {
+        if refusal.fate() == Fate::Final {
             self.end(number, refusal, false, steps);
         } else {
             self.attachments.remove(&attachment);

@@ -1,14 +1,14 @@
 //! One client's commands: to the shards of this node, or on to other owners. They are gathered while the client's
 //! message is read, and go out together.
 
+use crate::holds::Holds;
 use crate::link::Owner;
 use crate::node::core::{Core, Event, Reply};
 use crate::node::forwards::Outgoing;
-use crate::node::holds::Holds;
 use crate::node::mailbox::{Mail, Mailbox};
 use crate::node::routing::{self, Routed};
 use crate::node::{Full, Node, Request};
-use crate::refusal::Refusal;
+use crate::refusal::{Fate, Refusal};
 use crate::shard::{Command, Stream};
 use proto::address::Slot;
 use std::sync::Arc;
@@ -106,7 +106,10 @@ pub fn shard_full(command: &Command<Reply>) -> Refusal {
 
 /// The shard has heard of a new ring before this node routed by it.
 pub fn not_here(refusal: Refusal) -> Refusal {
-    if refusal.code == 421 { Refusal::unavailable("the slot has moved", refusal.at) } else { refusal }
+    match refusal.fate() {
+        Fate::Elsewhere => Refusal::unavailable("the slot has moved", refusal.at),
+        Fate::Final | Fate::Later => refusal,
+    }
 }
 
 impl Commands {
@@ -172,7 +175,7 @@ impl Commands {
         }
         let way = Way::find(&self.node.core, request, &self.mailbox, place, self.stream);
         let way = way.inspect_err(|refusal| {
-            self.shut = Some(refusal).filter(|refusal| !refusal.is_final()).cloned();
+            self.shut = Some(refusal).filter(|refusal| refusal.fate() != Fate::Final).cloned();
         })?;
         if let Some(refusal) = self.holds.of(self.stream, way.slot()) {
             return Err(refusal.clone());

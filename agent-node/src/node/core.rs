@@ -1,14 +1,14 @@
 //! What the handles, threads and tasks of one node share.
 
 use crate::link::{Owner, Serving, Update, Upstream};
-use crate::node::contact::{Contact, Turn};
+use crate::node::contact::Contact;
 use crate::node::forwards::{Answer, Forwards, Outgoing};
 use crate::node::inbox::{self, Inbox};
+use crate::node::life::Life;
 use crate::node::mailbox::{Mail, Mailbox};
 use crate::node::routing::Routing;
-use crate::node::{Measured, NodeStatus, Report, Status};
 use crate::peer::gossip::Gossip;
-use crate::peer::hello::Token;
+use crate::peer::hello::{self, Rejected, Token};
 use crate::peer::peers::Peers;
 use crate::peer::wire::Batch;
 use crate::peer::{FORMAT, Hello, Identity, Numbers};
@@ -17,14 +17,10 @@ use crate::shard::{Counts, Stream};
 use crate::store::Store;
 use arc_swap::ArcSwapOption;
 use proto::address::Slot;
-use proto::ring::Member;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-
-const CUT_OFF: &str = "it has reached neither another node nor the operator for 10 s";
 
 /// Where a shard's answers go.
 pub type Reply = Arc<Mailbox>;
@@ -48,58 +44,13 @@ pub struct Core {
     pub store: Mutex<Option<Store>>,
     pub had_ring: AtomicBool,
     forwards: Mutex<Forwards<Reply>>,
-    contact: Mutex<Contact>,
+    pub contact: Mutex<Contact>,
     /// The operator has asked something since this was looked at.
-    operator_asked: AtomicBool,
+    pub operator_asked: AtomicBool,
     /// Of clients' connections: ends them when this node is cut off. The next one is for those that come later.
-    cut_off: Mutex<CancellationToken>,
+    pub cut_off: Mutex<CancellationToken>,
     begun: Instant,
     streams: AtomicU64,
-}
-
-/// How far the end of a node has come.
-#[derive(Default)]
-pub struct Life {
-    /// Nothing new is taken.
-    pub stopping: CancellationToken,
-    /// What is due is still sent; then streams between nodes end.
-    pub closing: CancellationToken,
-    failed: Mutex<Option<String>>,
-    fails: Notify,
-}
-
-impl Life {
-    /// The process must not go on: it would harm what is durable.
-    pub fn fail(&self, why: &str) {
-        tracing::error!(why, "this node must end");
-        lock(&self.failed).get_or_insert_with(|| why.to_owned());
-        self.stopping.cancel();
-        self.fails.notify_waiters();
-    }
-
-    pub fn failed(&self) -> Option<String> {
-        lock(&self.failed).clone()
-    }
-
-    /// Waits until the node must end.
-    pub async fn fails(&self) -> String {
-        loop {
-            let fails = self.fails.notified();
-            match self.failed() {
-                Some(why) => return why,
-                None => fails.await,
-            }
-        }
-    }
-
-    /// Why nothing is taken any more, if that is so.
-    pub fn open(&self, at: &str) -> Result<(), Refusal> {
-        if self.stopping.is_cancelled() {
-            Err(Refusal::unavailable("this node is stopping", at))
-        } else {
-            Ok(())
-        }
-    }
 }
 
 impl Core {
@@ -141,6 +92,18 @@ impl Core {
     /// What this node says first to another one.
     pub fn hello(&self) -> Hello {
         Hello { token: self.token.text().to_owned(), identity: self.identity.clone(), format: FORMAT }
+    }
+
+    /// Whether another node may speak; `called`: the one that was meant, when it was we who called.
+    pub fn greeted(&self, said: &Hello, called: Option<u16>) -> Result<(), Rejected> {
+        let Identity { store, incarnation, .. } = said.identity;
+        let highest = self.peers.incarnation(store);
+        hello::check(
+            said,
+            &hello::Seen { token: &self.token, ours: &self.identity, called, incarnation: highest },
+        )?;
+        self.peers.seen(store, incarnation);
+        Ok(())
     }
 
     /// Adds to a frame what is to be said of plan and ring.
@@ -214,80 +177,6 @@ impl Core {
         self.serving.update(updates);
     }
 
-    /// These slots have another owner, or theirs can't be reached, or can be again.
-    pub fn lost(&self, slots: &[Slot]) {
-        self.serving.lost(slots);
-    }
-
-    pub fn count(&self) -> Counts {
-        self.counts.iter().map(|counts| *lock(counts)).fold(Counts::default(), |sum, counts| Counts {
-            slots_owned: sum.slots_owned + counts.slots_owned,
-            slots_serving: sum.slots_serving + counts.slots_serving,
-            agents: sum.agents + counts.agents,
-            messages: sum.messages + counts.messages,
-            faults: sum.faults + counts.faults,
-            outbox: sum.outbox + counts.outbox,
-        })
-    }
-
-    pub fn report(&self) -> Report {
-        let Identity { plan_uid, ordinal, store, incarnation } = self.identity.clone();
-        let Numbers { revision, generation } = self.numbers();
-        let counts = self.count();
-        Report {
-            plan_uid,
-            ordinal,
-            store: store.to_string(),
-            incarnation,
-            revision,
-            generation,
-            slots_owned: counts.slots_owned,
-            slots_serving: counts.slots_serving,
-            had_ring: self.had_ring.load(Ordering::Acquire),
-        }
-    }
-
-    pub fn status(&self) -> Status {
-        let Report { store, revision, generation, slots_owned, slots_serving, .. } = self.report();
-        let agents = self.count().agents;
-        let routing = self.routing.load();
-        let routing = routing.as_ref();
-        Status {
-            plan: routing.map_or_else(String::new, |routing| routing.given.plan_name.clone()),
-            ordinal: self.identity.ordinal,
-            store,
-            incarnation: self.identity.incarnation,
-            revision,
-            generation,
-            slots_owned,
-            slots_serving,
-            agents,
-            links: self.serving.open_links(),
-            nodes: routing.map_or_else(Vec::new, |routing| self.nodes(routing)),
-        }
-    }
-
-    pub fn measured(&self) -> Measured {
-        let Counts { messages, faults, outbox, .. } = self.count();
-        Measured { messages, faults, outbox, delivered: self.serving.delivered(), ..Measured::default() }
-    }
-
-    fn nodes(&self, routing: &Routing) -> Vec<NodeStatus> {
-        let mut slots = vec![0; routing.ring.members.len()];
-        for slot in &routing.ring.slots {
-            slots[usize::from(slot.owner)] += 1;
-        }
-        let node = |(member, slots): (&Member, u32)| NodeStatus {
-            ordinal: member.ordinal,
-            store: member.store.to_string(),
-            slots,
-            reached: member.store == self.identity.store
-                || self.peers.get(member.ordinal).is_some_and(|peer| peer.reached()),
-            peer_at: routing.given.peers.get(usize::from(member.ordinal)).cloned().unwrap_or_default(),
-        };
-        routing.ring.members.iter().zip(slots).map(node).collect()
-    }
-
     /// Another node has seen a later start of this store: this one must not go on.
     pub fn has_later_start(&self, why: &str) {
         let marked = lock(&self.store).as_ref().map_or(Ok(()), |store| store.has_later_start(why));
@@ -297,51 +186,9 @@ impl Core {
         self.life.fail(why);
     }
 
-    pub fn operator_asks(&self) {
-        self.operator_asked.store(true, Ordering::Relaxed);
-    }
-
-    /// Ends with clients' connections when this node is cut off from all others.
-    pub fn cut_off(&self) -> CancellationToken {
-        lock(&self.cut_off).clone()
-    }
-
-    /// Looks whether there is contact with anyone, if the plan has more nodes than this one.
-    pub fn look_for_contact(&self, now_ms: u64) {
-        let alone = self.routing.load().as_ref().is_none_or(|routing| routing.ring.members.len() == 1);
-        let asked = self.operator_asked.swap(false, Ordering::Relaxed);
-        let reached = alone || asked || self.peers.all().iter().any(|peer| peer.reached());
-        match lock(&self.contact).look(reached, now_ms) {
-            Some(Turn::CutOff) => {
-                tracing::warn!("{CUT_OFF}: its clients are sent elsewhere");
-                std::mem::take(&mut *lock(&self.cut_off)).cancel();
-            }
-            Some(Turn::Back) => tracing::info!("this node has contact again"),
-            None => {}
-        }
-    }
-
-    /// Why this node can't serve all that it owns.
-    pub fn ready(&self) -> Result<(), String> {
-        if let Some(why) = self.life.failed() {
-            return Err(why);
-        }
-        if self.life.stopping.is_cancelled() {
-            return Err("it is stopping".into());
-        }
-        if self.routing.load().is_none() {
-            return Err("it has no plan and ring yet".into());
-        }
-        if lock(&self.contact).is_cut_off() {
-            return Err(CUT_OFF.into());
-        }
-        let Counts { slots_owned, slots_serving, .. } = self.count();
-        let told = self.slots_of(Owner::Here).len();
-        if slots_owned as usize == told && slots_serving == slots_owned {
-            Ok(())
-        } else {
-            Err(format!("it serves {slots_serving} of its {told} slots"))
-        }
+    /// These slots have another owner, or theirs can't be reached, or can be again.
+    pub fn lost(&self, slots: &[Slot]) {
+        self.serving.lost(slots);
     }
 }
 

@@ -9,10 +9,10 @@
 
 mod line;
 
+use crate::holds::Holds;
 use crate::link::Owner;
-use crate::node::holds::Holds;
 use crate::peer::Forward;
-use crate::refusal::Refusal;
+use crate::refusal::{Fate, Refusal};
 use crate::shard::{Key, Stream};
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -193,12 +193,12 @@ impl<R> Forwards<R> {
         let Some(of_slot) = self.slots.get_mut(&slot) else { return };
         of_slot.sent -= 1;
         match end {
-            Err(refusal) if refusal.code == 421 && entry.given_up.is_none() => {
+            Err(refusal) if refusal.fate() == Fate::Elsewhere && entry.given_up.is_none() => {
                 entry.state = State::Waiting;
                 of_slot.pause = Some(Pause::NotOwner { until_ms: now_ms + AGAIN_MS });
                 line.next = line.next.min(id);
             }
-            Err(refusal) if !refusal.is_final() || refusal.code == 421 => {
+            Err(refusal) if refusal.fate() != Fate::Final => {
                 let refusal = entry.given_up.clone().unwrap_or(refusal);
                 let end = Err(entry.not_now(refusal.clone()));
                 answers.extend(line.settle(id, of_slot, end));

@@ -97,7 +97,7 @@ pub async fn start(config: Config) -> anyhow::Result<(Node, SocketAddr)> {
 }
 
 fn load(config: &Config) -> anyhow::Result<Loaded> {
-    let Config { data, ordinal, plan_uid, token: _, peer_listen: _, shards } = config;
+    let Config { data, ordinal, plan_uid, token: _, peer_listen: _, shards, reading } = config;
     let (ordinal, plan_uid, shards) = (*ordinal, plan_uid.clone(), (*shards).max(1));
     let store = Store::open(data, &StoreOptions { plan_uid: plan_uid.clone(), ordinal })?;
     let incarnation = store.incarnation();
@@ -114,7 +114,7 @@ fn load(config: &Config) -> anyhow::Result<Loaded> {
     let count = shards.len();
     let mut replay =
         |at: Position, head: Head, body: &[u8]| shards[usize::from(head.slot) % count].replay(at, head, body);
-    let (log, opened) = Log::open(&store, &mut replay, on_durable)?;
+    let (log, opened) = Log::open(&store, &mut replay, reading, on_durable)?;
     let Opened { records, segments, torn_bytes, renewed, position } = opened;
     info!(records, segments, torn_bytes, renewed, incarnation, "the log is open");
     for inbox in inboxes.iter() {

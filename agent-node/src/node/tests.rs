@@ -73,6 +73,7 @@ fn config(ordinal: u16, folder: &TempDir, peer_listen: &str) -> Config {
         token: TOKEN.into(),
         peer_listen: peer_listen.parse().unwrap(),
         shards: 2,
+        reading: Arc::default(),
     }
 }
 

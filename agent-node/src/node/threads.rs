@@ -1,7 +1,7 @@
 //! A shard's thread: events in, records to the log, effects out. While a batch waits for the disk it goes on with what
 //! comes.
 
-use crate::log::{Log, Position};
+use crate::log::{Log, Position, RECORD_HEAD};
 use crate::node::core::{Core, Event, Reply, Watch, lock};
 use crate::node::delivery::Delivery;
 use crate::node::inbox::End;
@@ -125,9 +125,6 @@ impl Thread {
         self.delivery.perform(effects);
     }
 }
-
-/// What the log adds to each record.
-const RECORD_HEAD: usize = 40;
 
 fn clock_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)

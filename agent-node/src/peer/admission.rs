@@ -2,8 +2,8 @@
 //! that those of one stream and slot are admitted in order or not at all. For one connection.
 
 use super::Forward;
+use crate::holds::Holds;
 use crate::link::Owner;
-use crate::node::holds::Holds;
 use crate::refusal::Refusal;
 use crate::shard::{Command, Stream};
 use hashbrown::{HashMap, HashSet};
@@ -12,7 +12,7 @@ use proto::address::Slot;
 #[derive(Debug, Default)]
 pub struct Admission {
     holds: Holds,
-    /// Slots of which one command was answered with 421; what follows is too, until the sender begins again.
+    /// Slots of which one command was sent elsewhere; what follows is too, until the sender begins again.
     shut: HashSet<Slot>,
     /// The sender's numbers for clients' streams, and this node's.
     streams: HashMap<Stream, Stream>,
@@ -33,7 +33,7 @@ impl Admission {
         }
         if owner != Owner::Here || self.shut.contains(&slot) {
             self.shut.insert(slot);
-            return Err((id, Refusal::new(421, "not the owner", agent.as_str())));
+            return Err((id, Refusal::elsewhere(agent.as_str())));
         }
         let stream = match stream {
             0 => 0,

@@ -3,10 +3,10 @@
 use super::admission::Admission;
 use super::asking::MESSAGE_MAX;
 use super::gossip::Gossip;
-use super::hello::{self, Rejected};
+use super::hello::Rejected;
 use super::peers::{Accepted, Peer};
 use super::wire::{self, Batch, Incoming, Reading};
-use super::{Asked, Attach, Hello, Numbers};
+use super::{Asked, Attach, Numbers};
 use crate::link::{Owner, PeerLinks, Update};
 use crate::node::commands::shard_full;
 use crate::node::configure;
@@ -54,7 +54,7 @@ impl peers_server::Peers for Peers {
         let first = first.ok_or_else(|| Status::invalid_argument("no first frame"))?;
         let first = wire::open(first).map_err(|error| broken(&error))?;
         let said = first.hello.as_ref().ok_or_else(|| status(&Rejected::Token))?;
-        self.greeted(said).map_err(|rejected| {
+        self.core.greeted(said, None).map_err(|rejected| {
             warn!(node = said.identity.ordinal, why = %rejected, "another node was turned away");
             status(&rejected)
         })?;
@@ -78,19 +78,6 @@ fn status(rejected: &Rejected) -> Status {
 }
 
 impl Peers {
-    fn greeted(&self, said: &Hello) -> Result<(), Rejected> {
-        let store = said.identity.store;
-        let seen = hello::Seen {
-            token: &self.core.token,
-            ours: &self.core.identity,
-            called: None,
-            incarnation: self.core.peers.incarnation(store),
-        };
-        hello::check(said, &seen)?;
-        self.core.peers.seen(store, said.identity.incarnation);
-        Ok(())
-    }
-
     /// The stream takes the place of the one before: nothing that still comes on that is taken.
     fn accept(&self, peer: Arc<Peer>, frames: Streaming<Frame>, first: Incoming) -> Answering {
         let (mailbox, replaced) = (Arc::new(Mailbox::default()), CancellationToken::new());
@@ -274,7 +261,7 @@ impl Listening {
         }
         for super::Read { id, slot, agent, lane, if_none_match } in reads {
             if !judges || self.core.owner(slot) != Owner::Here {
-                let refusal = Refusal::new(421, "not the owner", agent.as_str());
+                let refusal = Refusal::elsewhere(agent.as_str());
                 mail.push(Mail::Got(id, Err(refusal)));
                 continue;
             }
@@ -294,7 +281,7 @@ impl Listening {
             if judges {
                 self.links.open(attachment, agent.as_str(), &lane, limit);
             } else {
-                let refusal = Refusal::new(421, "not the owner", agent.as_str());
+                let refusal = Refusal::elsewhere(agent.as_str());
                 mail.push(Mail::Detached(attachment, refusal));
             }
         }

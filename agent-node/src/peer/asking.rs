@@ -1,10 +1,10 @@
 //! The stream that this node opens to one other: opens it again and again, asks, and takes the answers.
 
 use super::gossip::Gossip;
-use super::hello::{self, Rejected};
+use super::hello::Rejected;
 use super::peers::{Peer, Target};
 use super::wire::{self, Batch, Incoming};
-use super::{Answered, Hello, transport};
+use super::{Answered, transport};
 use crate::link::Owner;
 use crate::node::configure;
 use crate::node::core::{Core, Event, lock};
@@ -123,7 +123,7 @@ async fn exchange(
     };
     let (frames, first) = timeout(HELLO, greet).await.map_err(|_| Lost::Silent)??;
     let said = first.hello.as_ref().ok_or(Lost::Silent)?;
-    greeted(core, peer, said)?;
+    core.greeted(said, Some(peer.ordinal))?;
     if said.identity.store != target.store {
         return Err(Lost::Store(said.identity.store.to_string()));
     }
@@ -131,19 +131,6 @@ async fn exchange(
     info!(node = peer.ordinal, at = target.at, "another node is reached");
     self::reached(core, peer);
     listen(core, peer, &gossip, frames, first).await
-}
-
-fn greeted(core: &Core, peer: &Peer, said: &Hello) -> Result<(), Rejected> {
-    let store = said.identity.store;
-    let seen = hello::Seen {
-        token: &core.token,
-        ours: &core.identity,
-        called: Some(peer.ordinal),
-        incarnation: core.peers.incarnation(store),
-    };
-    hello::check(said, &seen)?;
-    core.peers.seen(store, said.identity.incarnation);
-    Ok(())
 }
 
 async fn listen(

@@ -4,6 +4,7 @@ use crate::port;
 use axum::body::Body;
 use hyper::{Request, body::Incoming};
 use prometheus_client::metrics::gauge::Gauge;
+use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -15,9 +16,6 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// A peer that is silent for so long after being asked for a sign of life is not there.
 const SILENCE: Duration = Duration::from_secs(3);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-/// Small frames that pile up unread end a whole connection, by a budget that grows with this window.
-const CONNECTION_WINDOW: u32 = 16 << 20;
-const STREAM_WINDOW: u32 = 64 << 10;
 
 /// Connects to where a node answers its peers: `HOST:PORT`.
 pub async fn connect(at: &str) -> Result<Channel, Error> {

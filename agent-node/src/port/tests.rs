@@ -37,6 +37,7 @@ async fn start() -> Running {
         token: "open".into(),
         peer_listen: "127.0.0.1:0".parse().unwrap(),
         shards: 1,
+        reading: Arc::default(),
     };
     let (node, peer_at) = Node::start(config).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -227,15 +228,22 @@ async fn a_node_without_a_plan_is_alive_and_not_ready() {
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
+    let subject = Arc::<crate::metrics::Subject>::default();
     let port =
-        crate::metrics::serve(listener, running.node.clone(), running.metrics.clone(), running.stop.clone());
+        crate::metrics::serve(listener, subject.clone(), running.metrics.clone(), running.stop.clone());
     let metrics = Running { at, port: tokio::spawn(port), ..start().await };
-    for (path, expected, also) in [
-        ("/livez", 200, "ok"),
-        ("/readyz", 503, ""),
-        ("/metrics", 200, "shoal_connections 1"),
-        ("/other", 404, "/metrics"),
+    for (has_begun, path, expected, also) in [
+        (false, "/livez", 200, "ok"),
+        (false, "/readyz", 503, "it reads its log: 0 of 0 MiB"),
+        (false, "/metrics", 200, "shoal_ready 0"),
+        (true, "/livez", 200, "ok"),
+        (true, "/readyz", 503, "it has no plan and ring yet"),
+        (true, "/metrics", 200, "shoal_connections 1"),
+        (true, "/other", 404, "/metrics"),
     ] {
+        if has_begun {
+            subject.has_begun(running.node.clone());
+        }
         let answer = metrics.ask(&format!("GET {path}"), "", "").await;
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {expected}")) && answer.contains(also),

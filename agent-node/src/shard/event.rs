@@ -1,7 +1,7 @@
 //! What can happen to a shard, and what leaves it.
 
 use crate::link::Update;
-use crate::log::{Head, Position};
+use crate::log::{self, Head, Position};
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use proto::address::{Address, Slot};
@@ -212,4 +212,4 @@ pub struct Counts {
 }
 
 /// The most that one command's record can be, and so what there must be room for before it runs.
-pub const RECORD_MAX: usize = 3 << 20;
+pub const RECORD_MAX: usize = log::BODY_MAX;

@@ -3,7 +3,7 @@
 use super::agent::Agent;
 use super::event::{Command, Configuration, Effect, Message, Place, Taken, Verdict};
 use super::outbox::RecordAt;
-use super::record::{self, Begin, Change, Sent, Writer};
+use super::record::{self, Begin, Change, Parts, Sent};
 use super::rules::{Given, Run, fits, is_key};
 use super::slot::Slot;
 use super::window::Known;
@@ -11,7 +11,7 @@ use super::{Records, Shard, lane_of};
 use crate::answer::BODY_MAX;
 use crate::link::{Update, Versioned};
 use crate::log::{Head, Position};
-use crate::refusal::Refusal;
+use crate::refusal::{Fate, Refusal};
 use proto::address::{self, Address};
 use proto::json;
 use proto::plan::{Access, Kind, LaneKind};
@@ -65,13 +65,11 @@ impl<'a> Call<'a> {
 
 impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     pub(super) fn command(&mut self, command: Command<R>, now_ms: u64) {
-        let end = match self.blocked.get(&(command.stream, command.slot)) {
-            Some(refusal) if command.stream != 0 => Err(refusal.clone()),
-            _ => {
-                let end = self.run_command(&command, now_ms);
-                self.settle(command.stream, command.slot, end)
-            }
-        };
+        let held = self.holds.of(command.stream, command.slot).cloned();
+        let end = held.map_or_else(|| self.run_command(&command, now_ms), Err);
+        if let Err(refusal) = &end {
+            self.holds.note(command.stream, command.slot, refusal);
+        }
         self.hold(command.slot, Effect::Answer { to: command.reply, id: command.id, end });
     }
 
@@ -174,7 +172,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             _ => Err(Refusal::not_found("no such Command lane", &*message.lane)),
         };
         if let Err(refusal) = done {
-            if !refusal.is_final() {
+            if refusal.fate() != Fate::Final {
                 return false;
             }
             self.faults += 1;
@@ -219,7 +217,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 agent: address.as_str(),
             };
             let head = head(configuration, self.incarnation, id, slot.lsn + 1);
-            write(&mut self.records, head, slot, &begin, &mut run, &given, origin)
+            write(&mut self.records, head, slot, begin, &mut run, &given, origin)
         });
         if let Err(refusal) = done {
             run.undo();
@@ -369,15 +367,20 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let time_ms = slot.time(now_ms);
         let begin = Begin { history: slot.history, time_ms, generation: configuration.generation, agent: "" };
         let start = self.records.buffer.len();
-        let mut writer = Writer::begin(&mut self.records.buffer, &begin, None);
-        writer.key(None).origin(origin).count(0).count(0);
-        trims(&mut writer, slot);
-        for clients in [idle, gone] {
-            writer.count(clients.len());
-            for client in clients {
-                writer.client(client);
-            }
-        }
+        let parts = Parts {
+            begin,
+            event: None,
+            key: None,
+            origin,
+            changes: &[],
+            lanes: &[],
+            sends: &[],
+            trims: slot.outbox.trims(),
+            idle,
+            gone,
+        };
+        parts.write(&mut self.records.buffer);
+        slot.outbox.trims_said();
         slot.windows.forget(idle, gone);
         if let Some((from, place)) = origin {
             slot.seen.insert(from, place);
@@ -392,12 +395,6 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 fn head(configuration: &Configuration, incarnation: u64, slot: address::Slot, lsn: u64) -> Head {
     let epoch = configuration.owned[usize::from(slot)].map_or(0, |term| term.epoch);
     Head { slot, epoch, incarnation, lsn }
-}
-
-fn trims(writer: &mut Writer, slot: &mut Slot) {
-    writer.count(slot.outbox.trims().len());
-    slot.outbox.trims().iter().for_each(|(to, place)| writer.trim(*to, *place));
-    slot.outbox.trims_said();
 }
 
 fn asked(run: &mut Run, ask: &Ask, given: &Given) -> Result<(), Refusal> {
@@ -469,21 +466,16 @@ fn write(
     records: &mut Records,
     head: Head,
     slot: &mut Slot,
-    begin: &Begin,
+    begin: Begin,
     run: &mut Run,
     given: &Given,
     origin: &Origin,
 ) -> Result<(), Refusal> {
     let start = records.buffer.len();
-    let event = matches!(given.event, Value::Record(_) | Value::List(_)).then_some(given.event);
-    let mut writer = Writer::begin(&mut records.buffer, begin, event);
     let (key, from) = match origin {
         Origin::Client(key) => (*key, None),
         Origin::Slot(from, place) => (None, Some((*from, *place))),
     };
-    writer.key(key).origin(from).count(run.changes.len());
-    run.changes.iter().for_each(|(lane, change)| writer.change(given.kind.lanes[*lane].id, change));
-    writer.count(run.sends.len());
     for index in 0..run.sends.len() {
         let to = run.sends[index].to;
         let before = run.sends[..index].iter().rposition(|sent| sent.to == to);
@@ -491,11 +483,20 @@ fn write(
             || slot.outbox.last(to),
             |before| Place { history: slot.history, lsn: head.lsn, index: before as u32 + 1 },
         );
-        writer.send(&run.sends[index]);
     }
-    writer.count(slot.outbox.trims().len());
-    slot.outbox.trims().iter().for_each(|(to, place)| writer.trim(*to, *place));
-    writer.count(0).count(0);
+    let parts = Parts {
+        begin,
+        event: matches!(given.event, Value::Record(_) | Value::List(_)).then_some(given.event),
+        key,
+        origin: from,
+        changes: &run.changes,
+        lanes: &given.kind.lanes,
+        sends: &run.sends,
+        trims: slot.outbox.trims(),
+        idle: &[],
+        gone: &[],
+    };
+    parts.write(&mut records.buffer);
     let length = records.buffer.len() - start;
     if length > EFFECTS_MAX {
         records.buffer.truncate(start);

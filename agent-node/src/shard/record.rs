@@ -7,8 +7,9 @@ use super::event::{Message, Place};
 use crate::log::Head;
 use proto::address::{Address, Slot};
 use proto::binary;
-use proto::plan::LaneId;
+use proto::plan::{Lane, LaneId};
 use proto::value::{Text, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use crate::link::Change;
@@ -53,14 +54,25 @@ pub struct Begin<'a> {
     pub agent: &'a str,
 }
 
-/// Writes the parts of a record one after the other.
-pub struct Writer<'a> {
-    out: &'a mut Vec<u8>,
-    event: Option<&'a Value>,
+/// What a record is made of.
+pub struct Parts<'a> {
+    pub begin: Begin<'a>,
+    /// A value that changes and sends may refer to: it stands in the record once.
+    pub event: Option<&'a Value>,
+    pub key: Option<&'a (Arc<str>, u64)>,
+    pub origin: Option<(Slot, Place)>,
+    /// By index of the lane in `lanes`.
+    pub changes: &'a [(usize, Change)],
+    pub lanes: &'a [Lane],
+    pub sends: &'a [Sent],
+    pub trims: &'a BTreeMap<Slot, Place>,
+    pub idle: &'a [Arc<str>],
+    pub gone: &'a [Arc<str>],
 }
 
-impl<'a> Writer<'a> {
-    pub fn begin(out: &'a mut Vec<u8>, begin: &Begin, event: Option<&'a Value>) -> Self {
+impl Parts<'_> {
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let Parts { begin, event, key, origin, changes, lanes, sends, trims, idle, gone } = self;
         out.push(FORMAT);
         varint(begin.history.into(), out);
         varint(begin.time_ms, out);
@@ -70,81 +82,74 @@ impl<'a> Writer<'a> {
         if let Some(event) = event {
             binary::encode(event, out);
         }
-        Writer { out, event }
-    }
-
-    pub fn key(&mut self, key: Option<&(Arc<str>, u64)>) -> &mut Self {
-        self.out.push(u8::from(key.is_some()));
+        out.push(u8::from(key.is_some()));
         if let Some((client, sequence)) = key {
-            text(client, self.out);
-            varint(*sequence, self.out);
+            text(client, out);
+            varint(*sequence, out);
         }
-        self
-    }
-
-    pub fn origin(&mut self, origin: Option<(Slot, Place)>) -> &mut Self {
-        self.out.push(u8::from(origin.is_some()));
+        out.push(u8::from(origin.is_some()));
         if let Some((slot, at)) = origin {
-            varint(slot.into(), self.out);
-            place(at, self.out);
+            varint((*slot).into(), out);
+            place(*at, out);
         }
-        self
+        count(changes.len(), out);
+        for (lane, change) in *changes {
+            self.change(lanes[*lane].id, change, out);
+        }
+        count(sends.len(), out);
+        for sent in *sends {
+            self.send(sent, out);
+        }
+        count(trims.len(), out);
+        for (to, at) in *trims {
+            varint((*to).into(), out);
+            place(*at, out);
+        }
+        for clients in [idle, gone] {
+            count(clients.len(), out);
+            clients.iter().for_each(|client| text(client, out));
+        }
     }
 
-    pub fn count(&mut self, count: usize) -> &mut Self {
-        varint(count as u64, self.out);
-        self
-    }
-
-    pub fn change(&mut self, lane: LaneId, change: &Change) {
-        self.out.extend_from_slice(&lane.0.to_le_bytes());
+    fn change(&self, lane: LaneId, change: &Change, out: &mut Vec<u8>) {
+        out.extend_from_slice(&lane.0.to_le_bytes());
         match change {
             Change::Set(value) => {
-                self.out.push(1);
-                self.value(value);
+                out.push(1);
+                self.value(value, out);
             }
             Change::Put(key, value) => {
-                self.out.push(2);
-                binary::encode(key, self.out);
-                self.value(value);
+                out.push(2);
+                binary::encode(key, out);
+                self.value(value, out);
             }
             Change::Remove(key) => {
-                self.out.push(3);
-                binary::encode(key, self.out);
+                out.push(3);
+                binary::encode(key, out);
             }
-            Change::Clear => self.out.push(4),
+            Change::Clear => out.push(4),
             Change::Event(value) => {
-                self.out.push(5);
-                self.value(value);
+                out.push(5);
+                self.value(value, out);
             }
         }
     }
 
-    pub fn send(&mut self, sent: &Sent) {
-        varint(sent.to.into(), self.out);
-        place(sent.previous, self.out);
-        text(&sent.agent, self.out);
-        text(&sent.lane, self.out);
-        self.out.push(sent.hops);
-        self.value(&sent.body);
+    fn send(&self, sent: &Sent, out: &mut Vec<u8>) {
+        varint(sent.to.into(), out);
+        place(sent.previous, out);
+        text(&sent.agent, out);
+        text(&sent.lane, out);
+        out.push(sent.hops);
+        self.value(&sent.body, out);
     }
 
-    pub fn trim(&mut self, to: Slot, at: Place) {
-        varint(to.into(), self.out);
-        place(at, self.out);
-    }
-
-    pub fn client(&mut self, client: &str) {
-        text(client, self.out);
-    }
-
-    /// What came with the command stands in a record once.
-    fn value(&mut self, value: &Value) {
+    fn value(&self, value: &Value, out: &mut Vec<u8>) {
         if self.event.is_some_and(|event| is_same(event, value)) {
-            self.out.push(EVENT);
+            out.push(EVENT);
         } else {
-            self.out.push(OTHER);
-            binary::encode(value, self.out);
+            out.push(OTHER);
+            binary::encode(value, out);
         }
     }
 }
@@ -164,6 +169,10 @@ fn varint(mut number: u64, out: &mut Vec<u8>) {
         number >>= 7;
     }
     out.push(number as u8);
+}
+
+fn count(count: usize, out: &mut Vec<u8>) {
+    varint(count as u64, out);
 }
 
 fn text(text: &str, out: &mut Vec<u8>) {

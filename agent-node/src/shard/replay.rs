@@ -4,9 +4,9 @@ use super::Shard;
 use super::agent::Agent;
 use super::outbox::RecordAt;
 use super::record::{self, Record};
-use super::slot::version;
 use crate::log::{Head, Position};
 use proto::address::Address;
+use proto::ring::version;
 
 impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// Takes a record of one of its slots back, before anything else happens. It needs no plan.

@@ -11,11 +11,10 @@ use proto::address::Address;
 use proto::cel::{COST_MAX, Cost, Entries, Scope};
 use proto::json;
 use proto::plan::{Act, Expr, Kind, LaneKind, Plan, Step};
-use proto::value::{Text, Value};
+use proto::value::{DEPTH_MAX, Text, Value};
 use std::cell::OnceCell;
 
 const KEY_MAX: usize = 1 << 10;
-const DEPTH_MAX: usize = 32;
 const STEPS_MAX: usize = 256;
 /// Below it a value's JSON can't be over the limit, whatever is in it.
 const SMALL: usize = BODY_MAX / 8;

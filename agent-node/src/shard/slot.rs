@@ -6,10 +6,8 @@ use super::outbox::Outbox;
 use super::window::Windows;
 use crate::log::Position;
 use proto::address;
+use proto::ring::version;
 use std::collections::HashMap;
-
-/// Below the history in a version.
-const LSN_BITS: u32 = 40;
 
 #[derive(Debug, Default)]
 pub struct Slot {
@@ -53,9 +51,4 @@ impl Slot {
     pub fn adopt(&mut self, term: Term) {
         self.history = term.history;
     }
-}
-
-/// Exact in JSON.
-pub fn version(history: u16, lsn: u64) -> u64 {
-    (u64::from(history) << LSN_BITS) + lsn
 }

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 
 /// A node ends within this, or is killed.
 const GRACE_S: i64 = 30;
-/// A node that reads a long log at its start is given this long.
+/// A node answers before it reads its log: this is for the start of the process.
 const START_PERIOD_S: i64 = 2;
-const START_TRIES: i64 = 300;
+const START_TRIES: i64 = 30;
 const TOKEN_FOLDER: &str = "/token";
 const DATA_FOLDER: &str = "/data";
 

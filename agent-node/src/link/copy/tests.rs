@@ -506,7 +506,7 @@ fn an_owner_that_comes_again_is_told_as_what_differs() {
 
 #[test]
 fn an_owner_of_another_history_begins_anew() {
-    let history = 1 << LSN_BITS;
+    let history = ring::version(1, 0);
     for (kind, before, after, told) in [
         (LaneKind::Value, vec![set(3, 1)], vec![set(history + 1, 1)], "set 1 @1099511627777\n"),
         (LaneKind::Map, vec![put(3, "a", 1)], vec![], ""),
@@ -524,7 +524,7 @@ fn an_owner_of_another_history_begins_anew() {
 
 #[test]
 fn an_agent_that_begins_is_not_another_history() {
-    let version = (7 << LSN_BITS) + 1;
+    let version = ring::version(7, 1);
     let mut copy = copy(LaneKind::Value, vec![set(0, 0)], 0);
     let mut cursor = Cursor::new();
     copy.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
@@ -780,7 +780,7 @@ proptest! {
                     }
                 }
                 Step::OtherHistory => {
-                    model.version += 1 << LSN_BITS;
+                    model.version += ring::version(1, 0);
                     model.record(&[(1, Some(1)), (2, None)]);
                     for update in model.whole(2) {
                         copy.apply(update);

@@ -42,7 +42,7 @@ fn appends_until_it_is_killed() {
         Ok(())
     };
     let on_durable = Box::new(|position: Position| say(&format!("durable {}", position.0)));
-    let (log, _) = Log::open_with(&store, SMALL, &mut count, on_durable).unwrap();
+    let (log, _) = Log::open_with(&store, SMALL, &mut count, &Progress::default(), on_durable).unwrap();
     loop {
         let records: Records = (n..n + 1 + n % 40).map(nth).collect();
         n += records.len() as u64;

@@ -13,7 +13,7 @@ async fn channel(at: &str) -> Channel {
 }
 
 fn hello(token: &str, member: &Member) -> Hello {
-    let Member { ordinal, store, incarnation } = member.clone();
+    let Member { ordinal, store, incarnation } = *member;
     let identity = Identity {
         plan_uid: PLAN_UID.into(),
         ordinal: ordinal.into(),
@@ -88,7 +88,7 @@ async fn another_format_or_plan_is_turned_away_with_the_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_starts_of_a_store_the_older_is_refused_and_ends() {
     let mut cluster = Cluster::start().await;
-    let later = Member { incarnation: 50, ..cluster.members[1].clone() };
+    let later = Member { incarnation: 50, ..cluster.members[1] };
     let answer = said(&cluster.peers[0], first(hello(TOKEN, &later))).await.unwrap();
     assert_eq!(answer.hello.unwrap().identity.unwrap().ordinal, 0);
     let older = said(&cluster.peers[0], first(hello(TOKEN, &cluster.members[1]))).await.unwrap_err();

@@ -1,7 +1,7 @@
 //! What keeps the order of a client's stream: after a command that was not admitted, those that follow it on the same
 //! stream to the same slot are not admitted either, and get the same answer.
 
-use crate::refusal::Refusal;
+use crate::refusal::{Fate, Refusal};
 use crate::shard::Stream;
 use hashbrown::HashMap;
 use proto::address::Slot;
@@ -15,7 +15,7 @@ impl Holds {
     /// Remembers a refusal that another try may not meet, and says whether it is the first of its stream and slot.
     /// Commands that are alone hold nothing back.
     pub fn note(&mut self, stream: Stream, slot: Slot, refusal: &Refusal) -> bool {
-        if stream == 0 || refusal.is_final() || self.slots.contains_key(&(stream, slot)) {
+        if stream == 0 || refusal.fate() == Fate::Final || self.slots.contains_key(&(stream, slot)) {
             return false;
         }
         self.slots.insert((stream, slot), refusal.clone());

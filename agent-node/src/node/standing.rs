@@ -1,0 +1,132 @@
+//! How a node stands: what it says of itself to the operator, to people and to probes.
+
+use crate::link::Owner;
+use crate::node::contact::Turn;
+use crate::node::core::{Core, lock};
+use crate::node::routing::Routing;
+use crate::node::{Measured, NodeStatus, Report, Status};
+use crate::peer::{Identity, Numbers};
+use crate::shard::Counts;
+use proto::ring::Member;
+use std::sync::atomic::Ordering;
+use tokio_util::sync::CancellationToken;
+
+const CUT_OFF: &str = "it has reached neither another node nor the operator for 10 s";
+
+impl Core {
+    pub fn count(&self) -> Counts {
+        self.counts.iter().map(|counts| *lock(counts)).fold(Counts::default(), |sum, counts| Counts {
+            slots_owned: sum.slots_owned + counts.slots_owned,
+            slots_serving: sum.slots_serving + counts.slots_serving,
+            agents: sum.agents + counts.agents,
+            messages: sum.messages + counts.messages,
+            faults: sum.faults + counts.faults,
+            outbox: sum.outbox + counts.outbox,
+        })
+    }
+
+    pub fn report(&self) -> Report {
+        let Identity { plan_uid, ordinal, store, incarnation } = self.identity.clone();
+        let Numbers { revision, generation } = self.numbers();
+        let counts = self.count();
+        Report {
+            plan_uid,
+            ordinal,
+            store: store.to_string(),
+            incarnation,
+            revision,
+            generation,
+            slots_owned: counts.slots_owned,
+            slots_serving: counts.slots_serving,
+            had_ring: self.had_ring.load(Ordering::Acquire),
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        let Report { store, revision, generation, slots_owned, slots_serving, .. } = self.report();
+        let agents = self.count().agents;
+        let routing = self.routing.load();
+        let routing = routing.as_ref();
+        Status {
+            plan: routing.map_or_else(String::new, |routing| routing.given.plan_name.clone()),
+            ordinal: self.identity.ordinal,
+            store,
+            incarnation: self.identity.incarnation,
+            revision,
+            generation,
+            slots_owned,
+            slots_serving,
+            agents,
+            links: self.serving.open_links(),
+            nodes: routing.map_or_else(Vec::new, |routing| self.nodes(routing)),
+        }
+    }
+
+    pub fn measured(&self) -> Measured {
+        let Counts { messages, faults, outbox, .. } = self.count();
+        Measured { messages, faults, outbox, delivered: self.serving.delivered(), ..Measured::default() }
+    }
+
+    fn nodes(&self, routing: &Routing) -> Vec<NodeStatus> {
+        let mut slots = vec![0; routing.ring.members.len()];
+        for slot in &routing.ring.slots {
+            slots[usize::from(slot.owner)] += 1;
+        }
+        let node = |(member, slots): (&Member, u32)| NodeStatus {
+            ordinal: member.ordinal,
+            store: member.store.to_string(),
+            slots,
+            reached: member.store == self.identity.store
+                || self.peers.get(member.ordinal).is_some_and(|peer| peer.reached()),
+            peer_at: routing.given.peers.get(usize::from(member.ordinal)).cloned().unwrap_or_default(),
+        };
+        routing.ring.members.iter().zip(slots).map(node).collect()
+    }
+
+    pub fn operator_asks(&self) {
+        self.operator_asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends with clients' connections when this node is cut off from all others.
+    pub fn cut_off(&self) -> CancellationToken {
+        lock(&self.cut_off).clone()
+    }
+
+    /// Looks whether there is contact with anyone, if the plan has more nodes than this one.
+    pub fn look_for_contact(&self, now_ms: u64) {
+        let alone = self.routing.load().as_ref().is_none_or(|routing| routing.ring.members.len() == 1);
+        let asked = self.operator_asked.swap(false, Ordering::Relaxed);
+        let reached = alone || asked || self.peers.all().iter().any(|peer| peer.reached());
+        match lock(&self.contact).look(reached, now_ms) {
+            Some(Turn::CutOff) => {
+                tracing::warn!("{CUT_OFF}: its clients are sent elsewhere");
+                std::mem::take(&mut *lock(&self.cut_off)).cancel();
+            }
+            Some(Turn::Back) => tracing::info!("this node has contact again"),
+            None => {}
+        }
+    }
+
+    /// Why this node can't serve all that it owns.
+    pub fn ready(&self) -> Result<(), String> {
+        if let Some(why) = self.life.failed() {
+            return Err(why);
+        }
+        if self.life.stopping.is_cancelled() {
+            return Err("it is stopping".into());
+        }
+        if self.routing.load().is_none() {
+            return Err("it has no plan and ring yet".into());
+        }
+        if lock(&self.contact).is_cut_off() {
+            return Err(CUT_OFF.into());
+        }
+        let Counts { slots_owned, slots_serving, .. } = self.count();
+        let told = self.slots_of(Owner::Here).len();
+        if slots_owned as usize == told && slots_serving == slots_owned {
+            Ok(())
+        } else {
+            Err(format!("it serves {slots_serving} of its {told} slots"))
+        }
+    }
+}
