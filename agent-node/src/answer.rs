@@ -207,6 +207,8 @@ mod tests {
     fn every_code_of_http_has_one_of_grpc() {
         for (http, grpc) in [
             (400, Code::InvalidArgument),
+            (415, Code::InvalidArgument),
+            (408, Code::DeadlineExceeded),
             (404, Code::NotFound),
             (405, Code::Unimplemented),
             (406, Code::Unimplemented),

@@ -285,6 +285,18 @@ mod tests {
     }
 
     #[test]
+    fn every_metric_is_explained_in_the_document() {
+        let document = include_str!("../docs/api.md");
+        let text = Metrics::default().text(&Status::default(), &Measured::default(), true);
+        let names: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert!(names.len() > 20, "{text}");
+        for name in names {
+            assert!(document.contains(&format!("`{name}")), "{name}");
+        }
+    }
+
+    #[test]
     fn the_state_of_the_node_is_read_when_it_is_asked_for() {
         let metrics = Metrics::default();
         let node = |ordinal, reached| NodeStatus { ordinal, reached, ..NodeStatus::default() };

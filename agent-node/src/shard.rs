@@ -34,6 +34,7 @@ use crate::refusal::Refusal;
 use agent::Agent;
 use gate::Gate;
 use hashbrown::HashMap;
+use outbox::Again;
 use proto::address::{self, Address};
 use proto::plan::{Kind, LaneKind, Plan};
 use proto::value::Value;
@@ -103,7 +104,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             Event::Message(message) => self.message(&message, now_ms),
             Event::Taken(taken) => self.taken(taken),
             Event::Fetched { from, to, messages } => self.fetched(from, to, messages),
-            Event::Resend(slots) => self.resend(Some(&slots)),
+            Event::Resend(slots) => self.resend(Again::To(&slots)),
             Event::Configured(configuration) => self.configured(&configuration),
         }
     }
@@ -137,7 +138,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     /// About once a second: what is old is forgotten, what was refused is sent again.
     pub fn tick(&mut self, now_ms: u64) {
-        self.resend(None);
+        self.resend(Again::Held);
         let sweep = now_ms >= self.swept_ms + SWEEP_MS;
         if sweep {
             self.swept_ms = now_ms;
@@ -304,9 +305,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             }
         }
         self.end_watches(configuration);
-        let all: Vec<address::Slot> =
-            (0..configuration.owned.len()).map(|slot| slot as address::Slot).collect();
-        self.resend(Some(&all));
+        self.resend(Again::All);
     }
 
     fn end_watches(&mut self, configuration: &Configuration) {

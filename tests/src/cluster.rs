@@ -141,6 +141,24 @@ impl Cluster {
     }
 }
 
+/// The operator is installed with other values while this is there.
+pub struct Installed(&'static Cluster);
+
+impl Installed {
+    pub fn with(cluster: &'static Cluster, values: &[&str]) -> Installed {
+        cluster.install(values).unwrap();
+        Installed(cluster)
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.install(&[]) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
 /// Where cargo has put the programs of this very build; they are brought up to date first.
 fn programs(root: &Path) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -131,7 +131,7 @@ fn every_end_has_its_code_and_says_why() {
     for (arguments, code, words) in [
         (vec!["get", "/nobody/1", "total"], 1, vec!["404: ", "(at ", "Compare the address"]),
         (vec!["get", "/counter/1", "nothing"], 1, vec!["404: "]),
-        (vec!["get", "/counter/1", "add"], 1, vec!["406: ", "agent-node watch"]),
+        (vec!["get", "/counter/1", "add"], 1, vec!["406: ", "`watch` shows"]),
         (vec!["send", "/counter/1", "total", "1"], 1, vec!["405: "]),
         (
             vec!["send", "/counter/1", "add", r#"{"n": "x"}"#],

@@ -1,3 +1,5 @@
+//! What the command line is taken to mean, and what it refuses.
+
 use super::*;
 
 fn config(arguments: &[&str]) -> Result<Config, String> {

@@ -55,7 +55,7 @@ pub enum Event<R, W> {
         to: Slot,
         messages: Vec<(Message, usize)>,
     },
-    /// Whoever may own these slots can be reached again: unacknowledged messages to them go again.
+    /// Whoever may own these slots, which are in order, can be reached again: unacknowledged messages to them go again.
     Resend(Vec<Slot>),
     /// A new plan, a new ring, or both.
     Configured(Arc<Configuration>),

@@ -19,7 +19,7 @@ const LEAST: usize = if cfg!(test) { 1 } else { 8 };
 /// So many are read from the log at once.
 const FETCH: usize = 256;
 /// With so many waiting, commands from outside are refused.
-const FULL: usize = 262_144;
+const FULL: usize = if cfg!(test) { 4_096 } else { 262_144 };
 
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -63,6 +63,16 @@ pub enum RecordAt {
     Log(Position),
     /// The n-th of those that are being gathered.
     Gathered(u64),
+}
+
+/// What goes again.
+#[derive(Clone, Copy, Debug)]
+pub enum Again<'a> {
+    /// What was held back.
+    Held,
+    All,
+    /// What is for these slots, which are in order.
+    To(&'a [Slot]),
 }
 
 impl Outbox {
@@ -162,11 +172,16 @@ impl Outbox {
         taken.verdict == Verdict::Done
     }
 
-    /// Everything to these slots goes again; `None`: what was held back.
-    pub fn again(&mut self, slots: Option<&[Slot]>) -> Vec<Slot> {
+    /// Everything of these goes again. The answer is to which slots there is something.
+    pub fn again(&mut self, which: Again) -> Vec<Slot> {
         let mut found = Vec::new();
         for (to, pair) in &mut self.pairs {
-            if slots.map_or(pair.held, |slots| slots.contains(to)) {
+            let is_meant = match which {
+                Again::Held => pair.held,
+                Again::All => true,
+                Again::To(slots) => slots.binary_search(to).is_ok(),
+            };
+            if is_meant {
                 (pair.sent, pair.held) = (0, false);
                 if !pair.is_empty() {
                     found.push(*to);

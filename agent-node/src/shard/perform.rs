@@ -2,7 +2,7 @@
 
 use super::agent::Agent;
 use super::event::{Command, Configuration, Effect, Message, Place, Taken, Verdict};
-use super::outbox::RecordAt;
+use super::outbox::{Again, RecordAt};
 use super::record::{self, Begin, Change, Parts, Sent};
 use super::rules::{Given, Run, fits, is_key};
 use super::slot::Slot;
@@ -298,15 +298,15 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
     }
 
-    /// Everything to these slots goes again, or (`None`) what was held back.
-    pub(super) fn resend(&mut self, to: Option<&[address::Slot]>) {
+    /// What waits for its receivers goes again.
+    pub(super) fn resend(&mut self, which: Again) {
         let Some(configuration) = self.configuration.clone() else { return };
         for id in 0..self.slots.len() {
             let Some(slot) = &mut self.slots[id] else { continue };
             if slot.outbox.waiting() == 0 || configuration.owned.get(id).is_none_or(Option::is_none) {
                 continue;
             }
-            for to in slot.outbox.again(to) {
+            for to in slot.outbox.again(which) {
                 self.pump(id as address::Slot, to);
             }
         }

@@ -1,8 +1,11 @@
+//! Commands, sends, watchers and plans against one shard, with a log that forgets what was not synced.
+
 mod blocking;
 
 use super::*;
 use crate::log::Head;
 use proto::address::Slot as SlotId;
+use proto::value::Text;
 use std::collections::{BTreeMap, VecDeque};
 
 type Out = Effect<u32, u32>;
@@ -183,7 +186,7 @@ impl Rig {
             }
             effects.extend(self.settle());
             turns += 1;
-            assert!(turns < 10_000, "messages go round without end");
+            assert!(turns < 100_000, "messages go round without end");
         }
     }
 }
@@ -360,6 +363,41 @@ fn sends_arrive_once_and_in_order_whatever_is_lost() {
     assert_eq!(rig.shard.counts().outbox, 0, "what was taken is said in a record");
     rig.deliver();
     assert_eq!(rig.shown("/sum/x", "count"), "4");
+}
+
+#[test]
+fn a_slot_whose_outbox_is_full_refuses_clients_and_no_other_slot() {
+    let mut rig = Rig::new();
+    let refusal = (0..2_000).find_map(|_| rig.send("/counter/1", "both", "null", None).err());
+    let refusal = refusal.expect("it is full at some time");
+    assert_eq!(refusal.code, 429, "{refusal}");
+    let full = rig.shard.counts().outbox;
+    assert!(full >= 4_096, "{full}");
+    let message = Message {
+        from: 9,
+        to: Rig::slot_of("/counter/1"),
+        place: Place { history: 1, lsn: 1, index: 1 },
+        previous: Place::default(),
+        sender: Address::parse("/sum/x").unwrap(),
+        agent: Address::parse("/counter/1").unwrap(),
+        lane: Text::new("both"),
+        body: Value::Null,
+        hops: 1,
+    };
+    rig.handle(Event::Message(message));
+    let verdicts: Vec<_> = rig
+        .settle()
+        .into_iter()
+        .filter_map(|effect| if let Effect::Taken(taken) = effect { Some(taken.verdict) } else { None })
+        .collect();
+    assert_eq!((verdicts, rig.shard.counts().outbox), (vec![Verdict::Done], full + 3));
+    // With a receiver that answers, clients are let in again.
+    let mut slots = ["/sum/x", "/sum/y"].map(Rig::slot_of).to_vec();
+    slots.sort_unstable();
+    rig.handle(Event::Resend(slots));
+    rig.deliver();
+    assert_eq!(rig.shard.counts().outbox, 0);
+    rig.send("/counter/1", "both", "null", None).unwrap();
 }
 
 #[test]

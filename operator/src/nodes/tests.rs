@@ -1,3 +1,5 @@
+//! Nodes that answer, that take nothing, and that say nothing.
+
 use super::*;
 use crate::observed::Life;
 use crate::world;

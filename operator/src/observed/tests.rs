@@ -1,3 +1,5 @@
+//! What Kubernetes' objects are read as.
+
 use super::*;
 use crate::world;
 use serde_json::json;

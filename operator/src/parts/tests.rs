@@ -1,3 +1,5 @@
+//! The objects of a plan: as they were, and with no field that Kubernetes does not have.
+
 use super::*;
 use crate::world;
 use expect_test::expect_file;

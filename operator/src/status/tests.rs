@@ -1,3 +1,5 @@
+//! What a plan's status says in each situation.
+
 use super::*;
 use crate::observed::Life;
 use crate::steps;

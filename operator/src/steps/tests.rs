@@ -1,3 +1,5 @@
+//! Which steps follow from a plan and what is seen, one situation after the other.
+
 use super::*;
 use crate::observed::{Life, Volume};
 use crate::reason::Reason;

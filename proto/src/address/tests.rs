@@ -1,3 +1,5 @@
+//! Addresses, routes and slots, with the vectors for other languages.
+
 use super::*;
 use crate::committed;
 use crate::value::Value;

@@ -1,3 +1,5 @@
+//! The bytes of values.
+
 use super::*;
 use crate::value;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Expressions: what they give, and what is refused.
+
 mod errors;
 mod hostile;
 mod language;

@@ -1,3 +1,5 @@
+//! JSON as it is read and written, beside what another library makes of it.
+
 use super::*;
 use crate::value::{self, Value};
 use proptest::prelude::*;

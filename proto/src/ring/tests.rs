@@ -1,3 +1,5 @@
+//! Laws of placement, and the bytes of a ring.
+
 use super::*;
 use expect_test::expect_file;
 use proptest::prelude::*;

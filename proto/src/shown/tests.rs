@@ -1,3 +1,5 @@
+//! What the command lines take and show.
+
 use super::*;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};

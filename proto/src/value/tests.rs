@@ -1,3 +1,5 @@
+//! Values: their forms, their order, their size.
+
 use super::*;
 use proptest::prelude::*;
 use std::hash::{DefaultHasher, Hasher};

@@ -3,7 +3,7 @@
 use crate::{plan, with};
 use anyhow::ensure;
 use serde_json::json;
-use tests::cluster::{Pod, Scene, eventually};
+use tests::cluster::{Installed, Pod, Scene, eventually};
 use tests::lanes::{get, send};
 
 /// What would be another one if a pod had been restarted.
@@ -133,4 +133,24 @@ async fn another_template_restarts_nothing_and_a_deleted_pod_takes_it() {
     scene.kubectl(&["delete", "pod", "counters-0", "counters-2"]).unwrap();
     scene.settled().await;
     assert_eq!(asked("counters-2"), "7m");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_operator_with_another_template_restarts_nothing() {
+    let scene = Scene::with_plan("renewed", &plan("counters", 1)).await;
+    let pods = scene.pods().unwrap();
+    let new = Installed::with(scene.cluster, &["nodeImage.pullPolicy=IfNotPresent"]);
+    let seen = scene.becomes("Progressing", "True", "PodsOutdated").await;
+    assert!(pods.iter().all(|pod| seen.message.contains(&pod.name)), "{seen:?}");
+    assert_eq!(lives(&scene.pods().unwrap()), lives(&pods));
+    let policy = |kind: &str, name: &str, path: &str| {
+        scene.get(kind, name).unwrap().pointer(path).and_then(|policy| policy.as_str().map(str::to_owned))
+    };
+    let template = "/spec/template/spec/containers/0/imagePullPolicy";
+    assert_eq!(policy("statefulset", "counters", template).as_deref(), Some("IfNotPresent"));
+    assert_eq!(policy("pod", "counters-0", "/spec/containers/0/imagePullPolicy").as_deref(), Some("Never"));
+    // With the operator of before, the pods are as they should be.
+    drop(new);
+    scene.becomes("Progressing", "False", "").await;
+    assert_eq!(lives(&scene.pods().unwrap()), lives(&pods));
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
-use tests::cluster::{OPERATOR, OPERATOR_NAMESPACE, Scene, eventually};
+use tests::cluster::{Installed, OPERATOR, OPERATOR_NAMESPACE, Scene, eventually};
 use tests::lanes::{get, send};
 
 const AT_REST: Duration = Duration::from_mins(1);
@@ -141,7 +141,10 @@ fn may(scene: &Scene, user: &str, verb: &str, resource: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operator_and_nodes_may_do_no_more_than_they_need() {
-    let scene = Scene::with_plan("rights", &plan("counters", 1)).await;
+    let mut scene = Scene::begin("rights").await;
+    let before = scene.cluster.operator_requests().unwrap().len();
+    scene.change(&plan("counters", 1));
+    scene.settled().await;
     let operator = format!("{OPERATOR_NAMESPACE}:{OPERATOR}");
     for (verb, resource, allowed) in [
         ("list", "agentplans.shoal.dev", true),
@@ -173,14 +176,17 @@ async fn operator_and_nodes_may_do_no_more_than_they_need() {
     );
     // Whatever it has asked for, it was allowed to.
     let refused = |one: &Value| one["annotations"]["authorization.k8s.io/decision"] == "forbid";
-    let refused: Vec<_> = scene.cluster.operator_requests().unwrap().into_iter().filter(refused).collect();
+    let asked = scene.cluster.operator_requests().unwrap().split_off(before);
+    assert!(asked.iter().any(|one| one["objectRef"]["resource"] == "statefulsets"), "it has made the plan");
+    let refused: Vec<_> = asked.into_iter().filter(refused).collect();
     assert!(refused.is_empty(), "{:?}", refused.iter().map(told).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_namespaces_named_plans_elsewhere_are_left_alone() {
     let mut scene = Scene::begin("named").await;
-    let elsewhere = Elsewhere::begin(&scene);
+    let named = format!("namespaces={{{}}}", scene.namespace);
+    let elsewhere = Installed::with(scene.cluster, &[&named]);
     scene.change(&plan("counters", 1));
     scene.settled().await;
     let operator = format!("{OPERATOR_NAMESPACE}:{OPERATOR}");
@@ -200,21 +206,33 @@ async fn with_namespaces_named_plans_elsewhere_are_left_alone() {
     assert!(may(&scene, &operator, "patch", "statefulsets.apps"));
 }
 
-/// The operator looks after the scene's namespace only, while this is there.
-struct Elsewhere<'a>(&'a tests::cluster::Cluster);
-
-impl Elsewhere<'_> {
-    fn begin(scene: &Scene) -> Elsewhere<'static> {
-        let named = format!("namespaces={{{}}}", scene.namespace);
-        scene.cluster.install(&[&named]).unwrap();
-        Elsewhere(scene.cluster)
-    }
-}
-
-impl Drop for Elsewhere<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.install(&[]) {
-            eprintln!("{error:#}");
-        }
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_operator_that_acts_is_gone_another_one_takes_over() {
+    let mut scene = Scene::with_plan("takeover", &plan("counters", 1)).await;
+    let _two = Installed::with(scene.cluster, &["replicas=2"]);
+    let holder = || {
+        let lease = ["get", "lease", OPERATOR, "--namespace", OPERATOR_NAMESPACE, "--output"];
+        scene.cluster.kubectl(&[&lease[..], &["jsonpath={.spec.holderIdentity}"]].concat())
+    };
+    let before = eventually("an operator to act", 60, async || {
+        let holder = holder()?;
+        ensure!(!holder.is_empty());
+        Ok(holder)
+    })
+    .await;
+    // Nothing is said to the other one: the Lease has to run out.
+    let gone = ["delete", "pod", &before, "--namespace", OPERATOR_NAMESPACE, "--force", "--grace-period=0"];
+    scene.cluster.run(&["kill-pod", OPERATOR_NAMESPACE, &before], None).unwrap();
+    scene.cluster.kubectl(&gone).unwrap();
+    eventually("another operator to act", 60, async || {
+        let holder = holder()?;
+        ensure!(!holder.is_empty() && holder != before, "{holder}");
+        Ok(())
+    })
+    .await;
+    scene.change(&plan("counters", 10));
+    scene.settled().await;
+    let mut clients = scene.clients().await;
+    send(&mut clients[0], "/counter/1", "add", &json!({"id": "a", "n": 1})).await.unwrap();
+    assert_eq!(get(&mut clients[1], "/counter/1", "total").await.unwrap(), 10);
 }

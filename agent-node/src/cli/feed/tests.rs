@@ -1,3 +1,5 @@
+//! A feed over streams that end and answers that come late: each line is settled once, in order for its agent.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

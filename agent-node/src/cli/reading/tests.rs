@@ -1,3 +1,5 @@
+//! Files as feeds: what is a line, what is none, and what makes two files one feed.
+
 use super::*;
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write as _;

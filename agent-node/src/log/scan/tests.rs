@@ -1,3 +1,5 @@
+//! Bytes of segments that were cut, lost or changed: what is a torn tail, and what is damage.
+
 use super::super::chain::Chain;
 use super::super::format::{HEADER, Ident, RECORD, frame};
 use super::*;

@@ -1,3 +1,5 @@
+//! Which plan and ring a node takes, and which end it.
+
 use super::*;
 use proto::ring::{Member, StoreId};
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Commands on their way to an owner that answers late, goes, comes back or is another one.
+
 mod law;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What goes into a frame comes out of it; what is no frame is an error.
+
 use super::*;
 use crate::link::{Change, Update, Versioned};
 use crate::peer::{Attach, FORMAT, FRAME_BYTES, Forward, Hello, Identity, Numbers, Read};

@@ -1,3 +1,5 @@
+//! Sends that are refused, read from the log in pieces and taken late: all come, in order, and memory holds few.
+
 use super::*;
 use proptest::prelude::*;
 use proto::address::Address;
@@ -87,7 +89,7 @@ impl Rig {
     }
 
     fn again(&mut self) {
-        for to in self.outbox.again(None) {
+        for to in self.outbox.again(Again::Held) {
             self.pump(to);
         }
     }

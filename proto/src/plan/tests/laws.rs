@@ -1,3 +1,5 @@
+//! Any text and any spec: a plan or errors, never a panic.
+
 use crate::json;
 use crate::plan::{AgentPlan, Plan};
 use crate::value::{self, Value};

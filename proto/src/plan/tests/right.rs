@@ -1,3 +1,5 @@
+//! Plans that are right: what they say, and what is added where they say nothing.
+
 use super::{HEAD, read};
 use crate::address::{Address, slot};
 use crate::plan::{Access, Act, LaneId, LaneKind, Overflow, Plan, Queue, Retain, Schema};

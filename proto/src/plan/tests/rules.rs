@@ -1,3 +1,5 @@
+//! Rules and their steps, right and wrong, each with the path of what is wrong.
+
 use super::wrong::check;
 use expect_test::{Expect, expect};
 

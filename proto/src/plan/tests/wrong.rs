@@ -1,3 +1,5 @@
+//! Plans that are wrong, each with the path of what is wrong.
+
 use super::{HEAD, faults};
 use crate::plan::{Error, Reason};
 use expect_test::{Expect, expect};

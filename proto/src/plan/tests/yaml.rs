@@ -1,3 +1,5 @@
+//! YAML is read as kubectl reads it.
+
 use super::{HEAD, faults};
 use crate::plan::AgentPlan;
 use expect_test::{Expect, expect};
