@@ -1,7 +1,7 @@
 //! The form that answers take for clients: states as JSON, refusals as HTTP bodies, gRPC statuses and parts of
 //! gRPC messages. The one place where codes of one way in become codes of another.
 
-use crate::{node::Body, refusal::Refusal};
+use crate::{refusal::Refusal, shard::Body};
 use bytes::Bytes;
 use proto::{json, value::Value, wire::v1};
 use std::{fmt::Write as _, vec};
@@ -9,9 +9,6 @@ use tonic::{
     Code, Status,
     metadata::{AsciiMetadataValue, MetadataMap},
 };
-
-/// The most that one body or value may be, as JSON.
-pub const BODY_MAX: usize = 256 << 10;
 
 const CHUNK: usize = 64 << 10;
 

@@ -5,16 +5,16 @@ mod links;
 mod send_all;
 
 use crate::{
-    answer::{self, BODY_MAX, Text},
+    answer::{self, Text},
     metrics::Metrics,
     node::{Got, Node, NodeStatus, Request as Command, Status as NodeState},
-    port::Addresses,
     refusal::Refusal,
 };
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use futures::{Stream, stream};
 use hyper::header::HeaderValue;
+use proto::value::BODY_MAX;
 use proto::wire::v1::{self, lanes_server};
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -30,6 +30,14 @@ const STATE_MAX: usize = 64 << 20;
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Where the node answers, for its status.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub client: SocketAddr,
+    pub peer: SocketAddr,
+    pub metrics: SocketAddr,
+}
 
 /// All services, for [`call`].
 pub fn router(node: Node, metrics: Arc<Metrics>, addresses: Addresses, stop: CancellationToken) -> Router {
@@ -186,7 +194,7 @@ fn command(
     unkeyed: bool,
 ) -> Result<Command, Refusal> {
     if body.len() > BODY_MAX {
-        return Err(Refusal::new(413, format!("a body is at most {BODY_MAX} bytes"), BODY_MAX.to_string()));
+        return Err(Refusal::too_large());
     }
     let key = if unkeyed { None } else { Some(answer::key(client, sequence)?) };
     Ok(Command { agent, lane, body, key })

@@ -2,9 +2,11 @@
 //! stream to the same slot are not admitted either, and get the same answer.
 
 use crate::refusal::{Fate, Refusal};
-use crate::shard::Stream;
 use hashbrown::HashMap;
 use proto::address::Slot;
+
+/// Where commands come from that must keep their order: one client's stream. 0: alone.
+pub type Stream = u64;
 
 #[derive(Debug, Default)]
 pub struct Holds {

@@ -3,7 +3,7 @@
 pub mod call;
 
 use crate::{
-    answer::{self, BODY_MAX, Text},
+    answer::{self, Text},
     metrics::Metrics,
     node::{Node, Request},
     refusal::Refusal,
@@ -17,6 +17,7 @@ use hyper::{
     body::Body as _,
     header::{self, HeaderValue},
 };
+use proto::value::BODY_MAX;
 use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
@@ -107,7 +108,7 @@ where
     B: hyper::body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let large = || Refusal::new(413, format!("a body is at most {BODY_MAX} bytes"), BODY_MAX.to_string());
+    let large = Refusal::too_large;
     if body.size_hint().lower() > BODY_MAX as u64 {
         return Err(large());
     }

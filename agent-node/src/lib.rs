@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod cli;
 pub mod client;
+pub mod connections;
 pub mod dev;
 pub mod grpc;
 pub mod holds;

@@ -345,7 +345,7 @@ impl Segments {
     fn unsynced(&self, end: &End) -> Result<Vec<u8>, Error> {
         let mut frames = Vec::new();
         let Some((segment, _)) = end.cut else { return Ok(frames) };
-        let path = writer::path(&self.folder, segment);
+        let path = places::path(&self.folder, segment);
         let file = File::open(&path).map_err(Error::io("open", &path))?;
         for range in &end.unsynced {
             let at = frames.len();
@@ -358,7 +358,7 @@ impl Segments {
     /// Gives back what lies behind the last record or mark, so that a full disk has room for the next segment.
     fn shorten(&self, end: &End) -> Result<(), Error> {
         let Some((segment, at)) = end.content else { return Ok(()) };
-        set_length(&writer::path(&self.folder, segment), at)
+        set_length(&places::path(&self.folder, segment), at)
     }
 
     /// Gives back what does not count any more, now that the log goes on in a new segment.
@@ -367,7 +367,7 @@ impl Segments {
             fs::remove_file(path).map_err(Error::io("remove", path))?;
         }
         let Some((segment, at)) = end.cut else { return Ok(()) };
-        let path = writer::path(&self.folder, segment);
+        let path = places::path(&self.folder, segment);
         if at == 0 {
             return fs::remove_file(&path).map_err(Error::io("remove", &path));
         }

@@ -4,9 +4,9 @@
 //! agent's or a client's name.
 
 use crate::{
+    connections,
     log::Progress,
     node::{LogMeasured, Measured, Node, Status},
-    port,
     refusal::{Fate, Refusal},
 };
 use axum::body::Body;
@@ -224,7 +224,7 @@ pub async fn serve(
         let (subject, metrics) = (subject.clone(), metrics.clone());
         async move { answer(&subject, &metrics, request.method(), request.uri().path()) }
     };
-    port::accept(listener, Gauge::default(), stop, CancellationToken::new, answer).await;
+    connections::accept(listener, Gauge::default(), stop, CancellationToken::new, answer).await;
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

@@ -1,5 +1,7 @@
 //! Why something was not done, in the one form in which every way out can say it.
 
+use proto::value::BODY_MAX;
+
 /// Codes are HTTP's: the table in `docs/api.md`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
@@ -21,6 +23,10 @@ impl Refusal {
 
     pub fn bad(error: impl Into<String>, at: impl Into<String>) -> Self {
         Self::new(400, error, at)
+    }
+
+    pub fn too_large() -> Self {
+        Self::new(413, format!("a body is at most {BODY_MAX} bytes"), BODY_MAX.to_string())
     }
 
     pub fn not_found(error: impl Into<String>, at: impl Into<String>) -> Self {

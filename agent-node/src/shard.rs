@@ -22,9 +22,10 @@ mod tests;
 mod watches;
 mod window;
 
+pub use crate::holds::Stream;
 pub use event::{
     Body, Command, Configuration, Counts, Effect, Event, Fetch, Got, Key, Message, Place, RECORD_MAX, Read,
-    Records, Stream, Taken, Term, Verdict,
+    Records, Taken, Term, Verdict,
 };
 pub use record::messages;
 

@@ -137,9 +137,9 @@ impl Store {
         self.lock.clone()
     }
 
-    /// Replaces the configuration, durably. Once one with a ring was saved, `had_ring` says so for ever.
-    pub fn save_configuration(&self, bytes: &[u8], with_ring: bool) -> Result<(), Error> {
-        if with_ring && !self.had_ring() {
+    /// Replaces the configuration, durably. Once one was saved, `had_ring` says so for ever.
+    pub fn save_configuration(&self, bytes: &[u8]) -> Result<(), Error> {
+        if !self.had_ring() {
             replace(&self.folder, HAD_RING, b"")?;
         }
         let mut content = crc32c::crc32c(bytes).to_le_bytes().to_vec();
@@ -479,10 +479,10 @@ mod tests {
         let temp = TempDir::new().unwrap();
         let store = Store::open(temp.path(), &options()).unwrap();
         assert_eq!(store.load_configuration().unwrap(), None);
-        store.save_configuration(b"one", false).unwrap();
         assert!(!store.had_ring());
-        store.save_configuration(b"two", true).unwrap();
-        store.save_configuration(b"", false).unwrap();
+        for content in [&b"one"[..], b"two", b""] {
+            store.save_configuration(content).unwrap();
+        }
         assert_eq!(store.load_configuration().unwrap().unwrap(), b"");
         assert!(store.had_ring());
         fs::write(temp.path().join(CONFIGURATION), b"none of it").unwrap();

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-pub const GROUP: &str = "shoal.dev";
 pub const API_VERSION: &str = "shoal.dev/v1alpha1";
 pub const KIND: &str = "AgentPlan";
+/// The conditions of a plan, in their order.
+pub const CONDITIONS: [&str; 5] = ["Accepted", "Ready", "Progressing", "Degraded", "Paused"];
 /// Of the fields that the operator applies.
 pub const FIELD_MANAGER: &str = "shoal-operator";
 pub const STATUS_FIELD_MANAGER: &str = "shoal-operator-status";

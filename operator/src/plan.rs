@@ -1,7 +1,6 @@
 //! An `AgentPlan` as the API server has it, and whether it can be run.
 
-use crate::names;
-use crate::status::NAMES;
+use crate::names::{self, CONDITIONS};
 use bytes::Bytes;
 use kube::core::DynamicObject;
 use proto::plan::{self, AgentPlanSpec, AgentPlanStatus};
@@ -86,7 +85,7 @@ fn status(status: &Value) -> AgentPlanStatus {
     let of_another =
         |_| AgentPlanStatus { revision: status["revision"].as_i64(), ..AgentPlanStatus::default() };
     let mut read = AgentPlanStatus::deserialize(status).unwrap_or_else(of_another);
-    let place = |name: &str| NAMES.iter().position(|ours| *ours == name);
+    let place = |name: &str| CONDITIONS.iter().position(|ours| *ours == name);
     read.conditions.retain(|condition| place(&condition.type_).is_some());
     read.conditions.sort_by_key(|condition| place(&condition.type_));
     read

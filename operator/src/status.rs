@@ -1,6 +1,6 @@
 //! The status of a plan: what its conditions say, and which of their changes are news.
 
-use crate::names;
+use crate::names::{self, CONDITIONS};
 use crate::node::Stand;
 use crate::outlook::{Cause, Outlook, listed};
 use crate::plan::Plan;
@@ -29,9 +29,6 @@ struct Said {
     reason: Reason,
     message: String,
 }
-
-/// The conditions of a plan, in their order.
-pub const NAMES: [&str; 5] = ["Accepted", "Ready", "Progressing", "Degraded", "Paused"];
 
 pub fn of(plan: &Plan, outlook: &Outlook, now: Timestamp) -> AgentPlanStatus {
     let old = &plan.status;
@@ -87,7 +84,7 @@ fn accepted(outlook: &Outlook) -> Said {
         Ok(_) => (true, Reason::Accepted, "the plan can be run".to_owned()),
         Err(errors) => (false, reason_of(errors), texts(errors.iter().map(ToString::to_string))),
     };
-    Said { name: NAMES[0], holds, reason, message }
+    Said { name: CONDITIONS[0], holds, reason, message }
 }
 
 fn reason_of(errors: &[plan::Error]) -> Reason {
@@ -104,7 +101,7 @@ fn ready(plan: &Plan, outlook: &Outlook) -> Said {
     } else {
         (false, hindrance(plan, outlook))
     };
-    Said { name: NAMES[1], holds, reason, message: text }
+    Said { name: CONDITIONS[1], holds, reason, message: text }
 }
 
 /// The first thing that keeps the plan from being ready.
@@ -143,7 +140,7 @@ fn progressing(plan: &Plan, outlook: &Outlook) -> Said {
     } else {
         (false, Cause { reason: Reason::Settled, text: "everything is as the plan says".to_owned() })
     };
-    Said { name: NAMES[2], holds, reason, message: text }
+    Said { name: CONDITIONS[2], holds, reason, message: text }
 }
 
 fn outdated(outlook: &Outlook) -> Cause {
@@ -162,7 +159,7 @@ fn degraded(outlook: &Outlook) -> Said {
         Some(first) => (true, first.reason, texts(faults.iter().map(|cause| cause.text.clone()))),
         None => (false, Reason::Healthy, "nothing is wrong".to_owned()),
     };
-    Said { name: NAMES[3], holds, reason, message }
+    Said { name: CONDITIONS[3], holds, reason, message }
 }
 
 fn paused(plan: &Plan) -> Said {
@@ -171,7 +168,7 @@ fn paused(plan: &Plan) -> Said {
     } else {
         (Reason::Managed, "the operator acts on this plan")
     };
-    Said { name: NAMES[4], holds: plan.paused, reason, message: message.to_owned() }
+    Said { name: CONDITIONS[4], holds: plan.paused, reason, message: message.to_owned() }
 }
 
 fn texts(texts: impl Iterator<Item = String>) -> String {
@@ -206,7 +203,7 @@ pub fn news(old: &AgentPlanStatus, new: &AgentPlanStatus) -> Vec<News> {
         old.map_or(!is_worth_telling(new), |old| old.status == new.status && old.reason == new.reason)
     };
     let named = |new: &Condition| {
-        let condition = NAMES.into_iter().find(|name| *name == new.type_)?;
+        let condition = CONDITIONS.into_iter().find(|name| *name == new.type_)?;
         Some(News { condition, reason: Reason::of(&new.reason)? })
     };
     let mut news: Vec<News> = Vec::new();

@@ -18,6 +18,7 @@ mod convert;
 mod eval;
 mod format;
 mod function;
+mod library;
 mod list;
 mod math;
 mod node;

@@ -75,7 +75,6 @@ impl Reason {
 
 #[derive(Debug)]
 pub struct Plan {
-    pub replicas: u16,
     pub slots: u32,
     pub kinds: Vec<Kind>,
     /// Indexes of the kinds: the first whose route matches an address has it.

@@ -18,6 +18,8 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Lists and records within each other, at most.
 pub const DEPTH_MAX: usize = 32;
+/// Bytes of a value, or of the body of a command, as JSON.
+pub const BODY_MAX: usize = 256 << 10;
 
 /// Records of more members than this have an index: nobody can make lookups slow by sending a large one.
 const FEW: usize = 32;

@@ -198,10 +198,6 @@ impl Copy {
         }
     }
 
-    pub fn is_whole(&self) -> bool {
-        self.whole
-    }
-
     /// No owner can be reached. Ends when the state is whole again.
     pub fn stale(&mut self) {
         self.stale = true;

@@ -4,8 +4,8 @@
 //! entry for each [`SPARSE`] bytes of the log. *Assumptions.* Only positions are asked for that `on_durable` has
 //! passed; no segment is removed while the log is open.
 
+use super::Error;
 use super::format::{self, BatchHead, HEADER, Head, Kind, Position};
-use super::{Error, writer};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Between two entries of a segment. From an entry on, batches are gone through by their headers.
 const SPARSE: u64 = 128 << 10;
+
+/// A segment's file.
+pub fn path(folder: &Path, segment: u64) -> PathBuf {
+    folder.join(format!("segment-{segment:08}"))
+}
 
 /// Where some of the batches begin.
 #[derive(Debug, Default)]
@@ -95,7 +100,7 @@ impl Reader {
         let lost = |why| Error::Lost { folder: folder.clone(), position: position.0, why };
         let Place { segment, mut at, .. } =
             self.places.before(position).ok_or_else(|| lost("no batch is known before it"))?;
-        let path = writer::path(&folder, segment);
+        let path = path(&folder, segment);
         let file = match self.file.take() {
             Some((opened, file)) if opened == segment => file,
             _ => File::open(&path).map_err(Error::io("open", &path))?,

@@ -4,7 +4,7 @@
 use super::Error;
 use super::chain::Chain;
 use super::format::{self, BLOCK, Ident, Kind, Position};
-use super::places::Places;
+use super::places::{Places, path};
 use super::prepare::{OPENING, Pool, Prepared};
 use crate::store::{self, Incarnation};
 use std::fs::{self, File};
@@ -46,10 +46,6 @@ pub struct Writer {
     watch: Incarnation,
     counts: Arc<Counts>,
     places: Arc<Places>,
-}
-
-pub fn path(folder: &Path, segment: u64) -> PathBuf {
-    folder.join(format!("segment-{segment:08}"))
 }
 
 impl Writer {

@@ -67,7 +67,7 @@ fn judge_and_save(core: &Core, given: Configuration) -> Result<Verdict, configur
     if let Verdict::Take(routing) = &verdict {
         let store = lock(&core.store);
         let store = store.as_ref().ok_or_else(|| Refusal::unavailable("this node is stopping", ""))?;
-        let saved = store.save_configuration(&encode(&routing.given), true);
+        let saved = store.save_configuration(&encode(&routing.given));
         saved.map_err(|error| Refusal::unavailable(error.to_string(), ""))?;
         core.had_ring.store(true, Ordering::Release);
     }

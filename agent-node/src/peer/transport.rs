@@ -1,6 +1,6 @@
 //! How nodes reach each other: the one place that opens and accepts their connections, and where mutual TLS goes.
 
-use crate::port;
+use crate::connections;
 use axum::body::Body;
 use hyper::{Request, body::Incoming};
 use prometheus_client::metrics::gauge::Gauge;
@@ -41,5 +41,5 @@ pub async fn accept(listener: TcpListener, routes: Routes, stop: CancellationTok
             response
         }
     };
-    port::accept(listener, Gauge::default(), stop, CancellationToken::new, route).await;
+    connections::accept(listener, Gauge::default(), stop, CancellationToken::new, route).await;
 }

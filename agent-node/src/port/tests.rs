@@ -6,12 +6,15 @@ use super::*;
 use crate::node::Config;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use proto::wire::v1::{self, lanes_client::LanesClient};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     task::JoinHandle,
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tonic::{Code, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -134,7 +137,7 @@ async fn http_answers_as_its_table_says() {
 }
 
 fn answer_limit() -> usize {
-    crate::answer::BODY_MAX
+    proto::value::BODY_MAX
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What can happen to a shard, and what leaves it.
 
+use crate::holds::Stream;
 use crate::link::Update;
 use crate::log::{self, Head, Position};
 use crate::refusal::Refusal;
@@ -12,9 +13,6 @@ use std::sync::Arc;
 
 /// Who sent a command with which number.
 pub type Key = (Arc<str>, u64);
-
-/// Where commands come from that must keep their order: one client's stream. 0: alone.
-pub type Stream = u64;
 
 /// `R` says where an answer goes, `W` which copy of a lane is told.
 #[derive(Debug)]

@@ -8,14 +8,13 @@ use super::rules::{Given, Run, fits, is_key};
 use super::slot::Slot;
 use super::window::Known;
 use super::{Records, Shard, lane_of};
-use crate::answer::BODY_MAX;
 use crate::link::{Update, Versioned};
 use crate::log::{Head, Position};
 use crate::refusal::{Fate, Refusal};
 use proto::address::{self, Address};
 use proto::json;
 use proto::plan::{Access, Kind, LaneKind};
-use proto::value::{Text, Value};
+use proto::value::{BODY_MAX, Text, Value};
 
 /// Of one command's record.
 const EFFECTS_MAX: usize = 1 << 20;
@@ -101,11 +100,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             ));
         }
         if command.body.len() > BODY_MAX {
-            return Err(Refusal::new(
-                413,
-                format!("a body is at most {BODY_MAX} bytes"),
-                BODY_MAX.to_string(),
-            ));
+            return Err(Refusal::too_large());
         }
         let body =
             json::parse(&command.body).map_err(|error| Refusal::bad(error.error, error.at.to_string()))?;

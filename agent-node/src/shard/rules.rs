@@ -5,13 +5,12 @@
 
 use super::lane::{Lane, Undo};
 use super::record::{Change, Sent, is_same};
-use crate::answer::BODY_MAX;
 use crate::refusal::Refusal;
 use proto::address::Address;
 use proto::cel::{COST_MAX, Cost, Entries, Scope};
 use proto::json;
 use proto::plan::{Act, Expr, Kind, LaneKind, Plan, Step};
-use proto::value::{DEPTH_MAX, Text, Value};
+use proto::value::{BODY_MAX, DEPTH_MAX, Text, Value};
 use std::cell::OnceCell;
 
 const KEY_MAX: usize = 1 << 10;

@@ -7,7 +7,7 @@ use crate::world::{World, at, flights, settings};
 use std::fmt::Write as _;
 
 fn conditions(world: &World) -> String {
-    NAMES.iter().fold(String::new(), |mut text, name| {
+    CONDITIONS.iter().fold(String::new(), |mut text, name| {
         let _ = writeln!(text, "{name} {}", world.condition(name));
         text
     })

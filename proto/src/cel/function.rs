@@ -1,7 +1,7 @@
-//! The functions that an expression can call, by name, form and number of arguments. Each library lists its own.
+//! What a function is that an expression can call. Each library lists its own.
 
 use super::val::Val;
-use super::{Cost, Fault, convert, list, math, optional, text, time};
+use super::{Cost, Fault};
 use std::fmt;
 
 /// The arguments, the receiver first.
@@ -41,45 +41,6 @@ pub const fn method(name: &'static str, least: usize, most: usize, call: Call) -
 
 pub const fn of(space: &'static str, name: &'static str, arguments: usize, call: Call) -> Function {
     Function { name, form: Form::Of(space), least: arguments, most: arguments, call }
-}
-
-pub enum Found {
-    Function(&'static Function),
-    /// There are functions of this name and form, with so many arguments.
-    OtherArguments(String),
-    /// There is one of this name, in another form.
-    OtherForm(&'static Function),
-    Nothing,
-}
-
-pub fn find(form: Form, name: &str, arguments: usize) -> Found {
-    let named = || all().filter(|function| function.name == name);
-    let mut same = named().filter(|function| function.form == form).peekable();
-    if same.peek().is_none() {
-        return named().next().map_or(Found::Nothing, Found::OtherForm);
-    }
-    let receiver = usize::from(form == Form::Method);
-    let mut counts = Vec::new();
-    for function in same {
-        if (function.least..=function.most).contains(&arguments) {
-            return Found::Function(function);
-        }
-        counts.extend((function.least..=function.most).map(|count| (count - receiver).to_string()));
-    }
-    Found::OtherArguments(counts.join(" or "))
-}
-
-fn all() -> impl Iterator<Item = &'static Function> {
-    [
-        convert::FUNCTIONS,
-        text::FUNCTIONS,
-        math::FUNCTIONS,
-        list::FUNCTIONS,
-        time::FUNCTIONS,
-        optional::FUNCTIONS,
-    ]
-    .into_iter()
-    .flatten()
 }
 
 /// Of an argument that is none of those that the function takes.

@@ -57,7 +57,7 @@ fn of(spec: &AgentPlanSpec) -> Result<Plan, Vec<Error>> {
     let kinds: Vec<Kind> = kinds.into_iter().flatten().collect();
     let mut order: Vec<usize> = (0..kinds.len()).collect();
     order.sort_by_key(|kind| kinds[*kind].route.precedence());
-    Ok(Plan { replicas: spec.replicas as u16, slots: spec.slots as u32, kinds, order })
+    Ok(Plan { slots: spec.slots as u32, kinds, order })
 }
 
 fn find_same_shape(kinds: &[Option<Kind>], errors: &mut Vec<Error>) {

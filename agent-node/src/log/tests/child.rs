@@ -1,4 +1,4 @@
-//! What needs a process that dies: this test binary runs itself again, with a folder in its environment.
+//! What needs a process that dies: each test runs itself again in a child, with a folder in its environment.
 
 use super::*;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -7,9 +7,11 @@ use std::process::{Child, Command, Stdio};
 
 const FOLDER: &str = "SHOAL_LOG_CHILD";
 
-fn child(test: &str, folder: &Path) -> Child {
+/// This test again, which finds itself to be the child.
+fn child(folder: &Path) -> Child {
+    let test = std::thread::current().name().expect("a test's thread has its name").to_owned();
     Command::new(std::env::current_exe().unwrap())
-        .args([&format!("log::tests::child::{test}"), "--exact", "--nocapture", "--test-threads=1"])
+        .args([&test, "--exact", "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -17,6 +19,7 @@ fn child(test: &str, folder: &Path) -> Child {
         .unwrap()
 }
 
+/// Only a child has one.
 fn folder() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
@@ -32,10 +35,8 @@ fn nth(n: u64) -> (Head, Vec<u8>) {
     record(n, (n * 37 % 700) as usize)
 }
 
-#[test]
-fn appends_until_it_is_killed() {
-    let Some(folder) = folder() else { return };
-    let store = store(&folder);
+fn append_until_killed(folder: &Path) {
+    let store = store(folder);
     let mut n = 0;
     let mut count = |_: Position, _: Head, _: &[u8]| {
         n += 1;
@@ -52,10 +53,13 @@ fn appends_until_it_is_killed() {
 
 #[test]
 fn nothing_durable_is_missing_after_kill_9() {
+    if let Some(folder) = folder() {
+        return append_until_killed(&folder);
+    }
     let temp = TempDir::new().unwrap();
     let mut before = 0;
     for round in 1..=10 {
-        let mut child = child("appends_until_it_is_killed", temp.path());
+        let mut child = child(temp.path());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut told = lines.by_ref().filter_map(|line| line.strip_prefix("durable ")?.parse::<u64>().ok());
         let mut durable = told.nth(round * 7).expect("the child appends");
@@ -74,10 +78,8 @@ fn nothing_durable_is_missing_after_kill_9() {
 }
 
 /// `/dev/null` takes every write and no `fdatasync`.
-#[test]
-fn appends_where_no_sync_works() {
-    let Some(folder) = folder() else { return };
-    let store = store(&folder);
+fn append_where_no_sync_works(folder: &Path) {
+    let store = store(folder);
     let (log_folder, chain) = (folder.join("log"), Chain::new(store.id(), 1, 0, 0, Vec::new()));
     fs::create_dir(&log_folder).unwrap();
     let pool = Arc::new(Pool::open(&log_folder, SMALL).unwrap());
@@ -90,18 +92,19 @@ fn appends_where_no_sync_works() {
 
 #[test]
 fn a_failed_sync_ends_the_process_before_anything_is_called_durable() {
+    if let Some(folder) = folder() {
+        return append_where_no_sync_works(&folder);
+    }
     let temp = TempDir::new().unwrap();
-    let ended = child("appends_where_no_sync_works", temp.path()).wait_with_output().unwrap();
+    let ended = child(temp.path()).wait_with_output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert_eq!(ended.status.signal(), Some(6), "{out}{err}");
     assert!(err.contains("the log can't go on, the process ends: cannot sync"), "{err}");
     assert!(!out.contains("durable"), "{out}");
 }
 
-#[test]
-fn appends_while_another_process_counts_up() {
-    let Some(folder) = folder() else { return };
-    let (log, ..) = open(&store(&folder)).unwrap();
+fn append_while_another_process_counts_up(folder: &Path) {
+    let (log, ..) = open(&store(folder)).unwrap();
     fs::write(folder.join("incarnation"), "9 0000000000000000\n").unwrap();
     for n in 0.. {
         append(&log, &[record(n, 1000)]);
@@ -110,8 +113,11 @@ fn appends_while_another_process_counts_up() {
 
 #[test]
 fn a_foreign_incarnation_ends_the_process_at_the_next_segment() {
+    if let Some(folder) = folder() {
+        return append_while_another_process_counts_up(&folder);
+    }
     let temp = TempDir::new().unwrap();
-    let mut child = child("appends_while_another_process_counts_up", temp.path());
+    let mut child = child(temp.path());
     let mut err = String::new();
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(6));

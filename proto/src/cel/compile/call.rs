@@ -1,7 +1,8 @@
 //! Operators and calls.
 
 use super::{Compiled, Compiler, binary};
-use crate::cel::function::{self, Form, Found, Function};
+use crate::cel::function::{self, Form, Function};
+use crate::cel::library::{self, Found};
 use crate::cel::node::{Const, Item, Node};
 use crate::cel::{Error, text};
 use crate::value::Value;
@@ -149,7 +150,7 @@ impl Compiler<'_> {
             Form::Of(space) => format!("{space}.{name}"),
             Form::Global | Form::Method => name.to_owned(),
         };
-        let error = match function::find(form, name, arguments) {
+        let error = match library::find(form, name, arguments) {
             Found::Function(function) => return Ok(function),
             Found::OtherArguments(counts) => format!("`{full}` takes {counts} arguments"),
             Found::OtherForm(function) => format!("`{full}` is written {function}"),

@@ -27,7 +27,7 @@ fn what_is_not_said_has_a_default() {
     let lanes =
         "{name: v, type: Value}, {name: m, type: Map}, {name: c, type: Command}, {name: s, type: Supply}";
     let plan = plan(&format!("{{agents: [{{route: '/a/:x', lanes: [{lanes}]}}]}}"));
-    assert_eq!((plan.replicas, plan.slots, plan.kinds.len()), (3, 4096, 1));
+    assert_eq!((plan.slots, plan.kinds.len()), (4096, 1));
     let lanes = &plan.kinds[0].lanes;
     let faults = Retain { entries: 16, evict: true };
     let most = Retain { entries: 1_000_000, evict: false };
@@ -53,7 +53,7 @@ fn what_is_said_is_there() {
         {name: m, type: Map, access: Internal, retain: {entries: 7}},
         {name: s, type: Supply, queue: {items: 3, overflow: Close}}";
     let plan = plan(&format!("{{replicas: 1, slots: 256, agents: [{{route: /a, lanes: [{lanes}]}}]}}"));
-    assert_eq!((plan.replicas, plan.slots), (1, 256));
+    assert_eq!(plan.slots, 256);
     let [v, m, s, _] = &plan.kinds[0].lanes[..] else { panic!("{plan:?}") };
     assert_eq!((v.access, v.schema, &v.initial), (Access::ReadWrite, Schema::Double, &Value::Double(0.5)));
     assert_eq!((m.access, m.retain), (Access::Internal, Retain { entries: 7, evict: true }));
