@@ -47,8 +47,9 @@ pub const SIZES: Sizes = Sizes { smallest: 4 << 20, largest: 64 << 20 };
 pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot {what} {}: {error}", path.display())]
+    /// The text has it all: as a source it would be said twice.
+    Io { what: &'static str, path: PathBuf, error: io::Error },
     #[error(
         "the log in {} is damaged, and what it lost had been acknowledged: {}; put the files back as they were, \
          or delete the volume and let this store be declared lost",
@@ -78,7 +79,7 @@ pub enum Error {
 impl Error {
     fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_path_buf();
-        move |source| Error::Io { what, path, source }
+        move |error| Error::Io { what, path, error }
     }
 }
 
@@ -164,8 +165,11 @@ impl Log {
             }
         };
         let (end, unbegun) = segments.scan(store.id(), progress, &mut take)?;
-        if !end.damage.is_empty() {
+        if end.damage.iter().any(|damage| !damage.harmless) {
             return Err(Error::Damaged { folder, damage: end.damage });
+        }
+        for damage in &end.damage {
+            tracing::warn!(%damage, folder = %folder.display(), "the disk has changed what it was given");
         }
         let frames = segments.unsynced(&end)?;
         segments.shorten(&end)?;

@@ -32,8 +32,9 @@ pub struct StoreOptions {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot {what} {}: {error}", path.display())]
+    /// The text has it all: as a source it would be said twice.
+    Io { what: &'static str, path: PathBuf, error: io::Error },
     #[error(
         "{} is not a data folder of a node: it holds {found}; name an empty folder, or the one that this node had",
         folder.display()
@@ -153,7 +154,7 @@ impl Store {
         let mut content = match fs::read(&path) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Error::Io { what: "read", path, source }),
+            Err(error) => return Err(Error::Io { what: "read", path, error }),
         };
         let sum = content.first_chunk().map(|sum| u32::from_le_bytes(*sum));
         if sum.is_none_or(|sum| sum != crc32c::crc32c(&content[4..])) {
@@ -290,7 +291,7 @@ pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
             let holder = if pid.is_empty() { String::new() } else { format!(" ({})", pid.trim()) };
             return Err(Error::InUse { folder: folder.to_path_buf(), holder });
         }
-        Err(TryLockError::Error(source)) => return Err(Error::Io { what: "lock", path, source }),
+        Err(TryLockError::Error(error)) => return Err(Error::Io { what: "lock", path, error }),
     }
     // Who holds it is for people to read: that the line can't be written, on a full disk, changes nothing.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "process {}", std::process::id()));
@@ -306,10 +307,13 @@ fn format(folder: &Path, options: &StoreOptions) -> Result<(), Error> {
 
 fn count_up(folder: &Path) -> Result<Incarnation, Error> {
     let path = folder.join(INCARNATION);
-    let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        text => text.map_err(io_error("read", &path))?,
+    };
     let Some(last) = text.split(' ').next().and_then(|number| number.parse::<u64>().ok()) else {
         let remedy = "write into it a number above all that this store ever had, as its peers and the operator know it";
-        return Err(Error::Damaged { path, why: "it does not begin with a number", remedy });
+        return Err(Error::Damaged { path, why: "it is gone, or does not begin with a number", remedy });
     };
     let content = incarnation_text(last + 1);
     exchange(folder, INCARNATION, content.as_bytes())?;
@@ -364,7 +368,7 @@ pub fn sync_folder(folder: &Path) -> Result<(), Error> {
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_path_buf();
-    move |source| Error::Io { what, path, source }
+    move |error| Error::Io { what, path, error }
 }
 
 #[cfg(test)]

@@ -76,13 +76,13 @@ impl Cluster {
     pub fn install(&self, values: &[&str]) -> Result<()> {
         let tags = [("agent-node", "nodeImage"), ("shoal-operator", "image")].map(|(program, value)| {
             let tag = self.load(program)?;
-            Ok(format!("{value}.tag={tag},{value}.pullPolicy=Never"))
+            Ok([format!("{value}.tag={tag}"), format!("{value}.pullPolicy=Never")])
         });
         let chart = self.root.join("charts/shoal");
         let mut arguments = vec!["helm", "upgrade", "--install", RELEASE, chart.to_str().context("path")?];
         arguments.extend(["--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s"]);
         let tags = tags.into_iter().collect::<Result<Vec<_>>>()?;
-        arguments.extend(tags.iter().flat_map(|tag| ["--set-string", tag.as_str()]));
+        arguments.extend(tags.iter().flat_map(|[tag, policy]| ["--set-string", tag, "--set", policy]));
         arguments.extend(values.iter().flat_map(|value| ["--set", value]));
         self.run(&arguments, None)?;
         Ok(())

@@ -330,14 +330,14 @@ fn found(path: &Path) -> Result<Option<Prepared>, Error> {
             Ok(Some(Prepared { file, bytes: bytes - bytes % BLOCK as u64 }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Io { what: "open", path: path.to_path_buf(), source }),
+        Err(error) => Err(Error::Io { what: "open", path: path.to_path_buf(), error }),
     }
 }
 
 fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(Error::Io { what: "remove", path: path.to_path_buf(), source })
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Io { what: "remove", path: path.to_path_buf(), error })
         }
         _ => Ok(()),
     }

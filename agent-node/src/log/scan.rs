@@ -33,13 +33,21 @@ pub struct Damage {
     pub lost: Vec<Lost>,
     /// More than one batch in a row is gone, so that slots may have lost records that nothing names.
     pub more: bool,
+    /// Nothing is lost: what is broken held no record.
+    pub harmless: bool,
 }
+
+/// Slots are named up to so many.
+const NAMED_MAX: usize = 8;
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "segment {} at byte {}: {}", self.segment, self.at, self.why)?;
-        for Lost { slot, after, to } in &self.lost {
+        for Lost { slot, after, to } in self.lost.iter().take(NAMED_MAX) {
             write!(f, "; slot {slot} lost LSN {} to {to}", after + 1)?;
+        }
+        if self.lost.len() > NAMED_MAX {
+            write!(f, "; so did {} more slots", self.lost.len() - NAMED_MAX)?;
         }
         match (self.lost.is_empty(), self.more) {
             (_, true) => f.write_str("; other slots may have lost records too"),
@@ -70,6 +78,8 @@ struct Bad {
     bytes: usize,
     why: &'static str,
     batches: Range<u64>,
+    /// Records after it were not given out.
+    withheld: bool,
 }
 
 /// Reads segments in order.
@@ -241,8 +251,14 @@ impl Scan {
             }
         }
         let more = bad.batches.end > bad.batches.start + 1 || list.is_none();
-        let Bad { segment, at, why, batches, .. } = bad;
-        self.damage.push(Damage { segment, at: at as u64, why, batches, lost, more });
+        let Bad { segment, at, why, batches, withheld, .. } = bad;
+        let harmless = lost.is_empty() && !more && !withheld;
+        self.damage.push(Damage { segment, at: at as u64, why, batches, lost, more, harmless });
+    }
+
+    /// Nothing that was acknowledged is lost, as far as has been read.
+    fn is_sound(&self) -> bool {
+        self.damage.iter().all(|damage| damage.harmless)
     }
 
     fn records(
@@ -256,6 +272,9 @@ impl Scan {
         let body = &batch[head.body_at().min(batch.len())..head.end().min(batch.len())];
         let seed = head.ident.seed(head.number);
         let (mut end, mut count) = (0, 0);
+        if let Some(bad) = &mut self.bad {
+            bad.withheld = true;
+        }
         while count < head.records && self.bad.is_none() {
             let Ok((record, bytes, length)) = format::record(&body[end..], seed) else {
                 let torn = &batch[..head.length().min(batch.len())];
@@ -263,7 +282,7 @@ impl Scan {
                 self.suspect(index, at, torn, why, head.number..head.number + 1);
                 break;
             };
-            if self.damage.is_empty() {
+            if self.is_sound() {
                 let at = Position(head.first + u64::from(count));
                 each(Seen::Record(at, record, bytes)).map_err(|why| Stop::Refused { head: record, why })?;
                 self.records += 1;
@@ -273,10 +292,10 @@ impl Scan {
             end += length;
             count += 1;
         }
-        if self.damage.is_empty() && count > 0 {
+        if self.is_sound() && count > 0 {
             self.content = Some((index, at + head.body_at() + end));
         }
-        if end > 0 && self.damage.is_empty() {
+        if end > 0 && self.is_sound() {
             self.unsynced.push(at + head.body_at()..at + head.body_at() + end);
         }
         if self.bad.is_none() {
@@ -309,7 +328,9 @@ impl Scan {
                 bad.batches.end = bad.batches.end.max(batches.end);
                 bad.bytes += bytes.len();
             }
-            None => self.bad = Some(Bad { segment, at, bytes: bytes.len(), why, batches }),
+            None => {
+                self.bad = Some(Bad { segment, at, bytes: bytes.len(), why, batches, withheld: false });
+            }
         }
     }
 }

@@ -259,3 +259,23 @@ fn a_record_that_the_disk_has_lost_is_named() {
     let error = reader.record(Position(1)).unwrap_err().to_string();
     assert!(error.starts_with("record 1 of the log in") && error.contains("the record is broken"), "{error}");
 }
+
+#[test]
+fn damage_that_loses_no_record_is_no_reason_not_to_start() {
+    let temp = TempDir::new().unwrap();
+    let written: Records = (0..3).map(|n| record(n, 300)).collect();
+    let (log, _, _, durables) = open(&store(temp.path())).unwrap();
+    for record in &written {
+        wait(&durables, append(&log, std::slice::from_ref(record)));
+    }
+    drop(log);
+    let path = segment_files(temp.path()).pop().unwrap();
+    let padding = 3 * format::BLOCK as u64 - 7;
+    File::options().write(true).open(&path).unwrap().write_all_at(b"x", padding).unwrap();
+    for _ in 0..2 {
+        let (_log, opened, records, _) = open(&store(temp.path())).unwrap();
+        assert_eq!((records, opened.torn_bytes), (written.clone(), 0));
+    }
+    let (_, damage) = read(temp.path(), &mut |_| Ok(())).unwrap();
+    assert_eq!((damage.len(), damage[0].harmless), (1, true), "it is told all the same");
+}

@@ -73,7 +73,9 @@ pub async fn run(core: Arc<Core>, peer: Arc<Peer>) {
                     (again, said) = (AGAIN_MIN, String::new());
                 }
                 let why = why.to_string();
-                if why != said {
+                // Nodes start together: who is not there yet is there in a moment.
+                let first = again == AGAIN_MIN && said.is_empty();
+                if why != said && !first {
                     warn!(node = peer.ordinal, why, "another node is not reached");
                     said = why;
                 }

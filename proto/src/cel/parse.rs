@@ -69,7 +69,21 @@ fn plain(message: &str) -> String {
         return "`in` and other words of CEL are no names: write ['in']".into();
     }
     let message = message.split(" expecting {").next().unwrap_or(message);
-    message.replace("'<EOF>'", "the end").trim().to_owned()
+    let message = message.replace("'<EOF>'", "the end").trim().to_owned();
+    let after = |words| message.strip_prefix(words);
+    if let Some("the end") = after("mismatched input ") {
+        "it ends where more is expected".into()
+    } else if let Some(what) = after("mismatched input ").or_else(|| after("extraneous input ")) {
+        format!("{what} is not expected here")
+    } else if let Some((what, place)) = after("missing ").and_then(|rest| rest.split_once(" at ")) {
+        format!("{what} is missing before {place}")
+    } else if let Some(what) = after("token recognition error at: ") {
+        format!("this begins nothing that an expression has: {what}")
+    } else if let Some(what) = after("no viable alternative at input ") {
+        format!("{what} can't be read")
+    } else {
+        message
+    }
 }
 
 impl Places<'_> {

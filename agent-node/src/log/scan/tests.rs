@@ -126,8 +126,10 @@ fn damage_names_exactly_the_slots_that_lost_something() {
     for (at, why, lost) in cases {
         let mut written = three();
         written.segments[0][at] ^= 1;
-        let (_, end) = written.read();
+        let (records, end) = written.read();
         assert_eq!(end.damage.len(), 1, "{at}: {:?}", end.damage);
+        assert_eq!(end.damage[0].harmless, lost.is_empty());
+        assert_eq!(records == written.records, lost.is_empty(), "what is harmless withholds nothing");
         assert_eq!(
             (end.damage[0].why, &end.damage[0].lost[..], end.damage[0].more),
             (why, lost, false),
