@@ -1,0 +1,146 @@
+//! Messages for a node that is away: `cargo bench --workspace --bench outbox`.
+//!
+//! What each of 200,000 waiting messages costs their sender's node in memory, and how fast they are taken once the
+//! receiver is back.
+
+use agent_node::node::{Body, Config, Configuration, Node, Request};
+use proto::address::Address;
+use proto::plan::Plan;
+use proto::ring::{Member, Ring};
+use proto::value::Value;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tests::dev::root;
+use tests::measure::{Table, beside_the_disk, whole};
+
+const PLAN_UID: &str = "5d1e6f6a-0000-4000-8000-00000000000b";
+const SLOTS: u32 = 256;
+const SOURCES: usize = 16;
+const PLAN: &str = r#"{
+    "replicas": 2, "slots": 256, "storage": {"size": "1Gi"},
+    "agents": [
+        {"route": "/source/:id", "lanes": [{"name": "go", "type": "Command"}],
+         "rules": [{"command": "go", "do": [{"send": {"agent": "event.to", "lane": "take"}}]}]},
+        {"route": "/sink/:id",
+         "lanes": [{"name": "take", "type": "Command"}, {"name": "taken", "type": "Value", "initial": 0}],
+         "rules": [{"command": "take", "do": [{"set": {"lane": "taken", "to": "taken + 1"}}]}]}
+    ]
+}"#;
+
+fn main() {
+    let (rounds, messages) = if whole() { (5, 200_000) } else { (1, 8_000) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let mut table = Table::new();
+    for _ in 0..rounds {
+        let folder = tempfile::tempdir_in(root().join("target")).expect("a folder");
+        let round = || runtime.block_on(round(folder.path(), messages));
+        let ((bytes, per_second), bare) = beside_the_disk(folder.path(), round);
+        table.bare(bare);
+        table.add("memory of the sender's node per waiting message", "B", bytes);
+        table.add("taken when the receiver is back", "/s", per_second);
+    }
+    table.print(&format!("{messages} messages for a node that is away"));
+}
+
+async fn start(folder: &Path, ordinal: u16, peer_listen: &str) -> (Node, String) {
+    let config = Config {
+        data: folder.join(format!("node-{ordinal}")),
+        ordinal,
+        plan_uid: PLAN_UID.into(),
+        token: "open".into(),
+        peer_listen: peer_listen.parse().expect("an address"),
+        shards: 1,
+        reading: Arc::default(),
+    };
+    let (node, at) = Node::start(config).await.expect("a node");
+    (node, at.to_string())
+}
+
+/// The first agents of a route that a node owns.
+fn owned(plan: &Plan, ring: &Ring, route: &str, ordinal: u16, count: usize) -> Vec<String> {
+    let names = (0..).map(|n| format!("{route}/{n}"));
+    let of_it = names.filter(|name| {
+        let slot = plan.find(&Address::parse(name).expect("an address")).expect("a route").slot;
+        ring.owner(slot).ordinal == ordinal
+    });
+    of_it.take(count).collect()
+}
+
+async fn round(folder: &Path, messages: usize) -> (f64, f64) {
+    let _ = std::fs::remove_dir_all(folder.join("node-0"));
+    let _ = std::fs::remove_dir_all(folder.join("node-1"));
+    let (sender, sender_at) = start(folder, 0, "127.0.0.1:0").await;
+    let (receiver, receiver_at) = start(folder, 1, "127.0.0.1:0").await;
+    let members = [&sender, &receiver].map(|node| {
+        let report = node.report();
+        let store = report.store.parse().expect("a store");
+        Member { ordinal: report.ordinal, store, incarnation: report.incarnation }
+    });
+    let ring = Ring::begin(PLAN_UID, members.to_vec(), SLOTS, 1);
+    let configuration = Configuration {
+        plan_name: "waiting".into(),
+        plan_uid: PLAN_UID.into(),
+        generation: 1,
+        spec: PLAN.into(),
+        ring: ring.encode().into(),
+        peers: vec![sender_at, receiver_at.clone()],
+    };
+    for node in [&sender, &receiver] {
+        node.configure(configuration.clone()).await.expect("it is taken");
+    }
+    let plan = Plan::parse(PLAN.as_bytes()).expect("a plan");
+    let sources = owned(&plan, &ring, "/source", 0, SOURCES);
+    let sink = owned(&plan, &ring, "/sink", 1, 1).remove(0);
+    receiver.stop().await;
+    drop(receiver);
+    // The first of them make what is there once: buffers, agents, windows.
+    send(&sender, &sources, &sink, messages / 8).await;
+    let before = memory();
+    send(&sender, &sources, &sink, messages).await;
+    let bytes = (memory() - before) / messages as f64;
+    let began = Instant::now();
+    let (receiver, _) = start(folder, 1, &receiver_at).await;
+    let all = (messages / 8 + messages) as i64;
+    while taken(&receiver, &sink).await < all {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let per_second = all as f64 / began.elapsed().as_secs_f64();
+    receiver.stop().await;
+    sender.stop().await;
+    (bytes, per_second)
+}
+
+async fn taken(node: &Node, sink: &str) -> i64 {
+    match node.get(sink, "taken", false, None).await.map(|got| got.body) {
+        Ok(Body::Value(Value::Int(taken))) => taken,
+        _ => 0,
+    }
+}
+
+async fn send(node: &Node, sources: &[String], sink: &str, messages: usize) {
+    let (mut commands, mut answers, mut answered) = (node.commands(), Vec::new(), 0);
+    let mut next = 0;
+    while answered < messages {
+        while next < messages && commands.room() > 0 {
+            let body = format!(r#"{{"to": "{sink}", "number": {next}, "text": "{next:0100}"}}"#);
+            let agent = sources[next % sources.len()].clone();
+            let request = Request { agent, lane: "go".into(), body: body.into(), key: None };
+            commands.submit(next as u64, request).expect("there is room");
+            next += 1;
+        }
+        commands.answers(&mut answers).await;
+        for (_, end) in answers.drain(..) {
+            end.expect("it is taken");
+            answered += 1;
+        }
+    }
+}
+
+/// Of this process, in bytes.
+fn memory() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").expect("status");
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1024.0
+}
