@@ -7,9 +7,6 @@ use crate::shard::{self, Fetch, Message};
 use proto::address::Slot;
 use std::sync::mpsc;
 
-/// Of one answer: what is left is asked for again.
-const BYTES: usize = 1 << 20;
-
 /// Messages of this slot are wanted.
 pub type Ask = (Slot, Fetch);
 
@@ -24,21 +21,17 @@ enum Error {
 /// Until nobody can ask any more.
 pub fn run(core: &Core, mut reader: Reader, asked: &mpsc::Receiver<Ask>) {
     let _faultless = Faultless(core);
-    while let Ok((from, Fetch { to, places })) = asked.recv() {
-        match read(&mut reader, from, to, &places) {
-            Ok(messages) => core.inbox(from).tell(Event::Fetched { from, to, messages }),
+    while let Ok((from, fetch)) = asked.recv() {
+        match read(&mut reader, from, &fetch) {
+            Ok(messages) => core.inbox(from).tell(Event::Fetched { from, to: fetch.to, messages }),
             Err(error) => return core.life.fail(&error.to_string()),
         }
     }
 }
 
 /// The first of them at least.
-fn read(
-    reader: &mut Reader,
-    from: Slot,
-    to: Slot,
-    places: &[(log::Position, shard::Place)],
-) -> Result<Vec<(Message, usize)>, Error> {
+fn read(reader: &mut Reader, from: Slot, fetch: &Fetch) -> Result<Vec<(Message, usize)>, Error> {
+    let Fetch { to, places, bytes: enough } = fetch;
     let (mut messages, mut bytes) = (Vec::new(), 0);
     for of_record in places.chunk_by(|(one, _), (other, _)| one == other) {
         let at = of_record[0].0;
@@ -46,7 +39,7 @@ fn read(
         let (head, body) = reader.record(at)?;
         let sent = shard::messages(head, body).map_err(other)?;
         let wanted = |(message, _): &(Message, usize)| {
-            (message.from, message.to) == (from, to)
+            (message.from, message.to) == (from, *to)
                 && of_record.iter().any(|(_, place)| *place == message.place)
         };
         let before = messages.len();
@@ -55,7 +48,7 @@ fn read(
             return Err(other("a send is not in it".into()));
         }
         bytes += body.len();
-        if bytes > BYTES {
+        if bytes > *enough {
             break;
         }
     }

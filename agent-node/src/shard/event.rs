@@ -173,6 +173,8 @@ pub enum Effect<R, W> {
 pub struct Fetch {
     pub to: Slot,
     pub places: Vec<(Position, Place)>,
+    /// With so many, no more need to come.
+    pub bytes: usize,
 }
 
 /// A lane's state.

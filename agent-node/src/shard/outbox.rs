@@ -13,9 +13,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// So many messages of a pair are in memory at most. Few in tests, so that all of them go by the log.
 const HEAD: usize = if cfg!(test) { 4 } else { 1024 };
-/// With so many bytes in memory for one slot, each pair keeps [`LEAST`] there.
+/// With so many bytes in memory for one slot, each pair keeps few there: [`LEAST`], or one when it is large.
 const BYTES: usize = 1 << 20;
-const LEAST: usize = if cfg!(test) { 1 } else { 8 };
+const LEAST: usize = if cfg!(test) { 2 } else { 8 };
+const LARGE: usize = 32 << 10;
 /// So many are read from the log at once.
 const FETCH: usize = 256;
 /// With so many waiting, commands from outside are refused.
@@ -34,6 +35,8 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Pair {
     queue: VecDeque<InMemory>,
+    /// Of those in the queue.
+    bytes: usize,
     /// Those after them, which are in the log only.
     rest: VecDeque<InLog>,
     /// How many of the first are under way.
@@ -56,6 +59,9 @@ struct InLog {
     place: Place,
     record: RecordAt,
 }
+
+// What the documents say of it.
+const _: () = assert!(size_of::<InLog>() == 32);
 
 /// Where a message's record is.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +102,7 @@ impl Outbox {
         self.waiting += 1;
         if pair.rest.is_empty() && pair.room(self.bytes) > 0 {
             self.bytes += bytes;
+            pair.bytes += bytes;
             pair.queue.push_back(InMemory { message, bytes });
             return true;
         }
@@ -137,7 +144,8 @@ impl Outbox {
         });
         let places: Vec<_> = places.collect();
         pair.fetching = !places.is_empty();
-        pair.fetching.then_some(Fetch { to, places })
+        let bytes = if self.bytes < BYTES { BYTES } else { LARGE };
+        pair.fetching.then_some(Fetch { to, places, bytes })
     }
 
     /// They were read. Fewer may come than were asked for.
@@ -148,6 +156,7 @@ impl Outbox {
             // Those before it have been taken meanwhile.
             if pair.rest.pop_front_if(|waiting| waiting.place == message.place).is_some() {
                 self.bytes += bytes;
+                pair.bytes += bytes;
                 pair.queue.push_back(InMemory { message, bytes });
             }
         }
@@ -205,6 +214,7 @@ impl Outbox {
         let before = self.waiting;
         while let Some(taken) = pair.queue.pop_front_if(|waiting| waiting.message.place <= seen) {
             self.bytes -= taken.bytes;
+            pair.bytes -= taken.bytes;
             self.waiting -= 1;
             pair.sent = pair.sent.saturating_sub(1);
         }
@@ -222,7 +232,11 @@ impl Pair {
 
     /// How many more may be in memory.
     fn room(&self, bytes: usize) -> usize {
-        let most = if bytes < BYTES { HEAD } else { LEAST };
+        let most = match bytes {
+            ..BYTES => HEAD,
+            _ if self.bytes < LARGE => LEAST,
+            _ => 1,
+        };
         most.saturating_sub(self.queue.len())
     }
 }

@@ -70,7 +70,7 @@ impl Rig {
         if self.asked.is_empty() {
             return;
         }
-        let Fetch { to, places } = self.asked.remove(0);
+        let Fetch { to, places, bytes: _ } = self.asked.remove(0);
         let read = places.iter().take(most.max(1)).map(|(position, place)| {
             assert_eq!(position.0 + 1, place.lsn, "each record has one message");
             assert!(position.0 < self.appended, "it is in the log");
@@ -130,6 +130,8 @@ fn a_slot_that_can_not_be_reached_leaves_room_for_others() {
         outbox.push(message(lsn, 4), COST, at);
     }
     assert_eq!(outbox.pairs[&4].rest.len(), 1);
+    assert!(outbox.push(message(200, 5), LARGE, at), "also a large one");
+    assert!(!outbox.push(message(201, 5), LARGE, at));
 }
 
 #[derive(Debug, Clone)]
