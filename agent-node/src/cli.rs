@@ -1,6 +1,7 @@
 //! The command line: what is asked, checked as a whole before anything happens, and how the program ends.
 
 pub mod calls;
+pub mod client;
 pub mod feed;
 pub mod line;
 mod out;
@@ -11,7 +12,8 @@ mod send_file;
 mod tally;
 mod watch;
 
-use crate::{answer, dev, serve};
+use crate::answer;
+use crate::run::{dev, serve};
 use calls::{Body, Lane};
 use clap::{Parser, Subcommand};
 use proto::shown::{self, Exit, Output, Target};

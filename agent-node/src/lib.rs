@@ -1,23 +1,35 @@
 //! The node: durable agents, their lanes, and the ways in.
+//!
+//! From the top down; each folder uses those below it, never one above:
+//!
+//! | | |
+//! |---|---|
+//! | [`cli`] | the command line: what is asked, and the client that asks a node |
+//! | [`run`] | a node in a pod (`serve`), a whole plan on one machine (`dev`), signals and logging |
+//! | [`ways`] | the ways in for clients: the public port with gRPC and HTTP on it, and the port of metrics and probes |
+//! | [`node`] | one node: start and end, routing, shards' threads, commands passed on, streams to and from other nodes |
+//! | [`peer`] | what two nodes say to each other: frames, first words, gossip of plan and ring. Decides, sends nothing |
+//! | [`shard`] | the state machine of some slots: agents, lanes, windows, outboxes, rules, records, the output gate |
+//! | [`link`] | watchers of lanes: what each is told, and how the cache of a lane hangs on its owner |
+//! | [`log`] | the write-ahead log: format, group commit, segments made ahead, reading it back |
+//!
+//! Below them: [`answer`] words answers for clients, [`refusal`] says why something was not done, [`holds`] keeps the
+//! order of a stream after a refusal, [`connections`] accepts and serves, [`store`] is the data folder, [`lock`] locks.
+//!
+//! A command's way: `ways` -> `node::commands` -> `node::inbox` -> `shard::perform` -> `log` -> `shard::gate` ->
+//! `node::delivery` -> back. An update's: `node::delivery` -> `link` -> `ways`, on another node by `node::answering`.
 
 pub mod answer;
 pub mod cli;
-pub mod client;
 pub mod connections;
-pub mod dev;
-pub mod grpc;
 pub mod holds;
-pub mod http;
 pub mod link;
+pub mod lock;
 pub mod log;
-pub mod logging;
-pub mod metrics;
 pub mod node;
 pub mod peer;
-pub mod port;
 pub mod refusal;
-pub mod running;
-pub mod serve;
+pub mod run;
 pub mod shard;
-pub mod signals;
 pub mod store;
+pub mod ways;

@@ -1,14 +1,14 @@
 //! Links: what a watcher of a lane is told, whoever it is.
 //!
-//! For each lane that anyone watches on this node there is one [`copy`] of it, fed by its owner. A watcher is a cursor
-//! over the copy: when it can be told something, it is told what is newer than its cursor. So conflation costs nothing,
+//! For each lane that anyone watches on this node there is one [`mirror`] of it, fed by its owner. A watcher is a cursor
+//! over the mirror: when it can be told something, it is told what is newer than its cursor. So conflation costs nothing,
 //! and who does not read holds nothing. `docs/links.md` tells the whole of it.
 
-pub mod copy;
 mod due;
 mod groups;
 mod lane;
 mod links;
+pub mod mirror;
 mod peer_links;
 mod serving;
 mod table;
@@ -56,12 +56,12 @@ pub enum LinkOutput {
     Closed { link: u32, refusal: Option<Refusal> },
 }
 
-/// What the owner of a lane says to a copy of it. All of it is committed.
+/// What the owner of a lane says to a mirror of it. All of it is committed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
     /// Everything of the lane up to here has been said when this has.
     pub version: u64,
-    /// State follows from nothing: the receiver drops its copy first. Of an event lane: what lies between its copy and
+    /// State follows from nothing: the receiver drops its mirror first. Of an event lane: what lies between its mirror and
     /// `version` will not come.
     pub first: bool,
     /// The state that `first` began is whole with this.

@@ -1,308 +1,41 @@
 //! A node: its store, its log, its shards on their threads, and the way to every other node.
+//!
+//! [`handle`] is what the ways in hold; [`start`] brings a node up and down; [`core`] is what its threads and tasks
+//! share. Deciding files: [`configuration`], [`routing`], [`forwards`], [`contact`]. What leaves the shards goes by
+//! [`delivery`], what comes to them lies in an [`inbox`]. [`asking`] and [`answering`] are the two ends of the streams
+//! between nodes, [`control`] is what the operator asks.
 
+pub mod answering;
+pub mod asking;
 pub mod backlog;
 pub mod commands;
+pub mod config;
 pub mod configuration;
 pub mod configure;
 pub mod contact;
+pub mod control;
 pub mod core;
 pub mod delivery;
 pub mod forwards;
+pub mod handle;
 pub mod inbox;
 pub mod life;
-pub mod mailbox;
+pub mod request;
 pub mod routing;
 pub mod standing;
 pub mod start;
+pub mod status;
 pub mod threads;
 pub mod upstream;
 
 pub use crate::link::Links;
+pub use crate::peer::{Configuration, Report};
 pub use crate::shard::{Body, Got};
 pub use commands::Commands;
-
-use self::core::{Core, Event};
-use crate::link::{Owner, Upstream as _};
-use crate::log::Progress;
-use crate::peer;
-use crate::refusal::{Fate, Refusal};
-use crate::shard;
-use bytes::Bytes;
-use commands::Way;
-use mailbox::{Mail, Mailbox};
-use proto::address::Slot;
-use proto::plan::LaneKind;
-use proto::value::Value;
-use routing::Routed;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
-
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub data: PathBuf,
-    pub ordinal: u16,
-    pub plan_uid: String,
-    pub token: String,
-    pub peer_listen: SocketAddr,
-    pub shards: usize,
-    /// Told while the log is read.
-    pub reading: Arc<Progress>,
-}
-
-/// A plan and a ring, as the operator gives them and as the node keeps them.
-#[derive(Debug, Clone)]
-pub struct Configuration {
-    pub plan_name: String,
-    pub plan_uid: String,
-    pub generation: u64,
-    /// The plan's spec as JSON.
-    pub spec: Bytes,
-    /// `Ring::encode`.
-    pub ring: Bytes,
-    /// Where each ordinal answers peers.
-    pub peers: Vec<String>,
-}
-
-/// What a node says of itself to those who configure it.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    pub plan_uid: String,
-    pub ordinal: u16,
-    pub store: String,
-    pub incarnation: u64,
-    pub revision: u64,
-    pub generation: u64,
-    pub slots_owned: u32,
-    pub slots_serving: u32,
-    pub had_ring: bool,
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct Status {
-    pub plan: String,
-    pub ordinal: u16,
-    pub store: String,
-    pub incarnation: u64,
-    pub revision: u64,
-    pub generation: u64,
-    pub slots_owned: u32,
-    pub slots_serving: u32,
-    pub agents: u64,
-    pub links: u64,
-    pub nodes: Vec<NodeStatus>,
-}
-
-/// What a node has counted since its start, and what it holds.
-#[derive(Debug, Clone, Default)]
-pub struct Measured {
-    /// Sends of agents that took effect here.
-    pub messages: u64,
-    /// Sends of agents that were refused here.
-    pub faults: u64,
-    /// Sends of agents here that their receivers have not committed.
-    pub outbox: u64,
-    /// Events given to links.
-    pub delivered: u64,
-    pub log: LogMeasured,
-}
-
-/// The log, from this start on.
-#[derive(Debug, Clone, Default)]
-pub struct LogMeasured {
-    pub records: u64,
-    pub bytes: u64,
-    pub syncs: u64,
-    pub sync_time: Duration,
-    /// What commands may still take.
-    pub free_bytes: u64,
-    /// No room for more can be made.
-    pub full: bool,
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct NodeStatus {
-    pub ordinal: u16,
-    pub store: String,
-    pub slots: u32,
-    pub reached: bool,
-    pub peer_at: String,
-}
-
-/// A command or a change of a client.
-#[derive(Debug, Clone)]
-pub struct Request {
-    pub agent: String,
-    pub lane: String,
-    pub body: Bytes,
-    pub key: Option<crate::shard::Key>,
-}
-
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("too many commands are unanswered")]
-pub struct Full;
-
-/// Clones are handles to the same node. When the last one goes, a node that was not stopped ends as if killed.
-#[derive(Clone)]
-pub struct Node {
-    core: Arc<Core>,
-    hold: Arc<start::Hold>,
-}
-
-/// How long a read waits for an owner that can be asked.
-const READ: Duration = Duration::from_secs(2);
-/// Until a read that found no owner looks again.
-const READ_AGAIN: Duration = Duration::from_millis(50);
-
-impl Node {
-    /// Opens the store, replays the log, and answers peers. The address is where it does. What was in force when the
-    /// node ended is in force again.
-    pub async fn start(config: Config) -> anyhow::Result<(Node, SocketAddr)> {
-        start::start(config).await
-    }
-
-    pub fn report(&self) -> Report {
-        self.core.report()
-    }
-
-    /// Takes a newer plan or ring, durably; older ones are refused.
-    pub async fn configure(&self, configuration: Configuration) -> Result<Report, Refusal> {
-        configure::configure(&self.core, configuration).await?;
-        Ok(self.core.report())
-    }
-
-    /// Ends when this node is cut off from all others, and with it clients' connections of now.
-    pub fn cut_off(&self) -> CancellationToken {
-        self.core.cut_off()
-    }
-
-    /// Why this node can't serve all that it owns.
-    pub fn ready(&self) -> Result<(), String> {
-        self.core.ready()
-    }
-
-    /// Waits until this node must not go on, and says why: another process has its store, or two rings have one
-    /// revision. The process is to end with it; nothing is taken any more.
-    pub async fn fails(&self) -> String {
-        self.core.life.fails().await
-    }
-
-    pub fn status(&self) -> Status {
-        self.core.status()
-    }
-
-    pub fn measured(&self) -> Measured {
-        Measured { log: self.hold.measured(), ..self.core.measured() }
-    }
-
-    /// The lanes that clients can see.
-    pub fn lanes_of(&self, agent: &str) -> Result<Vec<(String, LaneKind)>, Refusal> {
-        let routing = self.core.routing.load();
-        routing.as_ref().ok_or_else(|| routing::unknown(agent))?.lanes(agent)
-    }
-
-    pub async fn get(
-        &self,
-        agent: &str,
-        lane: &str,
-        local: bool,
-        if_none_match: Option<u64>,
-    ) -> Result<Got, Refusal> {
-        if local && let Some(got) = self.copy_of(agent, lane, if_none_match)? {
-            return Ok(got);
-        }
-        let looked = timeout(READ, async {
-            loop {
-                match self.ask(agent, lane, if_none_match).await {
-                    Err(refusal) if refusal.fate() == Fate::Elsewhere => sleep(READ_AGAIN).await,
-                    end => return end,
-                }
-            }
-        });
-        looked.await.unwrap_or_else(|_| Err(Refusal::unavailable("no owner could be reached", agent)))
-    }
-
-    /// The state as a copy on this node has it, if there is one.
-    fn copy_of(&self, agent: &str, lane: &str, if_none_match: Option<u64>) -> Result<Option<Got>, Refusal> {
-        let target = self.core.find(agent, lane)?;
-        let copy = self.core.serving.copy_of(&target.agent, lane).filter(|_| !target.internal);
-        Ok(copy.map(|got| {
-            let not_modified = if_none_match == Some(got.version);
-            let body = if not_modified { Body::Value(Value::Null) } else { got.body };
-            Got { version: got.version, not_modified, body }
-        }))
-    }
-
-    /// `Fate::Elsewhere`: whoever was asked does not own the agent any more, or not yet.
-    async fn ask(&self, agent: &str, lane: &str, if_none_match: Option<u64>) -> Result<Got, Refusal> {
-        self.core.life.open(agent)?;
-        let mailbox = Arc::new(Mailbox::default());
-        let Routed { address: agent, slot, owner, kind: _ } =
-            self.core.routing.load().as_ref().ok_or_else(|| routing::unknown(agent))?.route(agent)?;
-        let (reply, lane) = (mailbox.clone(), lane.to_owned());
-        let _awaited = match owner {
-            Owner::Here => {
-                let read = shard::Read { reply, id: 0, slot, agent, lane, if_none_match };
-                let full = self.put(slot, Event::Read(read));
-                full.map_err(|agent| Refusal::full("too many reads wait in the shard", agent))?;
-                None
-            }
-            Owner::Node(node) => {
-                let read = peer::Read { id: 0, slot, agent, lane, if_none_match };
-                Some(self.core.peers.get_or_add(node).read(read, reply)?)
-            }
-            Owner::Nobody => return Err(Refusal::elsewhere(agent.as_str())),
-        };
-        match mailbox.one().await {
-            Mail::Got(_, end) => end,
-            Mail::End(..) | Mail::Taken(_) | Mail::Detached(..) => unreachable!("a read was asked"),
-        }
-    }
-
-    pub async fn send(&self, request: Request) -> Result<u64, Refusal> {
-        let mailbox = Arc::new(Mailbox::default());
-        match Way::find(&self.core, request, &mailbox, 0, 0)? {
-            Way::Away(owner, command) => self.core.pass_on(&mut vec![(owner, command)]),
-            Way::Here(command) => {
-                let full = self.put(command.slot, Event::Command(command));
-                full.map_err(|agent| Refusal::full("too many commands wait in the shard", agent))?;
-            }
-        }
-        match mailbox.one().await {
-            Mail::End(_, end) => end.map_err(commands::not_here),
-            Mail::Got(..) | Mail::Taken(_) | Mail::Detached(..) => unreachable!("a command was sent"),
-        }
-    }
-
-    /// The address of what found no room.
-    fn put(&self, slot: Slot, event: Event) -> Result<(), String> {
-        let mut full = Vec::new();
-        self.core.inbox(slot).put(&mut vec![event], &mut full);
-        match full.pop() {
-            Some(Event::Command(command)) => Err(command.agent.to_string()),
-            Some(Event::Read(read)) => Err(read.agent.to_string()),
-            _ => Ok(()),
-        }
-    }
-
-    /// One client's stream of commands.
-    pub fn commands(&self) -> Commands {
-        Commands::new(self.clone())
-    }
-
-    /// One client's links.
-    pub fn links(&self) -> Links {
-        self.core.serving.links()
-    }
-
-    /// Ends peers, shards and the log; what was taken is answered first.
-    pub async fn stop(&self) {
-        self.hold.stop().await;
-    }
-}
+pub use config::Config;
+pub use handle::Node;
+pub use request::{Full, Request};
+pub use status::{LogMeasured, Measured, NodeStatus, Status};
 
 #[cfg(test)]
 mod tests;

@@ -6,12 +6,10 @@
 //! no room is refused, never waited for. *Assumptions.* Who has the token is a node of this plan or its operator.
 
 pub mod admission;
-pub mod answering;
-pub mod asking;
 pub mod asks;
-pub mod control;
 pub mod gossip;
 pub mod hello;
+pub mod mailbox;
 pub mod peers;
 pub mod transport;
 pub mod wire;
@@ -54,6 +52,34 @@ impl Numbers {
     pub fn behind(self, other: Numbers) -> bool {
         self.revision < other.revision || self.generation < other.generation
     }
+}
+
+/// A plan and a ring, as the operator gives them and as the node keeps them.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    pub plan_name: String,
+    pub plan_uid: String,
+    pub generation: u64,
+    /// The plan's spec as JSON.
+    pub spec: Bytes,
+    /// `Ring::encode`.
+    pub ring: Bytes,
+    /// Where each ordinal answers peers.
+    pub peers: Vec<String>,
+}
+
+/// What a node says of itself to those who configure it.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    pub plan_uid: String,
+    pub ordinal: u16,
+    pub store: String,
+    pub incarnation: u64,
+    pub revision: u64,
+    pub generation: u64,
+    pub slots_owned: u32,
+    pub slots_serving: u32,
+    pub had_ring: bool,
 }
 
 /// A client's command on its way to the owner.

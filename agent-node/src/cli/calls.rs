@@ -1,7 +1,7 @@
 //! The commands that ask once: `send`, `get`, `status`.
 
 use super::out;
-use crate::client::Client;
+use crate::cli::client::Client;
 use proto::shown::{self, Exit, Output};
 use std::io::Read as _;
 

@@ -1,6 +1,6 @@
 //! What a program does that goes on over broken connections: whether it tries again, when, where, and what it says.
 
-use crate::client::retry::Retry;
+use crate::cli::client::retry::Retry;
 use crate::refusal::Refusal;
 use proto::shown::{Exit, Failure};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use super::calls::Lane;
 use super::out;
 use super::patience::{After, Patience};
-use crate::client::{Client, Lanes};
+use crate::cli::client::{Client, Lanes};
 use proto::shown::{Exit, Failure, Following};
 use proto::wire::v1::WatchRequest;
 use std::time::{Duration, Instant};

@@ -4,9 +4,9 @@
 //! room for goes to the end of the line. A link without credit, or a stream that is not read, costs nothing more than
 //! the mark.
 
-use super::copy::{Budget, Cursor, Told};
 use super::due::{Due, Mark};
 use super::lane::{Grant, Lane, State};
+use super::mirror::{Budget, Cursor, Told};
 use crate::refusal::Refusal;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -212,7 +212,7 @@ impl<K: Copy> Group<K> {
                 return true;
             }
             let Member { link, cursor, credit, spent } = &mut self.members[turn];
-            if lane.copy.overrun(cursor) && teller.overrun_ends(&lane) {
+            if lane.mirror.overrun(cursor) && teller.overrun_ends(&lane) {
                 let text = "the link fell behind by more than the lane's queue holds";
                 teller.ended(*link, Refusal::full(text, ""));
                 ended.push(*link);
@@ -237,9 +237,9 @@ impl<K: Copy> Group<K> {
             if told == Told::Part {
                 if *credit == Some(0) { waiting += 1 } else { more = true }
             }
-            passed = passed.min(lane.copy.passed(cursor));
+            passed = passed.min(lane.mirror.passed(cursor));
         }
-        if lane.copy.keeps_items() {
+        if lane.mirror.keeps_items() {
             self.mark.pass(passed);
             grants.extend(lane.passed());
         }

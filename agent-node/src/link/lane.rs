@@ -1,8 +1,8 @@
-//! One watched lane of one node: its copy, and whom to tell that it has changed.
+//! One watched lane of one node: its mirror, and whom to tell that it has changed.
 
 use super::Update;
-use super::copy::{Applied, Copy};
 use super::due::Mark;
+use super::mirror::{Applied, Mirror};
 use super::table::{Number, Owner, Target};
 use crate::refusal::Refusal;
 use crate::shard::Got;
@@ -17,7 +17,7 @@ pub struct Lane {
 
 #[derive(Debug)]
 pub struct State {
-    pub copy: Copy,
+    pub mirror: Mirror,
     /// Updates of any other are dropped.
     attachment: u64,
     owner: Owner,
@@ -41,9 +41,9 @@ pub struct Grant {
 impl Lane {
     pub fn new(number: Number, target: &Target) -> Lane {
         let Target { agent: _, slot: _, lane: _, kind, queue, internal, owner } = *target;
-        let copy = Copy::new(kind, queue);
+        let mirror = Mirror::new(kind, queue);
         let state =
-            State { copy, attachment: 0, owner, queue, internal, ended: None, marks: Vec::new(), limit: 0 };
+            State { mirror, attachment: 0, owner, queue, internal, ended: None, marks: Vec::new(), limit: 0 };
         Lane { number, state: Mutex::new(state) }
     }
 
@@ -54,8 +54,8 @@ impl Lane {
     /// Only what comes with this number counts from now on. With a queue that blocks, so many items may come at first.
     pub fn attach(&self, attachment: u64, owner: Owner) -> Option<u64> {
         let mut state = self.lock();
-        state.copy.recount();
-        state.limit = state.copy.limit();
+        state.mirror.recount();
+        state.limit = state.mirror.limit();
         let moved = state.owner != owner;
         (state.attachment, state.owner) = (attachment, owner);
         if moved {
@@ -70,7 +70,7 @@ impl Lane {
         if state.attachment != attachment {
             return (false, None);
         }
-        let applied = state.copy.apply(update);
+        let applied = state.mirror.apply(update);
         if applied != Applied::Nothing {
             state.tell();
         }
@@ -79,7 +79,7 @@ impl Lane {
 
     pub fn stale(&self) {
         let mut state = self.lock();
-        state.copy.stale();
+        state.mirror.stale();
         state.tell();
     }
 
@@ -93,7 +93,7 @@ impl Lane {
     pub fn change(&self, target: &Target) {
         let mut state = self.lock();
         (state.queue, state.internal) = (target.queue, target.internal);
-        state.copy.bound(target.queue);
+        state.mirror.bound(target.queue);
         state.tell();
     }
 
@@ -114,7 +114,7 @@ impl Lane {
     }
 
     pub fn got(&self) -> Option<Got> {
-        self.lock().copy.got()
+        self.lock().mirror.got()
     }
 }
 
@@ -129,7 +129,7 @@ impl State {
 
     fn release(&mut self) {
         let passed = self.marks.iter().map(|mark| mark.passed()).min();
-        self.copy.release(passed.unwrap_or(u64::MAX));
+        self.mirror.release(passed.unwrap_or(u64::MAX));
     }
 
     /// Streams have looked. Where commands may wait for that, nothing else lets go what all have passed.
@@ -145,7 +145,7 @@ impl State {
         if !self.queue.blocks() || self.attachment == 0 {
             return None;
         }
-        let limit = self.copy.limit();
+        let limit = self.mirror.limit();
         if limit < self.limit + (self.queue.items as u64 / 2).max(1) {
             return None;
         }

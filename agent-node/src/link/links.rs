@@ -1,8 +1,8 @@
 //! One client's links: what is due is made into events when the client can take them, not before.
 
-use super::copy::{Budget, Cell, Cursor, Listener, Said, Told};
 use super::groups::{Groups, Teller};
 use super::lane::State as Lane;
+use super::mirror::{Budget, Cell, Cursor, Listener, Said, Told};
 use super::{Event, EventKind, LinkOutput, Serving};
 use crate::refusal::Refusal;
 use bytes::Bytes;
@@ -130,7 +130,7 @@ impl Teller<u32> for Client<'_> {
 
     fn tell(&mut self, link: u32, lane: &Lane, cursor: &mut Cursor, budget: &mut Budget) -> (Told, usize) {
         let before = budget.events;
-        let told = lane.copy.tell(cursor, budget, &mut Events { link, out: self.out });
+        let told = lane.mirror.tell(cursor, budget, &mut Events { link, out: self.out });
         (told, before - budget.events)
     }
 

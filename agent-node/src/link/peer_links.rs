@@ -1,9 +1,9 @@
 //! The links of one other node to lanes that this node owns: the same cursors as clients', told in values.
 
-use super::copy::{Budget, Cell, Cursor, Listener, Said, Told};
 use super::due::Due;
 use super::groups::{Groups, Teller};
 use super::lane::State as Lane;
+use super::mirror::{Budget, Cell, Cursor, Listener, Said, Told};
 use super::table::Owner;
 use super::{Change, Serving, Update, Versioned};
 use crate::refusal::Refusal;
@@ -113,12 +113,12 @@ impl Teller<u64> for Peer<'_> {
     fn tell(&mut self, link: u64, lane: &Lane, cursor: &mut Cursor, budget: &mut Budget) -> (Told, usize) {
         let mut updates =
             Updates { attachment: link, told: cursor.told(), due: None, items: 0, out: self.out };
-        let told = lane.copy.tell(cursor, budget, &mut updates);
+        let told = lane.mirror.tell(cursor, budget, &mut updates);
         updates.finish();
         (told, updates.items)
     }
 
-    /// The other node's copy has a gap then, and its own links to judge.
+    /// The other node's mirror has a gap then, and its own links to judge.
     fn overrun_ends(&self, _lane: &Lane) -> bool {
         false
     }

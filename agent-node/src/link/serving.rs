@@ -108,7 +108,7 @@ impl Serving {
     }
 
     /// The state of a Value or Map lane that is watched here. It may be older than the owner's.
-    pub fn copy_of(&self, agent: &Address, lane: &str) -> Option<Got> {
+    pub fn mirror_of(&self, agent: &Address, lane: &str) -> Option<Got> {
         let lane = self.table().lane(agent, lane).cloned();
         lane?.got()
     }

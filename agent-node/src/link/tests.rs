@@ -232,7 +232,7 @@ fn a_lane_is_left_a_second_after_its_last_link() {
     drop(again);
     serving.tick(21_000);
     assert!(matches!(&node.asked()[..], [(false, left, _)] if *left == attachment));
-    assert_eq!(serving.copy_of(&Address::trusted("/a"), "value"), None);
+    assert_eq!(serving.mirror_of(&Address::trusted("/a"), "value"), None);
 }
 
 #[test]

@@ -5,9 +5,10 @@ use crate::holds::Holds;
 use crate::link::Owner;
 use crate::node::core::{Core, Event, Reply};
 use crate::node::forwards::Outgoing;
-use crate::node::mailbox::{Mail, Mailbox};
+use crate::node::request::{Full, Request};
 use crate::node::routing::{self, Routed};
-use crate::node::{Full, Node, Request};
+use crate::node::start::Hold;
+use crate::peer::mailbox::{Mail, Mailbox};
 use crate::refusal::{Fate, Refusal};
 use crate::shard::{Command, Stream};
 use proto::address::Slot;
@@ -20,7 +21,9 @@ const BYTES_MAX: usize = 16 << 20;
 const BATCH: usize = 512;
 
 pub struct Commands {
-    node: Node,
+    core: Arc<Core>,
+    /// The node lives as long as its clients' streams.
+    _hold: Arc<Hold>,
     stream: Stream,
     mailbox: Reply,
     unanswered: Unanswered,
@@ -113,12 +116,12 @@ pub fn not_here(refusal: Refusal) -> Refusal {
 }
 
 impl Commands {
-    pub(super) fn new(node: Node) -> Commands {
+    pub(super) fn new(core: Arc<Core>, hold: Arc<Hold>) -> Commands {
         Commands {
-            stream: node.core.new_stream(),
+            stream: core.new_stream(),
             mailbox: Arc::new(Mailbox::default()),
             unanswered: Unanswered::default(),
-            here: node.core.inboxes.iter().map(|_| Vec::new()).collect(),
+            here: core.inboxes.iter().map(|_| Vec::new()).collect(),
             away: Vec::new(),
             gathered: 0,
             refused: Vec::new(),
@@ -126,7 +129,8 @@ impl Commands {
             holds: Holds::default(),
             shut: None,
             used: false,
-            node,
+            core,
+            _hold: hold,
         }
     }
 
@@ -173,7 +177,7 @@ impl Commands {
         if let Some(refusal) = &self.shut {
             return Err(refusal.clone());
         }
-        let way = Way::find(&self.node.core, request, &self.mailbox, place, self.stream);
+        let way = Way::find(&self.core, request, &self.mailbox, place, self.stream);
         let way = way.inspect_err(|refusal| {
             self.shut = Some(refusal).filter(|refusal| refusal.fate() != Fate::Final).cloned();
         })?;
@@ -182,7 +186,7 @@ impl Commands {
         }
         self.gathered += 1;
         match way {
-            Way::Here(command) => self.here[self.node.core.shard(command.slot)].push(Event::Command(command)),
+            Way::Here(command) => self.here[self.core.shard(command.slot)].push(Event::Command(command)),
             Way::Away(owner, command) => self.away.push((owner, command)),
         }
         Ok(())
@@ -195,7 +199,7 @@ impl Commands {
         (self.gathered, self.used) = (0, true);
         let mut full = Vec::new();
         for (shard, events) in self.here.iter_mut().enumerate() {
-            self.node.core.inboxes[shard].put(events, &mut full);
+            self.core.inboxes[shard].put(events, &mut full);
         }
         for event in full {
             if let Event::Command(command) = event {
@@ -205,7 +209,7 @@ impl Commands {
             }
         }
         if !self.away.is_empty() {
-            self.node.core.pass_on(&mut self.away);
+            self.core.pass_on(&mut self.away);
         }
     }
 }
@@ -215,7 +219,7 @@ impl Drop for Commands {
         if !self.used {
             return;
         }
-        let (core, stream) = (&self.node.core, self.stream);
+        let (core, stream) = (&self.core, self.stream);
         core.tell_all(|| Event::Ended(stream));
         core.forwards(|forwards, _| forwards.ended(stream));
         core.peers.ended(stream);

@@ -3,8 +3,8 @@
 //! *Guarantees.* Neither generation nor revision in force ever goes back. What does not parse, belongs to another plan
 //! or does not fit together is refused, and what was in force stays. Two rings of one revision end the process.
 
-use crate::node::Configuration;
 use crate::node::routing::Routing;
+use crate::peer::Configuration;
 use crate::peer::Identity;
 use crate::refusal::Refusal;
 use proto::plan::{self, Plan};

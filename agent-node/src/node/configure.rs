@@ -1,10 +1,11 @@
 //! Takes a plan and a ring: judged, on the disk, and only then in force.
 
 use crate::link::Owner;
-use crate::node::Configuration;
+use crate::lock::lock;
 use crate::node::configuration::{self, Verdict};
-use crate::node::core::{Core, Event, lock};
+use crate::node::core::{Core, Event};
 use crate::node::routing::Routing;
+use crate::peer::Configuration;
 use crate::peer::peers::Target;
 use crate::peer::wire;
 use crate::refusal::Refusal;

@@ -1,14 +1,15 @@
 //! What the handles, threads and tasks of one node share.
 
 use crate::link::{Owner, Serving, Update, Upstream};
+use crate::lock::lock;
 use crate::node::contact::Contact;
 use crate::node::forwards::{Answer, Forwards, Outgoing};
 use crate::node::inbox::{self, Inbox};
 use crate::node::life::Life;
-use crate::node::mailbox::{Mail, Mailbox};
 use crate::node::routing::Routing;
 use crate::peer::gossip::Gossip;
 use crate::peer::hello::{self, Rejected, Token};
+use crate::peer::mailbox::{Mail, Mailbox};
 use crate::peer::peers::Peers;
 use crate::peer::wire::Batch;
 use crate::peer::{FORMAT, Hello, Identity, Numbers};
@@ -18,7 +19,7 @@ use crate::store::Store;
 use arc_swap::ArcSwapOption;
 use proto::address::Slot;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -172,7 +173,7 @@ impl Core {
 }
 
 impl Core {
-    /// What the owners of lanes say to the copies of them here.
+    /// What the owners of lanes say to the mirrors of their lanes here.
     pub fn update(&self, updates: &mut Vec<(Watch, Result<Update, Refusal>)>) {
         self.serving.update(updates);
     }
@@ -202,8 +203,4 @@ fn post(answers: Vec<Answer<Reply>>) {
             to.post(&mut mail);
         }
     }
-}
-
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@ use crate::link::Owner;
 use crate::link::Update;
 use crate::node::backlog::Ask;
 use crate::node::core::{Core, Event, Reply, Watch};
-use crate::node::mailbox::Mail;
+use crate::peer::mailbox::Mail;
 use crate::refusal::Refusal;
 use crate::shard::{Effect, Message, Place, Taken, Verdict};
 use proto::address::Slot;

@@ -1,6 +1,6 @@
 //! How a node ends: by being asked to, or because it must not go on.
 
-use crate::node::core::lock;
+use crate::lock::lock;
 use crate::refusal::Refusal;
 use std::sync::Mutex;
 use tokio::sync::Notify;

@@ -1,7 +1,7 @@
 //! Where an address leads: decides by plan and ring, at one generation and one revision.
 
 use crate::link::{Owner, Target};
-use crate::node::Configuration;
+use crate::peer::Configuration;
 use crate::peer::{Identity, Numbers};
 use crate::refusal::Refusal;
 use crate::shard;

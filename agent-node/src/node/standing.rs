@@ -1,10 +1,12 @@
 //! How a node stands: what it says of itself to the operator, to people and to probes.
 
 use crate::link::Owner;
+use crate::lock::lock;
 use crate::node::contact::Turn;
-use crate::node::core::{Core, lock};
+use crate::node::core::Core;
 use crate::node::routing::Routing;
-use crate::node::{Measured, NodeStatus, Report, Status};
+use crate::node::status::{Measured, NodeStatus, Status};
+use crate::peer::Report;
 use crate::peer::{Identity, Numbers};
 use crate::shard::Counts;
 use proto::ring::Member;

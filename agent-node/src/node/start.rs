@@ -1,17 +1,20 @@
 //! How a node comes up and goes down.
 
+use crate::lock::lock;
 use crate::log::{Head, Log, OnDurable, Opened, Position};
 use crate::node::backlog;
+use crate::node::config::Config;
 use crate::node::configuration::{self, Verdict};
 use crate::node::configure;
-use crate::node::core::{Core, Inboxes, Reply, Watch, lock};
+use crate::node::core::{Core, Inboxes, Reply, Watch};
 use crate::node::delivery::Delivery;
 use crate::node::inbox::{End, Inbox};
 use crate::node::routing::Routing;
+use crate::node::status::LogMeasured;
 use crate::node::threads::Thread;
-use crate::node::{Config, LogMeasured, Node};
+use crate::node::{answering, asking, control};
 use crate::peer::hello::Token;
-use crate::peer::{Identity, answering, asking, control, transport};
+use crate::peer::{Identity, transport};
 use crate::shard::Shard;
 use crate::store::{Store, StoreOptions};
 use anyhow::Context as _;
@@ -60,7 +63,7 @@ struct Loaded {
     routing: Option<Routing>,
 }
 
-pub async fn start(config: Config) -> anyhow::Result<(Node, SocketAddr)> {
+pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, SocketAddr)> {
     let listener = TcpListener::bind(config.peer_listen).await;
     let listener = listener.with_context(|| format!("cannot answer peers on {}", config.peer_listen))?;
     let at = listener.local_addr()?;
@@ -93,7 +96,7 @@ pub async fn start(config: Config) -> anyhow::Result<(Node, SocketAddr)> {
     drop(ask);
     lock(&hold.threads).push(reading.context("cannot start the backlog's thread")?);
     *lock(&hold.tasks) = Some(tokio::spawn(tasks(core.clone(), listener).in_current_span()));
-    Ok((Node { core, hold }, at))
+    Ok((core, hold, at))
 }
 
 fn load(config: &Config) -> anyhow::Result<Loaded> {

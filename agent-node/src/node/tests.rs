@@ -4,12 +4,17 @@ mod strangers;
 mod watching;
 
 use super::*;
+use crate::link::Owner;
+use crate::refusal::Refusal;
 use crate::shard::Key;
 use proto::ring::{Member, Ring};
 use proto::value::Value;
 use serde_json::json;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 pub const PLAN_UID: &str = "5d1e6f6a-0000-4000-8000-000000000002";
 pub const TOKEN: &str = "open";

@@ -1,8 +1,9 @@
 //! A shard's thread: events in, records to the log, effects out. While a batch waits for the disk it goes on with what
 //! comes.
 
+use crate::lock::lock;
 use crate::log::{Log, Position, RECORD_HEAD};
-use crate::node::core::{Core, Event, Reply, Watch, lock};
+use crate::node::core::{Core, Event, Reply, Watch};
 use crate::node::delivery::Delivery;
 use crate::node::inbox::End;
 use crate::refusal::Refusal;

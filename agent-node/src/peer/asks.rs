@@ -7,7 +7,7 @@
 
 use super::wire::Batch;
 use super::{Attach, Limit, Piece, Read};
-use crate::node::mailbox::Mailbox;
+use crate::peer::mailbox::Mailbox;
 use crate::refusal::Refusal;
 use crate::shard::{Body, Got, Message, Stream};
 use std::collections::{BTreeMap, VecDeque};

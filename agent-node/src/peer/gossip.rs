@@ -2,7 +2,7 @@
 
 use super::Numbers;
 use super::wire::Batch;
-use crate::node::Configuration;
+use crate::peer::Configuration;
 
 #[derive(Debug, Default)]
 pub struct Gossip {

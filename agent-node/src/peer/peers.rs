@@ -2,8 +2,8 @@
 
 use super::asks::Asks;
 use super::{Attach, Limit, Read};
-use crate::node::core::lock;
-use crate::node::mailbox::{Mail, Mailbox};
+use crate::lock::lock;
+use crate::peer::mailbox::{Mail, Mailbox};
 use crate::refusal::Refusal;
 use crate::shard::{Message, Stream};
 use arc_swap::ArcSwap;

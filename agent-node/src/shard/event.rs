@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Who sent a command with which number.
 pub type Key = (Arc<str>, u64);
 
-/// `R` says where an answer goes, `W` which copy of a lane is told.
+/// `R` says where an answer goes, `W` which mirror of a lane is told.
 #[derive(Debug)]
 pub enum Event<R, W> {
     Command(Command<R>),

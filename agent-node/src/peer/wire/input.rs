@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::link::{Change, Update, Versioned};
-use crate::node::Configuration;
+use crate::peer::Configuration;
 use crate::peer::{Answered, Asked, Attach, Forward, Hello, Identity, Limit, Numbers, Piece, Read};
 use crate::refusal::Refusal;
 use crate::shard::{Body, Got, Message, Place, Taken, Verdict};

@@ -1,8 +1,8 @@
 //! What goes to a peer, gathered until a frame is full.
 
 use crate::link::{Change, Update};
-use crate::node::{Configuration, Report};
 use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Limit, Numbers, Read};
+use crate::peer::{Configuration, Report};
 use crate::refusal::Refusal;
 use crate::shard::{Body, Got, Message, Place, Stream, Taken, Verdict};
 use bytes::Bytes;

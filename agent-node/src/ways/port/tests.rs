@@ -231,9 +231,9 @@ async fn a_node_without_a_plan_is_alive_and_not_ready() {
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    let subject = Arc::<crate::metrics::Subject>::default();
+    let subject = Arc::<crate::ways::metrics::Subject>::default();
     let port =
-        crate::metrics::serve(listener, subject.clone(), running.metrics.clone(), running.stop.clone());
+        crate::ways::metrics::serve(listener, subject.clone(), running.metrics.clone(), running.stop.clone());
     let metrics = Running { at, port: tokio::spawn(port), ..start().await };
     for (has_begun, path, expected, also) in [
         (false, "/livez", 200, "ok"),

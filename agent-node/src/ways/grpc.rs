@@ -6,9 +6,9 @@ mod send_all;
 
 use crate::{
     answer::{self, Text},
-    metrics::Metrics,
     node::{Got, Node, NodeStatus, Request as Command, Status as NodeState},
     refusal::Refusal,
+    ways::metrics::Metrics,
 };
 use axum::{Router, body::Body};
 use bytes::Bytes;

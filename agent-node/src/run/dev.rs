@@ -9,10 +9,10 @@ mod kept;
 mod plan_file;
 mod ports;
 
-use crate::logging::{self, LogArgs};
 use crate::node::{self, Configuration, Node};
-use crate::running::{MetricsPort, Running};
-use crate::signals::Signals;
+use crate::run::logging::{self, LogArgs};
+use crate::run::running::{MetricsPort, Running};
+use crate::run::signals::Signals;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use folder::Folder;
 use futures::future::{join_all, select_all, try_join_all};

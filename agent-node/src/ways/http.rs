@@ -4,9 +4,9 @@ pub mod call;
 
 use crate::{
     answer::{self, Text},
-    metrics::Metrics,
     node::{Node, Request},
     refusal::Refusal,
+    ways::metrics::Metrics,
 };
 use axum::body::Body;
 use bytes::Bytes;

@@ -2,11 +2,11 @@
 //!
 //! *Guarantees*: what was taken is answered before the node stops; when `stop` returns, nothing of it runs.
 
-use crate::grpc::Addresses;
 use crate::log::Progress;
-use crate::metrics::{self, Metrics, Subject};
 use crate::node::Node;
-use crate::port;
+use crate::ways::grpc::Addresses;
+use crate::ways::metrics::{self, Metrics, Subject};
+use crate::ways::port;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! The committed copy of one lane on one node, from which all who watch it there are told.
+//! The committed mirror of one lane on one node, from which all who watch it there are told.
 //!
-//! Changes are numbered as they come, by the copy itself: that is their *order*. A watcher is a [`Cursor`], which knows
+//! Changes are numbered as they come, by the mirror itself: that is their *order*. A watcher is a [`Cursor`], which knows
 //! up to which order it has been told, and is told what is newer: of a value the latest, of a map the entries and
 //! tombstones changed since, of an event lane the items since, or the `gap` where the items are gone.
 //!
@@ -25,13 +25,13 @@ use proto::plan::{LaneKind, Queue};
 use proto::ring;
 
 #[derive(Debug)]
-pub struct Copy {
+pub struct Mirror {
     state: State,
     /// The owner's state has been told whole once.
     whole: bool,
     /// The state that replaces this one, as far as it has come.
     next: Option<Vec<Versioned>>,
-    /// Everything of the lane up to here is in the copy.
+    /// Everything of the lane up to here is in the mirror.
     version: u64,
     /// When the lane last changed, as far as it is known here: never earlier than it did.
     changed: u64,
@@ -57,7 +57,7 @@ struct Latest {
     cell: Cell,
 }
 
-/// What an update has done to a copy.
+/// What an update has done to a mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// There is nothing new to tell.
@@ -109,7 +109,7 @@ pub enum Told {
     Part,
 }
 
-/// A change as the copy keeps it.
+/// A change as the mirror keeps it.
 #[derive(Debug)]
 pub enum Said<'a> {
     Set(&'a Cell),
@@ -162,7 +162,7 @@ impl Cursor {
         }
     }
 
-    /// For a watcher that was told everything up to `token` before. Copies can't go on from a token yet: it is told
+    /// For a watcher that was told everything up to `token` before. Mirrors can't go on from a token yet: it is told
     /// to drop what it has.
     pub fn resume(token: u64) -> Cursor {
         let _ = token;
@@ -181,14 +181,14 @@ impl Default for Cursor {
     }
 }
 
-impl Copy {
-    pub fn new(kind: LaneKind, queue: Queue) -> Copy {
+impl Mirror {
+    pub fn new(kind: LaneKind, queue: Queue) -> Mirror {
         let state = match kind {
             LaneKind::Value => State::Value(None),
             LaneKind::Map => State::Map(Entries::default()),
             LaneKind::Command | LaneKind::Supply => State::Items(Items::new(queue.items)),
         };
-        Copy { state, whole: false, next: None, version: 0, changed: 0, head: 0, era: 0, stale: false }
+        Mirror { state, whole: false, next: None, version: 0, changed: 0, head: 0, era: 0, stale: false }
     }
 
     /// Of an event lane, how many items are kept for watchers from now on.

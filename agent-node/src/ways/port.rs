@@ -2,8 +2,9 @@
 //!
 //! *Assumptions*: the node outlives the port, so that what was taken can be answered.
 
-use crate::grpc::{self, Addresses};
-use crate::{connections, http, metrics::Metrics, node::Node};
+use crate::ways::grpc::{self, Addresses};
+use crate::ways::{http, metrics::Metrics};
+use crate::{connections, node::Node};
 use axum::body::Body;
 use hyper::{Request, body::Incoming, header};
 use std::sync::Arc;

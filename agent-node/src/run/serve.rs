@@ -1,9 +1,9 @@
 //! `serve`: one node of a plan, in a pod. Its operator gives it plan and ring.
 
-use crate::logging::{self, LogArgs};
 use crate::node::{self, Node};
-use crate::running::{MetricsPort, Running};
-use crate::signals::Signals;
+use crate::run::logging::{self, LogArgs};
+use crate::run::running::{MetricsPort, Running};
+use crate::run::signals::Signals;
 use anyhow::{Context as _, bail};
 use proto::shown::Exit;
 use std::fs;

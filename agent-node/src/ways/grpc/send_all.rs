@@ -5,9 +5,9 @@
 use super::{Source, broken, command, stopping};
 use crate::{
     answer,
-    metrics::Metrics,
     node::{Commands, Request},
     refusal::Refusal,
+    ways::metrics::Metrics,
 };
 use proto::wire::v1::{Answer, Command, SendAllRequest, SendAllResponse};
 use std::{collections::VecDeque, sync::Arc};

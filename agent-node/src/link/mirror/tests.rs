@@ -1,4 +1,4 @@
-//! What cursors are told of a copy, as lines; then the law that whoever was told all holds the owner's state.
+//! What cursors are told of a mirror, as lines; then the law that whoever was told all holds the owner's state.
 
 use super::*;
 use expect_test::{Expect, expect};
@@ -53,27 +53,27 @@ impl Listener for Lines {
 
 const NO_LIMIT: Budget = Budget { events: usize::MAX, bytes: usize::MAX };
 
-fn check(copy: &Copy, cursor: &mut Cursor, events: usize, expected: &Expect) {
+fn check(mirror: &Mirror, cursor: &mut Cursor, events: usize, expected: &Expect) {
     let mut lines = Lines::default();
-    let told = copy.tell(cursor, &mut Budget { events, ..NO_LIMIT }, &mut lines);
+    let told = mirror.tell(cursor, &mut Budget { events, ..NO_LIMIT }, &mut lines);
     if told == Told::Part {
         lines.0 += "...\n";
     }
     expected.assert_eq(&lines.0);
 }
 
-fn all(copy: &Copy, cursor: &mut Cursor, expected: &Expect) {
-    check(copy, cursor, usize::MAX, expected);
+fn all(mirror: &Mirror, cursor: &mut Cursor, expected: &Expect) {
+    check(mirror, cursor, usize::MAX, expected);
 }
 
 fn queue(items: usize) -> Queue {
     Queue { items, overflow: Overflow::DropOldest }
 }
 
-fn copy(kind: LaneKind, state: Vec<Versioned>, version: u64) -> Copy {
-    let mut copy = Copy::new(kind, queue(3));
-    assert_eq!(copy.apply(Update { version, first: true, synced: true, changes: state }), Applied::Whole);
-    copy
+fn mirror(kind: LaneKind, state: Vec<Versioned>, version: u64) -> Mirror {
+    let mut mirror = Mirror::new(kind, queue(3));
+    assert_eq!(mirror.apply(Update { version, first: true, synced: true, changes: state }), Applied::Whole);
+    mirror
 }
 
 fn at(version: u64, change: Change) -> Versioned {
@@ -97,41 +97,41 @@ fn event(version: u64, value: i64) -> Versioned {
 }
 
 /// One record's changes.
-fn record(copy: &mut Copy, changes: Vec<Versioned>) -> Applied {
+fn record(mirror: &mut Mirror, changes: Vec<Versioned>) -> Applied {
     let version = changes.last().map_or(0, |last| last.version);
-    copy.apply(Update { version, first: false, synced: false, changes })
+    mirror.apply(Update { version, first: false, synced: false, changes })
 }
 
-fn owner_again(copy: &mut Copy, version: u64, state: Vec<Versioned>) {
-    copy.apply(Update { version, first: true, synced: true, changes: state });
+fn owner_again(mirror: &mut Mirror, version: u64, state: Vec<Versioned>) {
+    mirror.apply(Update { version, first: true, synced: true, changes: state });
 }
 
 #[test]
 fn a_value_is_told_at_once_and_then_conflated() {
-    let mut copy = copy(LaneKind::Value, vec![set(4, 1)], 9);
+    let mut mirror = mirror(LaneKind::Value, vec![set(4, 1)], 9);
     let mut cursor = Cursor::new();
     all(
-        &copy,
+        &mirror,
         &mut cursor,
         &expect![[r"
         set 1 @4
         synced id 9
     "]],
     );
-    all(&copy, &mut cursor, &expect![""]);
+    all(&mirror, &mut cursor, &expect![""]);
     for version in 10..20 {
-        record(&mut copy, vec![set(version, 2)]);
+        record(&mut mirror, vec![set(version, 2)]);
     }
-    record(&mut copy, vec![set(20, 1)]);
+    record(&mut mirror, vec![set(20, 1)]);
     all(
-        &copy,
+        &mirror,
         &mut cursor,
         &expect![[r"
         set 1 @20 id 20
     "]],
     );
     all(
-        &copy,
+        &mirror,
         &mut Cursor::resume(20),
         &expect![[r"
         reset
@@ -143,15 +143,15 @@ fn a_value_is_told_at_once_and_then_conflated() {
 
 #[test]
 fn nothing_is_told_before_the_state_is_whole() {
-    let mut copy = Copy::new(LaneKind::Map, queue(3));
+    let mut mirror = Mirror::new(LaneKind::Map, queue(3));
     let mut cursor = Cursor::new();
-    record(&mut copy, vec![put(3, "lost", 3)]);
+    record(&mut mirror, vec![put(3, "lost", 3)]);
     let piece = |first, synced, changes| Update { version: 8, first, synced, changes };
-    copy.apply(piece(true, false, vec![put(7, "b", 1)]));
-    all(&copy, &mut cursor, &expect![""]);
-    copy.apply(piece(false, true, vec![put(5, "a", 2)]));
+    mirror.apply(piece(true, false, vec![put(7, "b", 1)]));
+    all(&mirror, &mut cursor, &expect![""]);
+    mirror.apply(piece(false, true, vec![put(5, "a", 2)]));
     all(
-        &copy,
+        &mirror,
         &mut cursor,
         &expect![[r#"
         "a" = 2 @5
@@ -159,9 +159,9 @@ fn nothing_is_told_before_the_state_is_whole() {
         synced id 8
     "#]],
     );
-    copy.apply(piece(true, false, vec![put(9, "c", 3)]));
+    mirror.apply(piece(true, false, vec![put(9, "c", 3)]));
     all(
-        &copy,
+        &mirror,
         &mut Cursor::new(),
         &expect![[r#"
         "a" = 2 @5
@@ -173,10 +173,10 @@ fn nothing_is_told_before_the_state_is_whole() {
 
 #[test]
 fn a_map_is_told_in_the_order_of_changes_the_last_of_each_key() {
-    let mut copy = copy(LaneKind::Map, vec![put(1, "a", 1), put(2, "b", 1)], 2);
+    let mut mirror = mirror(LaneKind::Map, vec![put(1, "a", 1), put(2, "b", 1)], 2);
     let (mut cursor, mut fresh) = (Cursor::new(), Cursor::new());
     all(
-        &copy,
+        &mirror,
         &mut cursor,
         &expect![[r#"
         "a" = 1 @1
@@ -184,11 +184,11 @@ fn a_map_is_told_in_the_order_of_changes_the_last_of_each_key() {
         synced id 2
     "#]],
     );
-    record(&mut copy, vec![put(3, "a", 2), put(3, "c", 2)]);
-    record(&mut copy, vec![remove(4, "b"), put(4, "a", 3)]);
-    assert_eq!(record(&mut copy, vec![remove(5, "nothing")]), Applied::Nothing);
+    record(&mut mirror, vec![put(3, "a", 2), put(3, "c", 2)]);
+    record(&mut mirror, vec![remove(4, "b"), put(4, "a", 3)]);
+    assert_eq!(record(&mut mirror, vec![remove(5, "nothing")]), Applied::Nothing);
     all(
-        &copy,
+        &mirror,
         &mut cursor,
         &expect![[r#"
         "c" = 2 @3
@@ -197,7 +197,7 @@ fn a_map_is_told_in_the_order_of_changes_the_last_of_each_key() {
     "#]],
     );
     all(
-        &copy,
+        &mirror,
         &mut fresh,
         &expect![[r#"
         "c" = 2 @3
@@ -209,10 +209,10 @@ fn a_map_is_told_in_the_order_of_changes_the_last_of_each_key() {
 
 #[test]
 fn a_flush_in_pieces_has_its_watermark_at_the_end() {
-    let mut copy = copy(LaneKind::Map, vec![put(1, "a", 1), put(2, "b", 1), put(3, "c", 1)], 3);
+    let mut mirror = mirror(LaneKind::Map, vec![put(1, "a", 1), put(2, "b", 1), put(3, "c", 1)], 3);
     let mut cursor = Cursor::new();
     check(
-        &copy,
+        &mirror,
         &mut cursor,
         2,
         &expect![[r#"
@@ -221,10 +221,10 @@ fn a_flush_in_pieces_has_its_watermark_at_the_end() {
         ...
     "#]],
     );
-    record(&mut copy, vec![remove(4, "a"), remove(4, "c")]);
-    record(&mut copy, vec![put(5, "d", 1), put(5, "b", 2)]);
+    record(&mut mirror, vec![remove(4, "a"), remove(4, "c")]);
+    record(&mut mirror, vec![put(5, "d", 1), put(5, "b", 2)]);
     check(
-        &copy,
+        &mirror,
         &mut cursor,
         4,
         &expect![[r#"
@@ -236,16 +236,16 @@ fn a_flush_in_pieces_has_its_watermark_at_the_end() {
     "#]],
     );
     check(
-        &copy,
+        &mirror,
         &mut cursor,
         1,
         &expect![[r"
         synced id 5
     "]],
     );
-    record(&mut copy, vec![put(6, "a", 2), put(6, "b", 3)]);
+    record(&mut mirror, vec![put(6, "a", 2), put(6, "b", 3)]);
     check(
-        &copy,
+        &mirror,
         &mut cursor,
         1,
         &expect![[r#"
@@ -254,7 +254,7 @@ fn a_flush_in_pieces_has_its_watermark_at_the_end() {
     "#]],
     );
     check(
-        &copy,
+        &mirror,
         &mut cursor,
         1,
         &expect![[r#"
@@ -265,10 +265,10 @@ fn a_flush_in_pieces_has_its_watermark_at_the_end() {
 
 #[test]
 fn a_clear_is_one_mark() {
-    let mut copy = copy(LaneKind::Map, vec![put(1, "a", 1), put(2, "b", 1)], 2);
+    let mut mirror = mirror(LaneKind::Map, vec![put(1, "a", 1), put(2, "b", 1)], 2);
     let (mut whole, mut begun) = (Cursor::new(), Cursor::new());
     check(
-        &copy,
+        &mirror,
         &mut whole,
         3,
         &expect![[r#"
@@ -278,7 +278,7 @@ fn a_clear_is_one_mark() {
     "#]],
     );
     check(
-        &copy,
+        &mirror,
         &mut begun,
         1,
         &expect![[r#"
@@ -286,16 +286,16 @@ fn a_clear_is_one_mark() {
         ...
     "#]],
     );
-    record(&mut copy, vec![remove(3, "b"), put(3, "x", 1)]);
-    record(&mut copy, vec![at(4, Change::Clear)]);
-    record(&mut copy, vec![put(5, "b", 2)]);
+    record(&mut mirror, vec![remove(3, "b"), put(3, "x", 1)]);
+    record(&mut mirror, vec![at(4, Change::Clear)]);
+    record(&mut mirror, vec![put(5, "b", 2)]);
     let expected = &expect![[r#"
         clear @4
         "b" = 2 @5 id 5
     "#]];
-    all(&copy, &mut whole, expected);
+    all(&mirror, &mut whole, expected);
     all(
-        &copy,
+        &mirror,
         &mut begun,
         &expect![[r#"
         clear @4
@@ -304,7 +304,7 @@ fn a_clear_is_one_mark() {
     "#]],
     );
     all(
-        &copy,
+        &mirror,
         &mut Cursor::new(),
         &expect![[r#"
         "b" = 2 @5
@@ -317,25 +317,25 @@ fn a_clear_is_one_mark() {
 fn who_has_missed_a_dropped_tombstone_begins_anew() {
     let keys: Vec<String> = (0..3_000).map(|n| format!("k{n}")).collect();
     let state = keys.iter().zip(1..).map(|(key, version)| put(version, key, 0)).collect();
-    let mut copy = copy(LaneKind::Map, state, 3_000);
+    let mut mirror = mirror(LaneKind::Map, state, 3_000);
     let (mut late, mut early, mut half) = (Cursor::new(), Cursor::new(), Cursor::new());
     let mut lines = Lines::default();
-    copy.tell(&mut late, &mut { NO_LIMIT }, &mut lines);
-    copy.tell(&mut early, &mut { NO_LIMIT }, &mut lines);
-    copy.tell(&mut half, &mut Budget { events: 1_000, ..NO_LIMIT }, &mut lines);
+    mirror.tell(&mut late, &mut { NO_LIMIT }, &mut lines);
+    mirror.tell(&mut early, &mut { NO_LIMIT }, &mut lines);
+    mirror.tell(&mut half, &mut Budget { events: 1_000, ..NO_LIMIT }, &mut lines);
     for (key, version) in keys.iter().zip(3_001..).take(1_500) {
-        record(&mut copy, vec![remove(version, key)]);
+        record(&mut mirror, vec![remove(version, key)]);
     }
     // As many tombstones as live keys are kept.
-    copy.tell(&mut early, &mut { NO_LIMIT }, &mut lines);
+    mirror.tell(&mut early, &mut { NO_LIMIT }, &mut lines);
     for (key, version) in keys.iter().zip(3_001..).skip(1_500).take(1_498) {
-        record(&mut copy, vec![remove(version, key)]);
+        record(&mut mirror, vec![remove(version, key)]);
     }
-    let State::Map(entries) = &copy.state else { unreachable!() };
+    let State::Map(entries) = &mirror.state else { unreachable!() };
     assert_eq!(entries.kept(), (2, 1_024));
     for cursor in [&mut late, &mut half] {
         all(
-            &copy,
+            &mirror,
             cursor,
             &expect![[r#"
             reset
@@ -346,25 +346,25 @@ fn who_has_missed_a_dropped_tombstone_begins_anew() {
         );
     }
     let mut newer = Lines::default();
-    copy.tell(&mut early, &mut { NO_LIMIT }, &mut newer);
+    mirror.tell(&mut early, &mut { NO_LIMIT }, &mut newer);
     assert!(newer.0.starts_with("reset\n"), "{}", newer.0);
 }
 
 #[test]
 fn what_falls_out_of_the_queue_is_a_gap() {
-    let mut copy = copy(LaneKind::Supply, vec![], 5);
+    let mut mirror = mirror(LaneKind::Supply, vec![], 5);
     let (mut slow, mut half) = (Cursor::new(), Cursor::new());
     all(
-        &copy,
+        &mirror,
         &mut slow,
         &expect![[r"
         synced id 5
     "]],
     );
-    copy.tell(&mut half, &mut { NO_LIMIT }, &mut Lines::default());
-    record(&mut copy, vec![event(6, 1), event(6, 2)]);
+    mirror.tell(&mut half, &mut { NO_LIMIT }, &mut Lines::default());
+    record(&mut mirror, vec![event(6, 1), event(6, 2)]);
     check(
-        &copy,
+        &mirror,
         &mut half,
         1,
         &expect![[r"
@@ -372,10 +372,10 @@ fn what_falls_out_of_the_queue_is_a_gap() {
         ...
     "]],
     );
-    record(&mut copy, vec![event(7, 3), event(7, 4)]);
-    assert!(copy.overrun(&slow) && !copy.overrun(&half));
+    record(&mut mirror, vec![event(7, 3), event(7, 4)]);
+    assert!(mirror.overrun(&slow) && !mirror.overrun(&half));
     all(
-        &copy,
+        &mirror,
         &mut slow,
         &expect![[r"
         gap 6-6
@@ -385,10 +385,10 @@ fn what_falls_out_of_the_queue_is_a_gap() {
     "]],
     );
     for version in 8..12 {
-        record(&mut copy, vec![event(version, 5)]);
+        record(&mut mirror, vec![event(version, 5)]);
     }
     check(
-        &copy,
+        &mirror,
         &mut half,
         2,
         &expect![[r"
@@ -398,7 +398,7 @@ fn what_falls_out_of_the_queue_is_a_gap() {
     "]],
     );
     check(
-        &copy,
+        &mirror,
         &mut slow,
         2,
         &expect![[r"
@@ -408,7 +408,7 @@ fn what_falls_out_of_the_queue_is_a_gap() {
     "]],
     );
     all(
-        &copy,
+        &mirror,
         &mut slow,
         &expect![[r"
         event 5 @10
@@ -416,7 +416,7 @@ fn what_falls_out_of_the_queue_is_a_gap() {
     "]],
     );
     all(
-        &copy,
+        &mirror,
         &mut Cursor::new(),
         &expect![[r"
         synced id 11
@@ -426,13 +426,13 @@ fn what_falls_out_of_the_queue_is_a_gap() {
 
 #[test]
 fn items_that_all_have_passed_are_let_go() {
-    let mut copy = copy(LaneKind::Command, vec![], 0);
+    let mut mirror = mirror(LaneKind::Command, vec![], 0);
     let mut cursor = Cursor::new();
-    assert_eq!(copy.passed(&cursor), 0);
-    copy.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
-    record(&mut copy, vec![event(1, 1), event(1, 2)]);
+    assert_eq!(mirror.passed(&cursor), 0);
+    mirror.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
+    record(&mut mirror, vec![event(1, 1), event(1, 2)]);
     check(
-        &copy,
+        &mirror,
         &mut cursor,
         1,
         &expect![[r"
@@ -440,23 +440,23 @@ fn items_that_all_have_passed_are_let_go() {
         ...
     "]],
     );
-    copy.release(copy.passed(&cursor));
+    mirror.release(mirror.passed(&cursor));
     all(
-        &copy,
+        &mirror,
         &mut cursor,
         &expect![[r"
         event 2 @1 id 1
     "]],
     );
-    copy.release(copy.passed(&cursor));
-    let State::Items(items) = &copy.state else { unreachable!() };
+    mirror.release(mirror.passed(&cursor));
+    let State::Items(items) = &mirror.state else { unreachable!() };
     assert_eq!(items.kept(), 0);
-    assert!(!copy.overrun(&cursor));
+    assert!(!mirror.overrun(&cursor));
 }
 
 #[test]
 fn an_owner_that_comes_again_is_told_as_what_differs() {
-    let mut map = copy(LaneKind::Map, vec![put(1, "a", 1), put(2, "b", 1), put(3, "c", 1)], 3);
+    let mut map = mirror(LaneKind::Map, vec![put(1, "a", 1), put(2, "b", 1), put(3, "c", 1)], 3);
     let mut cursor = Cursor::new();
     map.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
     owner_again(&mut map, 3, vec![put(2, "b", 1), put(1, "a", 1), put(3, "c", 1)]);
@@ -472,7 +472,7 @@ fn an_owner_that_comes_again_is_told_as_what_differs() {
     "#]],
     );
 
-    let mut value = copy(LaneKind::Value, vec![set(2, 1)], 3);
+    let mut value = mirror(LaneKind::Value, vec![set(2, 1)], 3);
     let mut cursor = Cursor::new();
     value.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
     owner_again(&mut value, 5, vec![set(2, 1)]);
@@ -486,7 +486,7 @@ fn an_owner_that_comes_again_is_told_as_what_differs() {
     "]],
     );
 
-    let mut items = copy(LaneKind::Supply, vec![], 3);
+    let mut items = mirror(LaneKind::Supply, vec![], 3);
     let mut cursor = Cursor::new();
     items.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
     record(&mut items, vec![event(4, 1)]);
@@ -512,12 +512,12 @@ fn an_owner_of_another_history_begins_anew() {
         (LaneKind::Map, vec![put(3, "a", 1)], vec![], ""),
         (LaneKind::Supply, vec![], vec![], ""),
     ] {
-        let mut copy = copy(kind, before, 3);
+        let mut mirror = mirror(kind, before, 3);
         let mut cursor = Cursor::new();
-        copy.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
-        owner_again(&mut copy, history + 1, after);
+        mirror.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
+        owner_again(&mut mirror, history + 1, after);
         let mut lines = Lines::default();
-        copy.tell(&mut cursor, &mut { NO_LIMIT }, &mut lines);
+        mirror.tell(&mut cursor, &mut { NO_LIMIT }, &mut lines);
         assert_eq!(lines.0, format!("reset\n{told}synced id 1099511627777\n"));
     }
 }
@@ -525,12 +525,12 @@ fn an_owner_of_another_history_begins_anew() {
 #[test]
 fn an_agent_that_begins_is_not_another_history() {
     let version = ring::version(7, 1);
-    let mut copy = copy(LaneKind::Value, vec![set(0, 0)], 0);
+    let mut mirror = mirror(LaneKind::Value, vec![set(0, 0)], 0);
     let mut cursor = Cursor::new();
-    copy.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
-    owner_again(&mut copy, version, vec![set(version, 1)]);
+    mirror.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
+    owner_again(&mut mirror, version, vec![set(version, 1)]);
     all(
-        &copy,
+        &mirror,
         &mut cursor,
         &expect![[r"
         set 1 @7696581394433 id 7696581394433
@@ -540,20 +540,20 @@ fn an_agent_that_begins_is_not_another_history() {
 
 #[test]
 fn a_lane_without_owner_is_stale_until_it_is_whole_again() {
-    let mut copy = Copy::new(LaneKind::Value, queue(1));
+    let mut mirror = Mirror::new(LaneKind::Value, queue(1));
     let (mut early, mut cursor) = (Cursor::new(), Cursor::new());
-    copy.stale();
+    mirror.stale();
     all(
-        &copy,
+        &mirror,
         &mut early,
         &expect![[r"
         stale
     "]],
     );
-    owner_again(&mut copy, 2, vec![set(2, 1)]);
+    owner_again(&mut mirror, 2, vec![set(2, 1)]);
     for cursor in [&mut early, &mut cursor] {
         all(
-            &copy,
+            &mirror,
             cursor,
             &expect![[r"
             set 1 @2
@@ -561,17 +561,17 @@ fn a_lane_without_owner_is_stale_until_it_is_whole_again() {
         "]],
         );
     }
-    copy.stale();
+    mirror.stale();
     all(
-        &copy,
+        &mirror,
         &mut cursor,
         &expect![[r"
         stale
     "]],
     );
-    all(&copy, &mut cursor, &expect![""]);
+    all(&mirror, &mut cursor, &expect![""]);
     all(
-        &copy,
+        &mirror,
         &mut Cursor::new(),
         &expect![[r"
         stale
@@ -579,36 +579,36 @@ fn a_lane_without_owner_is_stale_until_it_is_whole_again() {
         synced id 2
     "]],
     );
-    owner_again(&mut copy, 2, vec![set(2, 1)]);
+    owner_again(&mut mirror, 2, vec![set(2, 1)]);
     all(
-        &copy,
+        &mirror,
         &mut cursor,
         &expect![[r"
         synced id 2
     "]],
     );
-    all(&copy, &mut early, &expect![""]);
+    all(&mirror, &mut early, &expect![""]);
 }
 
 #[test]
 fn a_read_gets_what_the_copy_has() {
-    assert_eq!(Copy::new(LaneKind::Value, queue(1)).got(), None);
-    assert_eq!(copy(LaneKind::Supply, vec![], 3).got(), None);
-    let value = copy(LaneKind::Value, vec![set(2, 1)], 3).got().unwrap();
+    assert_eq!(Mirror::new(LaneKind::Value, queue(1)).got(), None);
+    assert_eq!(mirror(LaneKind::Supply, vec![], 3).got(), None);
+    let value = mirror(LaneKind::Value, vec![set(2, 1)], 3).got().unwrap();
     assert_eq!((value.version, value.body), (2, Body::Value(Value::Int(1))));
-    let mut map = copy(LaneKind::Map, vec![put(1, "b", 1), put(2, "a", 2), put(2, "c", 3)], 5);
+    let mut map = mirror(LaneKind::Map, vec![put(1, "b", 1), put(2, "a", 2), put(2, "c", 3)], 5);
     record(&mut map, vec![remove(6, "c")]);
     let entries = vec![(Value::text("a"), Value::Int(2)), (Value::text("b"), Value::Int(1))];
     assert_eq!(map.got().unwrap(), Got { version: 6, not_modified: false, body: Body::Map(entries) });
 }
 
-/// What happens in a run: to the owner, to the copy, and to watchers by their place.
+/// What happens in a run: to the owner, to the mirror, and to watchers by their place.
 #[derive(Clone, Debug)]
 enum Step {
     /// One record of changes of keys; `None` removes.
     Record(Vec<(u8, Option<u8>)>),
     Clear,
-    /// Records that the copy is not told, and then the owner's whole state, in pieces of that size.
+    /// Records that the mirror is not told, and then the owner's whole state, in pieces of that size.
     Again(Vec<(u8, Option<u8>)>, usize),
     /// The same, and what was shown may have been lost.
     OtherHistory,
@@ -710,10 +710,10 @@ impl Watcher {
         (self.id, self.ended) = (Some(id), Some(id));
     }
 
-    fn tell(&mut self, copy: &Copy, events: usize) -> Told {
+    fn tell(&mut self, mirror: &Mirror, events: usize) -> Told {
         let mut cursor = self.cursor.clone();
         self.ended = None;
-        let told = copy.tell(&mut cursor, &mut Budget { events, ..NO_LIMIT }, self);
+        let told = mirror.tell(&mut cursor, &mut Budget { events, ..NO_LIMIT }, self);
         self.cursor = cursor;
         told
     }
@@ -760,41 +760,41 @@ proptest! {
     #[test]
     fn who_was_told_all_holds_the_owners_state(steps in steps()) {
         let mut model = Model::default();
-        let mut copy = Copy::new(LaneKind::Map, queue(1));
+        let mut mirror = Mirror::new(LaneKind::Map, queue(1));
         for update in model.whole(1) {
-            copy.apply(update);
+            mirror.apply(update);
         }
         let mut watchers: Vec<Watcher> = vec![Watcher::default()];
         for step in steps {
             match step {
                 Step::Record(changes) => {
-                    copy.apply(model.record(&changes));
+                    mirror.apply(model.record(&changes));
                 }
                 Step::Clear => {
-                    copy.apply(model.clear());
+                    mirror.apply(model.clear());
                 }
                 Step::Again(changes, piece) => {
                     model.record(&changes);
                     for update in model.whole(piece) {
-                        copy.apply(update);
+                        mirror.apply(update);
                     }
                 }
                 Step::OtherHistory => {
                     model.version += ring::version(1, 0);
                     model.record(&[(1, Some(1)), (2, None)]);
                     for update in model.whole(2) {
-                        copy.apply(update);
+                        mirror.apply(update);
                     }
                 }
-                Step::Stale => copy.stale(),
+                Step::Stale => mirror.stale(),
                 Step::Join => watchers.push(Watcher::default()),
                 Step::Tell(watcher, events) => {
                     let count = watchers.len();
                     let watcher = &mut watchers[watcher % count];
                     let before = watcher.cursor.clone();
-                    if watcher.tell(&copy, events) == Told::All {
+                    if watcher.tell(&mirror, events) == Told::All {
                         prop_assert_eq!(&watcher.state, &model.state());
-                        prop_assert!(watcher.cursor == before || watcher.cursor.told() == copy.version);
+                        prop_assert!(watcher.cursor == before || watcher.cursor.told() == mirror.version);
                     } else {
                         prop_assert_eq!(watcher.ended, None);
                     }
@@ -802,10 +802,10 @@ proptest! {
             }
         }
         for watcher in &mut watchers {
-            prop_assert_eq!(watcher.tell(&copy, usize::MAX), Told::All);
+            prop_assert_eq!(watcher.tell(&mirror, usize::MAX), Told::All);
             prop_assert_eq!(&watcher.state, &model.state());
             prop_assert!(watcher.synced);
-            prop_assert!(watcher.id.is_some_and(|id| id <= copy.version));
+            prop_assert!(watcher.id.is_some_and(|id| id <= mirror.version));
         }
     }
 
@@ -814,12 +814,12 @@ proptest! {
         records in proptest::collection::vec((1..4_u64, 0..3_usize, 0..5_usize), 1..60),
         bound in 1..6_usize,
     ) {
-        let mut copy = Copy::new(LaneKind::Supply, queue(bound));
-        copy.apply(Update { version: 0, first: true, synced: true, changes: vec![] });
+        let mut mirror = Mirror::new(LaneKind::Supply, queue(bound));
+        mirror.apply(Update { version: 0, first: true, synced: true, changes: vec![] });
         let (mut version, mut number, mut said) = (0, 0, Vec::new());
         let mut watchers = [Heard::default(), Heard::default(), Heard::default()];
         for watcher in &mut watchers {
-            watcher.tell(&copy, usize::MAX);
+            watcher.tell(&mirror, usize::MAX);
         }
         for (more, watcher, events) in records {
             version += more;
@@ -828,11 +828,11 @@ proptest! {
                 said.push((version, number));
                 event(version, number)
             }).collect();
-            record(&mut copy, changes);
-            watchers[watcher].tell(&copy, events);
+            record(&mut mirror, changes);
+            watchers[watcher].tell(&mirror, events);
         }
         for watcher in &mut watchers {
-            watcher.tell(&copy, usize::MAX);
+            watcher.tell(&mirror, usize::MAX);
             let (heard, missed): (Vec<_>, Vec<_>) =
                 said.iter().copied().partition(|(_, number)| watcher.events.contains(number));
             prop_assert_eq!(heard.iter().map(|(_, number)| *number).collect::<Vec<_>>(), watcher.events.clone());
@@ -844,7 +844,7 @@ proptest! {
                 // Only of the records at its ends something may have been heard.
                 prop_assert!(!heard.iter().any(|(version, _)| from < version && version < to));
             }
-            prop_assert_eq!(watcher.id, Some(copy.version));
+            prop_assert_eq!(watcher.id, Some(mirror.version));
         }
     }
 }
@@ -859,9 +859,9 @@ struct Heard {
 }
 
 impl Heard {
-    fn tell(&mut self, copy: &Copy, events: usize) {
+    fn tell(&mut self, mirror: &Mirror, events: usize) {
         let mut cursor = self.cursor.clone();
-        copy.tell(&mut cursor, &mut Budget { events, ..NO_LIMIT }, self);
+        mirror.tell(&mut cursor, &mut Budget { events, ..NO_LIMIT }, self);
         self.cursor = cursor;
     }
 }

@@ -1,14 +1,15 @@
 //! The stream that this node opens to one other: opens it again and again, asks, and takes the answers.
 
-use super::gossip::Gossip;
-use super::hello::Rejected;
-use super::peers::{Peer, Target};
-use super::wire::{self, Batch, Incoming};
-use super::{Answered, transport};
 use crate::link::Owner;
+use crate::lock::lock;
 use crate::node::configure;
-use crate::node::core::{Core, Event, lock};
-use crate::node::mailbox::Mail;
+use crate::node::core::{Core, Event};
+use crate::peer::gossip::Gossip;
+use crate::peer::hello::Rejected;
+use crate::peer::mailbox::Mail;
+use crate::peer::peers::{Peer, Target};
+use crate::peer::wire::{self, Batch, Incoming};
+use crate::peer::{Answered, transport};
 use futures::{Stream, stream};
 use proto::wire::peer::{Frame, peers_client::PeersClient};
 use std::sync::{Arc, Mutex};
@@ -188,7 +189,7 @@ fn take(core: &Core, peer: &Peer, answered: Answered) {
 fn reached(core: &Core, peer: &Peer) {
     let slots = core.slots_of(Owner::Node(peer.ordinal));
     core.forwards(|forwards, _| forwards.connected(peer.ordinal));
-    peer.ask(super::asks::Asks::connect);
+    peer.ask(crate::peer::asks::Asks::connect);
     core.tell_all(|| Event::Resend(slots.clone()));
     core.lost(&slots);
 }

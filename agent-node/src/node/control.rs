@@ -1,10 +1,10 @@
 //! What the operator asks of a node.
 
-use super::hello::Token;
-use super::wire;
 use crate::answer;
 use crate::node::configure;
 use crate::node::core::Core;
+use crate::peer::hello::Token;
+use crate::peer::wire;
 use proto::wire::peer::{ConfigureRequest, ReportRequest, ReportResponse, control_server};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};

@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn every_metric_is_explained_in_the_document() {
-        let document = include_str!("../docs/api.md");
+        let document = include_str!("../../docs/api.md");
         let text = Metrics::default().text(&Status::default(), &Measured::default(), true);
         let names: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

@@ -1,18 +1,19 @@
 //! Streams that other nodes open to this one: takes what they ask, and answers.
 
-use super::admission::Admission;
-use super::asking::MESSAGE_MAX;
-use super::gossip::Gossip;
-use super::hello::Rejected;
-use super::peers::{Accepted, Peer};
-use super::wire::{self, Batch, Incoming, Reading};
-use super::{Asked, Attach, Numbers};
 use crate::link::{Owner, PeerLinks, Update};
+use crate::lock::lock;
+use crate::node::asking::MESSAGE_MAX;
 use crate::node::commands::shard_full;
 use crate::node::configure;
-use crate::node::core::{Core, Event, Reply, lock};
+use crate::node::core::{Core, Event, Reply};
 use crate::node::delivery;
-use crate::node::mailbox::{Mail, Mailbox};
+use crate::peer::admission::Admission;
+use crate::peer::gossip::Gossip;
+use crate::peer::hello::Rejected;
+use crate::peer::mailbox::{Mail, Mailbox};
+use crate::peer::peers::{Accepted, Peer};
+use crate::peer::wire::{self, Batch, Incoming, Reading};
+use crate::peer::{Asked, Attach, Numbers};
 use crate::refusal::Refusal;
 use crate::shard;
 use futures::{Stream, stream};
@@ -259,7 +260,7 @@ impl Listening {
                 Err((id, refusal)) => mail.push(Mail::End(id, Err(refusal))),
             }
         }
-        for super::Read { id, slot, agent, lane, if_none_match } in reads {
+        for crate::peer::Read { id, slot, agent, lane, if_none_match } in reads {
             if !judges || self.core.owner(slot) != Owner::Here {
                 let refusal = Refusal::elsewhere(agent.as_str());
                 mail.push(Mail::Got(id, Err(refusal)));

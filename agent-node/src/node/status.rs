@@ -1,0 +1,54 @@
+//! What a node says of itself: how it stands, and what it has counted.
+
+use std::time::Duration;
+
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    pub plan: String,
+    pub ordinal: u16,
+    pub store: String,
+    pub incarnation: u64,
+    pub revision: u64,
+    pub generation: u64,
+    pub slots_owned: u32,
+    pub slots_serving: u32,
+    pub agents: u64,
+    pub links: u64,
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// What a node has counted since its start, and what it holds.
+#[derive(Debug, Clone, Default)]
+pub struct Measured {
+    /// Sends of agents that took effect here.
+    pub messages: u64,
+    /// Sends of agents that were refused here.
+    pub faults: u64,
+    /// Sends of agents here that their receivers have not committed.
+    pub outbox: u64,
+    /// Events given to links.
+    pub delivered: u64,
+    pub log: LogMeasured,
+}
+
+/// The log, from this start on.
+#[derive(Debug, Clone, Default)]
+pub struct LogMeasured {
+    pub records: u64,
+    pub bytes: u64,
+    pub syncs: u64,
+    pub sync_time: Duration,
+    /// What commands may still take.
+    pub free_bytes: u64,
+    /// No room for more can be made.
+    pub full: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct NodeStatus {
+    pub ordinal: u16,
+    pub store: String,
+    pub slots: u32,
+    pub reached: bool,
+    pub peer_at: String,
+}

@@ -1,0 +1,6 @@
+//! The ways in: what clients and probes speak, each on a port of the node.
+
+pub mod grpc;
+pub mod http;
+pub mod metrics;
+pub mod port;
