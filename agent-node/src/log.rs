@@ -35,7 +35,7 @@ use writer::Writer;
 
 pub use format::{BODY_MAX, BatchHead, Head, Kind, Position, RECORD as RECORD_HEAD};
 pub use places::Reader;
-pub use prepare::{DiskFull, Sizes};
+pub use prepare::{DiskFull, OnRoom, Room, Sizes};
 pub use scan::{Damage, Lost, Seen};
 pub use writer::Counts;
 
@@ -189,15 +189,9 @@ impl Log {
         Ok((Log::start(writer, pool, places, store.lock(), on_durable)?, opened))
     }
 
-    /// Whether records of so many bytes may be made: their blocks are on the disk. Ask before a command runs.
-    pub fn reserve(&self, bytes: usize) -> Result<(), DiskFull> {
-        self.pool.reserve(bytes)
-    }
-
-    /// Adds records, whose bodies are ranges of `buffer`, and returns the place after them.
-    pub fn append(&self, records: &[(Head, Range<usize>)], buffer: &[u8]) -> Position {
-        self.pool.spend(records.iter().map(|(_, body)| format::RECORD + body.len()).sum());
-        self.intake.append(records, buffer)
+    /// A shard's way to append. `on_room` is called when asking again after `Room::Later` may help.
+    pub fn appender(&self, on_room: OnRoom) -> Appender {
+        Appender { intake: self.intake.clone(), pool: self.pool.clone(), on_room: Arc::new(on_room) }
     }
 
     /// Reads what is on the disk again.
@@ -244,6 +238,37 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// What one shard has been granted, and its way to append. Nothing here waits.
+pub struct Appender {
+    intake: Arc<Intake>,
+    pool: Arc<Pool>,
+    on_room: Arc<OnRoom>,
+}
+
+impl Appender {
+    /// Whether so many records, with bodies of so many bytes together, may be appended at once. Ask before commands run,
+    /// for all that has gathered since the last `append` and what the next one may add. A grant holds until the next
+    /// `append` or `release`; a later one takes its place.
+    pub fn reserve(&mut self, records: usize, bytes: usize) -> Room {
+        self.pool.reserve(records * format::RECORD + bytes, &self.on_room)
+    }
+
+    /// The same for records that a slot writes about itself. They find room for longer than those of commands.
+    pub fn reserve_control(&mut self, records: usize, bytes: usize) -> Room {
+        self.reserve(records, bytes)
+    }
+
+    /// Adds records, whose bodies are ranges of `buffer`, and returns the place after them.
+    pub fn append(&mut self, records: &[(Head, Range<usize>)], buffer: &[u8]) -> Position {
+        self.pool.spend(records.iter().map(|(_, body)| format::RECORD + body.len()).sum());
+        self.intake.append(records, buffer)
+    }
+
+    /// Gives back what was granted and is not used. Call it before a sleep.
+    #[allow(clippy::unused_self)]
+    pub fn release(&mut self) {}
 }
 
 fn named(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

@@ -3,12 +3,12 @@
 //! Each round measures `pwrite` + `fdatasync` of the same bytes and then the log, so that both see the same disk. Without
 //! `--bench` among the arguments it runs once and shortly, which only shows that it works.
 
-use agent_node::log::{Head, Log, Position, Progress};
+use agent_node::log::{Appender, Head, Log, Position, Progress, Room};
 use agent_node::store::{Store, StoreOptions};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use tests::measure::{Bare, Disk, Table, percentile, whole};
 
@@ -84,6 +84,8 @@ fn round(in_flight: usize, time: Duration) -> Round {
 
 struct Logged {
     log: Log,
+    appender: Appender,
+    rooms: mpsc::Receiver<()>,
     durable: Arc<(Mutex<Position>, Condvar)>,
     in_flight: usize,
     buffer: Vec<u8>,
@@ -104,10 +106,36 @@ impl Logged {
             told.1.notify_one();
         });
         let (log, _) = Log::open(&store, &mut |_, _, _| Ok(()), &Progress::default(), on_durable).unwrap();
-        log.reserve(in_flight * (HEAD + BODY)).unwrap();
         let bytes_before = log.counts().bytes.load(Relaxed);
-        let (buffer, took) = (vec![9; BODY], Vec::new());
-        Logged { log, durable, in_flight, buffer, lsn: 0, bytes_before, took, cpu_us: 0.0, elapsed: 0.0 }
+        let (room, rooms) = mpsc::sync_channel(1);
+        let appender = log.appender(Box::new(move || room.try_send(()).unwrap_or_default()));
+        let (buffer, took, lsn) = (vec![9; BODY], Vec::new(), 0);
+        let (cpu_us, elapsed) = (0.0, 0.0);
+        let mut logged = Logged {
+            log,
+            appender,
+            rooms,
+            durable,
+            in_flight,
+            buffer,
+            lsn,
+            bytes_before,
+            took,
+            cpu_us,
+            elapsed,
+        };
+        logged.reserve(in_flight);
+        logged
+    }
+
+    fn reserve(&mut self, records: usize) {
+        loop {
+            match self.appender.reserve(records, records * BODY) {
+                Room::Granted => return,
+                Room::Later => self.rooms.recv().unwrap(),
+                Room::Full(full) => panic!("{full}"),
+            }
+        }
     }
 
     /// Keeps so many records in flight, and waits for the last ones.
@@ -140,8 +168,8 @@ impl Logged {
                 self.lsn += 1;
                 (head.slot, head.lsn, *body) = ((self.lsn % 4096) as u16, self.lsn, 0..BODY);
             }
-            self.log.reserve(records.len() * (HEAD + BODY)).unwrap();
-            self.log.append(records, &self.buffer);
+            self.reserve(records.len());
+            self.appender.append(records, &self.buffer);
             free -= records.len();
         }
     }

@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const NEXT: &str = "next";
@@ -25,6 +25,20 @@ pub const OPENING: &str = "opening";
 const CHUNK: usize = 1 << 20;
 const CHUNKS_PER_SYNC: usize = 8;
 const RETRY: Duration = Duration::from_millis(500);
+
+/// What a shard is told that asks for room. Nobody waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// So much may be appended.
+    Granted,
+    /// A segment is being made. Whoever asked hears when asking again may help.
+    Later,
+    /// No segment can be made at present.
+    Full(DiskFull),
+}
+
+/// Tells a shard that was answered `Later` to ask again. Called by the log's threads, which wait for it.
+pub type OnRoom = Box<dyn Fn() + Send + Sync>;
 
 /// No room is left for commands. It comes back by itself when the disk has space again.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -63,6 +77,8 @@ struct State {
     wanted: u64,
     /// Why the last try to make one failed.
     full: Option<String>,
+    /// Those who were answered `Later`.
+    later: Vec<Arc<OnRoom>>,
 }
 
 enum Due {
@@ -82,6 +98,7 @@ impl Pool {
             current: 0,
             wanted: 0,
             full: None,
+            later: Vec::new(),
         };
         Ok(Pool {
             folder: folder.to_path_buf(),
@@ -135,9 +152,27 @@ impl Pool {
         Ok(prepared)
     }
 
-    /// Whether so much may be appended. Waits while a segment is being made; returns at once when none can be.
-    pub fn reserve(&self, bytes: usize) -> Result<(), DiskFull> {
-        if self.has(bytes) { Ok(()) } else { self.wait_for(bytes) }
+    /// Whether so much may be appended. `on_room` is called once when that may have changed after `Later`.
+    pub fn reserve(&self, bytes: usize, on_room: &Arc<OnRoom>) -> Room {
+        if self.has(bytes) {
+            return Room::Granted;
+        }
+        let mut state = self.lock();
+        if self.has(bytes) {
+            return Room::Granted;
+        }
+        if self.stopping.load(Ordering::Acquire) {
+            return Room::Full(DiskFull("the log is closed".into()));
+        }
+        if let Some(why) = &state.full {
+            return Room::Full(DiskFull(why.clone()));
+        }
+        state.wanted = state.wanted.max((bytes + 2 * BLOCK).next_multiple_of(BLOCK) as u64);
+        if !state.later.iter().any(|known| Arc::ptr_eq(known, on_room)) {
+            state.later.push(on_room.clone());
+        }
+        self.changed.notify_all();
+        Room::Later
     }
 
     /// Takes room for what is about to be written, or has turned out to be needed besides.
@@ -158,8 +193,9 @@ impl Pool {
 
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        let _state = self.lock();
+        let later = std::mem::take(&mut self.lock().later);
         self.changed.notify_all();
+        wake(&later);
     }
 
     /// Makes what is due, until `stop`.
@@ -174,11 +210,17 @@ impl Pool {
             let made = self.make_ahead(&due);
             state = self.lock();
             let kept = made.and_then(|prepared| self.keep(&mut state, &due, prepared));
-            if let Err(error) = kept
-                && !self.stopping.load(Ordering::Acquire)
-            {
+            if self.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            if let Err(error) = &kept {
                 state.full = Some(error.to_string());
-                self.changed.notify_all();
+            }
+            let later = std::mem::take(&mut state.later);
+            drop(state);
+            wake(&later);
+            state = self.lock();
+            if kept.is_err() {
                 state = self.changed.wait_timeout(state, RETRY).unwrap_or_else(PoisonError::into_inner).0;
             }
         }
@@ -186,24 +228,6 @@ impl Pool {
 
     fn has(&self, bytes: usize) -> bool {
         self.has_kept.load(Ordering::Acquire) && self.room.load(Ordering::Acquire) >= (bytes + BLOCK) as i64
-    }
-
-    fn wait_for(&self, bytes: usize) -> Result<(), DiskFull> {
-        let mut state = self.lock();
-        loop {
-            if self.has(bytes) {
-                return Ok(());
-            }
-            if let Some(why) = &state.full {
-                return Err(DiskFull(why.clone()));
-            }
-            if self.stopping.load(Ordering::Acquire) {
-                return Err(DiskFull("the log is closed".into()));
-            }
-            state.wanted = state.wanted.max((bytes + 2 * BLOCK).next_multiple_of(BLOCK) as u64);
-            self.changed.notify_all();
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
     }
 
     fn take_prepared(&self, needed: u64, path: &Path) -> Result<Option<Prepared>, Error> {
@@ -268,12 +292,17 @@ impl Pool {
             state.wanted = 0;
         }
         state.full = None;
-        self.changed.notify_all();
         Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(later: &[Arc<OnRoom>]) {
+    for on_room in later {
+        on_room();
     }
 }
 

@@ -42,8 +42,24 @@ fn append(log: &Log, records: &[(Head, Vec<u8>)]) -> Position {
         heads.push((*head, buffer.len()..buffer.len() + body.len()));
         buffer.extend_from_slice(body);
     }
-    log.reserve(buffer.len()).unwrap();
-    log.append(&heads, &buffer)
+    granted(log, heads.len(), buffer.len()).append(&heads, &buffer)
+}
+
+/// Asks until there is room for so much, or says why there is none.
+fn reserve(log: &Log, records: usize, bytes: usize) -> Result<Appender, DiskFull> {
+    let (room, rooms) = mpsc::sync_channel(1);
+    let mut appender = log.appender(Box::new(move || room.try_send(()).unwrap_or_default()));
+    loop {
+        match appender.reserve(records, bytes) {
+            Room::Granted => return Ok(appender),
+            Room::Later => rooms.recv().unwrap(),
+            Room::Full(full) => return Err(full),
+        }
+    }
+}
+
+fn granted(log: &Log, records: usize, bytes: usize) -> Appender {
+    reserve(log, records, bytes).unwrap()
 }
 
 fn wait(durables: &mpsc::Receiver<Position>, position: Position) {
@@ -174,7 +190,7 @@ fn a_restart_takes_the_segments_that_were_prepared_and_gives_back_the_rest_of_th
     for _ in 0..30 {
         let (log, ..) = open(&store(temp.path())).unwrap();
         append(&log, &[record(0, 10)]);
-        log.reserve(10).unwrap();
+        granted(&log, 1, 10);
     }
     let length = |path: &PathBuf| fs::metadata(path).unwrap().len();
     let mut lengths: Vec<u64> = segment_files(temp.path()).iter().map(length).collect();

@@ -89,7 +89,9 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
     let reading = named.spawn(move || backlog::run(&backlog, reader, &asked));
     for (index, shard) in shards.into_iter().enumerate() {
         let delivery = Delivery::new(core.clone(), ask.clone());
-        let thread = Thread { index, shard, log: log.clone(), delivery, appended: None };
+        let (more, room) = mpsc::sync_channel(1);
+        let appender = log.appender(Box::new(move || more.try_send(()).unwrap_or_default()));
+        let thread = Thread { index, shard, log: appender, room, delivery, appended: None };
         let named = thread::Builder::new().name(format!("shard-{index}")).spawn(move || thread.run());
         lock(&hold.threads).push(named.context("cannot start a shard's thread")?);
     }

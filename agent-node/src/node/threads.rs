@@ -2,13 +2,13 @@
 //! comes.
 
 use crate::lock::lock;
-use crate::log::{Log, Position, RECORD_HEAD};
+use crate::log::{Appender, Position, Room};
 use crate::node::core::{Core, Event, Reply, Watch};
 use crate::node::delivery::Delivery;
 use crate::node::inbox::End;
 use crate::refusal::Refusal;
 use crate::shard::{Effect, RECORD_MAX, Shard};
-use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -17,13 +17,17 @@ const COUNT: Duration = Duration::from_millis(50);
 /// After so many events, or so many bytes of records, what there is goes to the log.
 const BATCH_EVENTS: usize = 512;
 const BATCH_BYTES: usize = 256 << 10;
+/// So long commands wait for a segment that is being made.
+const ROOM: Duration = Duration::from_secs(2);
 /// The memory of more events than these is given back when they are done.
 const EVENTS_KEPT: usize = 2_048;
 
 pub struct Thread {
     pub index: usize,
     pub shard: Shard<Reply, Watch>,
-    pub log: Arc<Log>,
+    pub log: Appender,
+    /// The log may have room after it had none yet.
+    pub room: mpsc::Receiver<()>,
     pub delivery: Delivery,
     /// Where the last record ends.
     pub appended: Option<Position>,
@@ -107,19 +111,36 @@ impl Thread {
             Event::Message(message) => &message.agent,
             _ => return Ok(()),
         };
+        let deadline = Instant::now() + ROOM;
+        loop {
+            let records = self.shard.records();
+            match self.log.reserve(records.heads.len() + 1, records.buffer.len() + RECORD_MAX) {
+                Room::Granted => return Ok(()),
+                Room::Full(full) => return Err(Refusal::full(full.to_string(), at.as_str())),
+                Room::Later => {
+                    // What has gathered takes the room that was granted for it, and gives back the rest.
+                    self.append();
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if self.room.recv_timeout(left).is_err() {
+                        return Err(Refusal::full("the log has no room yet", at.as_str()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn append(&mut self) {
         let records = self.shard.records();
-        let waiting = records.buffer.len() + records.heads.len() * RECORD_HEAD;
-        let granted = self.log.reserve(waiting + RECORD_MAX);
-        granted.map_err(|full| Refusal::full(full.to_string(), at.as_str()))
+        if records.heads.is_empty() {
+            return self.log.release();
+        }
+        let position = self.log.append(&records.heads, &records.buffer);
+        self.shard.appended(position);
+        self.appended = Some(position);
     }
 
     fn write_and_release(&mut self) {
-        let records = self.shard.records();
-        if !records.heads.is_empty() {
-            let position = self.log.append(&records.heads, &records.buffer);
-            self.shard.appended(position);
-            self.appended = Some(position);
-        }
+        self.append();
         let durable = self.delivery.core.inboxes[self.index].position();
         let mut effects: Vec<Effect<Reply, Watch>> = self.delivery.spare();
         self.shard.release(durable, &mut effects);

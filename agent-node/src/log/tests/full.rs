@@ -47,8 +47,8 @@ impl Drop for Disk {
 fn append_until_full(log: &Log, mut n: u64) -> (u64, String) {
     loop {
         let (head, body) = record(n, 3000);
-        match log.reserve(body.len()) {
-            Ok(()) => log.append(&[(head, 0..body.len())], &body),
+        match reserve(log, 1, body.len()) {
+            Ok(mut appender) => appender.append(&[(head, 0..body.len())], &body),
             Err(full) => return (n, full.to_string()),
         };
         n += 1;
@@ -57,24 +57,29 @@ fn append_until_full(log: &Log, mut n: u64) -> (u64, String) {
 
 fn wait_for_room(log: &Log) {
     let started = Instant::now();
-    while log.reserve(3000).is_err() {
+    while reserve(log, 1, 3000).is_err() {
         assert!(started.elapsed() < Duration::from_secs(20), "no room comes back");
         thread::yield_now();
     }
+}
+
+/// Appends without asking for room.
+fn unasked(log: &Log, (head, body): &(Head, Vec<u8>)) -> Position {
+    log.appender(Box::new(|| {})).append(&[(*head, 0..body.len())], body)
 }
 
 #[test]
 fn a_full_disk_refuses_commands_loses_nothing_and_ends_when_space_returns() {
     let disk = Disk::new(2048);
     let (log, _, _, durables) = open(&store(&disk.data())).unwrap();
-    log.reserve(3000).unwrap();
+    granted(&log, 1, 3000);
     disk.fill(300);
     let (n, why) = append_until_full(&log, 0);
     assert!(n > 20, "{n} records found room");
     assert!(why.contains("the disk is full") && why.contains("No space left"), "{why}");
     wait(&durables, Position(n));
     // What the node has to write about itself still finds room.
-    wait(&durables, log.append(&[(record(n, 3000).0, 0..3000)], &record(n, 3000).1));
+    wait(&durables, unasked(&log, &record(n, 3000)));
     disk.release();
     wait_for_room(&log);
     let position = append(&log, &[record(n + 1, 3000)]);
@@ -89,7 +94,7 @@ fn a_full_disk_refuses_commands_loses_nothing_and_ends_when_space_returns() {
 fn a_node_with_a_full_disk_can_start_again_and_again() {
     let disk = Disk::new(2048);
     let (log, ..) = open(&store(&disk.data())).unwrap();
-    log.reserve(3000).unwrap();
+    granted(&log, 1, 3000);
     disk.fill(300);
     let (mut n, _) = append_until_full(&log, 0);
     drop(log);
@@ -98,7 +103,7 @@ fn a_node_with_a_full_disk_can_start_again_and_again() {
         let (log, opened, ..) =
             open(&store(&disk.data())).unwrap_or_else(|error| panic!("start {start}: {error}"));
         assert_eq!(opened.records, n, "start {start}");
-        log.append(&[(record(n, 100).0, 0..100)], &record(n, 100).1);
+        unasked(&log, &record(n, 100));
         n += 1;
         log.close();
     }
