@@ -108,6 +108,7 @@ pub fn version_json(version: u64) -> String {
 pub fn grpc_code(http: u16) -> Code {
     match http {
         400 | 415 => Code::InvalidArgument,
+        403 => Code::PermissionDenied,
         404 => Code::NotFound,
         405 | 406 => Code::Unimplemented,
         408 => Code::DeadlineExceeded,
@@ -205,6 +206,7 @@ mod tests {
         for (http, grpc) in [
             (400, Code::InvalidArgument),
             (415, Code::InvalidArgument),
+            (403, Code::PermissionDenied),
             (408, Code::DeadlineExceeded),
             (404, Code::NotFound),
             (405, Code::Unimplemented),

@@ -4,3 +4,4 @@ pub mod grpc;
 pub mod http;
 pub mod metrics;
 pub mod port;
+pub mod site;

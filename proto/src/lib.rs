@@ -6,6 +6,7 @@ pub mod cel;
 #[cfg(test)]
 mod committed;
 pub mod json;
+pub mod origin;
 pub mod plan;
 pub mod ring;
 pub mod shown;

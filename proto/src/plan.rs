@@ -21,13 +21,14 @@ pub use agent::{Agent, Form};
 pub use crd::crd;
 pub use quantity::Quantity;
 pub use spec::{
-    AccessMode, AgentPlan, AgentPlanSpec, Durability, Keep, Management, Mode, Pods, PullPolicy, Resources,
-    Retention, Storage,
+    AccessMode, AgentPlan, AgentPlanSpec, Durability, Http, Keep, Management, Mode, Pods, PullPolicy,
+    Resources, Retention, Storage,
 };
 pub use status::{AgentPlanStatus, DurabilityStatus, SlotsStatus};
 
 use crate::address::{Address, Route, Slot, hash_input, slot};
 use crate::cel::Program;
+use crate::origin::Origin;
 use crate::value::{Text, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,8 @@ pub struct Plan {
     pub kinds: Vec<Kind>,
     /// Indexes of the kinds: the first whose route matches an address has it.
     order: Vec<usize>,
+    /// The web pages of other hosts that may ask.
+    pub origins: Vec<Origin>,
 }
 
 /// A kind of agents.

@@ -83,6 +83,16 @@ impl Dev {
         format!("127.0.0.1:{}", self.port + node)
     }
 
+    /// Where node `n` answers `/metrics`.
+    pub fn metrics(&self, node: u16) -> String {
+        let asked = Command::new(program("agent-node"))
+            .args(["status", "--output", "json", "--at", &self.at(node)])
+            .output()
+            .expect("agent-node is built");
+        let status: serde_json::Value = serde_json::from_slice(&asked.stdout).expect("a status");
+        status["metricsAt"].as_str().expect("the metrics port").to_owned()
+    }
+
     /// All nodes, as `--at` takes them.
     pub fn all(&self) -> String {
         (0..self.nodes).map(|node| self.at(node)).collect::<Vec<_>>().join(",")

@@ -3,7 +3,8 @@
 use proto::wire::v1::{Command, Event, EventKind, SendAllRequest, WatchRequest};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::cluster::{Client, client, eventually};
@@ -97,6 +98,47 @@ async fn what_cannot_be_a_command_is_refused_and_the_next_one_counts() {
     }
     add(&mut client, 2).await.unwrap();
     assert_eq!(total(&mut client).await, 2);
+}
+
+#[test]
+fn a_page_that_was_made_to_lead_to_this_machine_is_refused_on_every_port() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let ports = [dev.at(0), dev.metrics(0)];
+    for (host, expected) in
+        [("localhost:7777", "200"), ("127.0.0.1", "200"), ("rebound.example:7777", "403"), ("", "400")]
+    {
+        for (at, path) in ports.iter().zip(["/counter/1?lane=total", "/livez"]) {
+            let host = if host.is_empty() { String::new() } else { format!("host: {host}\r\n") };
+            let answer = say(at, &format!("GET {path} HTTP/1.1\r\nconnection: close\r\n{host}\r\n"));
+            assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{at}{path} {host}: {answer}");
+        }
+    }
+    let body = "{\"n\":1}";
+    for (headers, expected) in [
+        ("content-type: application/json\r\n", "200"),
+        ("", "415"),
+        ("content-type: text/plain\r\norigin: https://evil.example\r\n", "403"),
+        ("content-type: application/json\r\norigin: null\r\n", "403"),
+    ] {
+        let post = format!(
+            "POST /counter/1?lane=add HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        let answer = say(&dev.at(0), &post);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{headers}: {answer}");
+    }
+}
+
+/// Sends these bytes and reads until the port closes.
+fn say(at: &str, text: &str) -> String {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn status_tells_where_every_port_is() {
         assert!(node["nodes"].as_array().unwrap().iter().all(|other| other["reached"] == true));
         let metrics = node["metricsAt"].as_str().unwrap();
         let mut stream = TcpStream::connect(metrics).unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).unwrap();
         assert!(line.starts_with("HTTP/1.1 200"), "{line}");

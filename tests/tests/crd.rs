@@ -15,6 +15,7 @@ spec:
   replicas: 3
   slots: 256
   management: Managed
+  http: {origins: ['https://shop.example', 'http://[::1]:8080']}
   storage: {size: 10Gi, storageClassName: fast}
   pods: {resources: {limits: {cpu: 2, memory: 1Gi}}, tolerations: [{key: a, operator: Exists}]}
   agents:
@@ -84,6 +85,9 @@ fn what_is_wrong_is_refused_with_its_path() -> Result<()> {
         ("replicas: 3", "replicas: '3'", "spec.replicas".into()),
         ("slots: 256", "slots: 300", "spec.slots".into()),
         ("slots: 256", "nodes: 3", "spec.nodes".into()),
+        ("slots: 256", "http: {origins: [shop.example]}", "spec.http.origins[0]".into()),
+        ("slots: 256", "http: {origins: ['null']}", "spec.http.origins[0]".into()),
+        ("slots: 256", "http: {origins: ['*']}", "spec.http.origins[0]".into()),
         ("slots: 256", "durability: {mode: Fast}", "spec.durability.mode".into()),
         ("slots: 256", "durability: {copies: 1}", "spec.durability.copies".into()),
         ("Managed", "managed", "spec.management".into()),

@@ -14,6 +14,7 @@ use crate::peer::{self, Configuration, Report};
 use crate::refusal::{Fate, Refusal};
 use crate::shard::{self, Body, Got};
 use proto::address::Slot;
+use proto::origin::Origin;
 use proto::plan::LaneKind;
 use proto::value::Value;
 use std::net::SocketAddr;
@@ -74,6 +75,11 @@ impl Node {
 
     pub fn measured(&self) -> Measured {
         Measured { log: self.hold.measured(), ..self.core.measured() }
+    }
+
+    /// Whether the plan lets web pages of that origin ask.
+    pub fn page_may_ask(&self, origin: &Origin) -> bool {
+        self.core.routing.load().as_ref().is_some_and(|routing| routing.plan.origins.contains(origin))
     }
 
     /// The lanes that clients can see.

@@ -13,6 +13,7 @@ use crate::node::{self, Configuration, Node};
 use crate::run::logging::{self, LogArgs};
 use crate::run::running::{MetricsPort, Running};
 use crate::run::signals::Signals;
+use crate::ways::site::Hosts;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use folder::Folder;
 use futures::future::{join_all, select_all, try_join_all};
@@ -193,7 +194,7 @@ impl Dev {
         dev.configure(&dev.kept).await?;
         dev.all_serve().await?;
         for ((node, peer), client) in started.into_iter().zip(ports.listen()?) {
-            let metrics = MetricsPort::begin(ports::any().await?)?;
+            let metrics = MetricsPort::begin(ports::any().await?, Hosts::ThisMachine)?;
             dev.running.push(Running::begin(node, peer, client, metrics)?);
         }
         Ok(dev)

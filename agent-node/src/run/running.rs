@@ -7,6 +7,7 @@ use crate::node::Node;
 use crate::ways::grpc::Addresses;
 use crate::ways::metrics::{self, Metrics, Subject};
 use crate::ways::port;
+use crate::ways::site::Hosts;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,16 +51,18 @@ pub struct MetricsPort {
     at: SocketAddr,
     subject: Arc<Subject>,
     counted: Arc<Metrics>,
+    hosts: Hosts,
     port: Port,
 }
 
 impl MetricsPort {
-    pub fn begin(listener: TcpListener) -> io::Result<MetricsPort> {
+    /// `hosts` are those for which this port and the public one answer.
+    pub fn begin(listener: TcpListener, hosts: Hosts) -> io::Result<MetricsPort> {
         let (at, subject, counted) =
             (listener.local_addr()?, Arc::<Subject>::default(), Arc::<Metrics>::default());
         let (of, counts) = (subject.clone(), counted.clone());
-        let port = Port::begin(|stop| metrics::serve(listener, of, counts, stop));
-        Ok(MetricsPort { at, subject, counted, port })
+        let port = Port::begin(|stop| metrics::serve(listener, of, counts, hosts, stop));
+        Ok(MetricsPort { at, subject, counted, hosts, port })
     }
 
     /// What the node tells while it reads its log.
@@ -75,11 +78,11 @@ impl Running {
         client: TcpListener,
         metrics: MetricsPort,
     ) -> io::Result<Running> {
-        let MetricsPort { at, subject, counted, port: metrics } = metrics;
+        let MetricsPort { at, subject, counted, hosts, port: metrics } = metrics;
         let addresses = Addresses { client: client.local_addr()?, peer, metrics: at };
         subject.has_begun(node.clone());
         let served = node.clone();
-        let client = Port::begin(|stop| port::serve(client, served, counted, addresses, stop));
+        let client = Port::begin(|stop| port::serve(client, served, counted, addresses, hosts, stop));
         Ok(Running { node, client, metrics })
     }
 

@@ -4,6 +4,7 @@ use crate::node::{self, Node};
 use crate::run::logging::{self, LogArgs};
 use crate::run::running::{MetricsPort, Running};
 use crate::run::signals::Signals;
+use crate::ways::site::Hosts;
 use anyhow::{Context as _, bail};
 use proto::shown::Exit;
 use std::fs;
@@ -144,7 +145,7 @@ async fn begin(config: Config) -> anyhow::Result<Running> {
     let token = token(&token_file)?;
     let (client, metrics) = (bind(listen, "clients").await?, bind(metrics_listen, "metrics").await?);
     // A long log may be read for longer than a probe waits.
-    let metrics = MetricsPort::begin(metrics)?;
+    let metrics = MetricsPort::begin(metrics, Hosts::Any)?;
     let reading = metrics.reading();
     let node = node::Config { data, ordinal, plan_uid, token, peer_listen, shards, reading };
     let (node, peer) = Node::start(node).await?;

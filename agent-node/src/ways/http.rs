@@ -24,7 +24,7 @@ use tokio::time::timeout;
 /// For all of a body; a connection that stops in the middle of one is not kept.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-const ALL: &str = "GET, HEAD, POST";
+pub const ALL: &str = "GET, HEAD, POST";
 const READS: &str = "GET, HEAD";
 
 /// Answers one request.
@@ -45,6 +45,31 @@ where
         Err(call::Error::Method) => refused(&Refusal::new(405, "an address takes GET and POST", agent), ALL),
         Err(call::Error::Refused(refusal)) => refused(&refusal, ALL),
     }
+}
+
+/// What a browser is told that asks in the name of a page of another host what that may ask.
+pub fn what_pages_may_ask() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, ALL),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type, if-none-match, shoal-client, shoal-sequence"),
+        (header::ACCESS_CONTROL_MAX_AGE, "600"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The answer with what a browser needs to hand it to a page of that origin, where one of another host has asked.
+pub fn for_page(origin: Option<HeaderValue>, mut response: Response<Body>) -> Response<Body> {
+    if let Some(origin) = origin {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag, retry-after"));
+        headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    }
+    response
 }
 
 /// There is no WebSocket here so far.
@@ -130,7 +155,7 @@ fn no_lane(node: &Node, agent: &str) -> Refusal {
     }
 }
 
-fn refused(refusal: &Refusal, allow: &'static str) -> Response<Body> {
+pub fn refused(refusal: &Refusal, allow: &'static str) -> Response<Body> {
     let code = StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(code, answer::refusal_json(refusal).into());
     if code == StatusCode::METHOD_NOT_ALLOWED {

@@ -8,6 +8,7 @@ use crate::{
     log::Progress,
     node::{LogMeasured, Measured, Node, Status},
     refusal::{Fate, Refusal},
+    ways::site,
 };
 use axum::body::Body;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
@@ -218,11 +219,20 @@ pub async fn serve(
     listener: TcpListener,
     subject: Arc<Subject>,
     metrics: Arc<Metrics>,
+    hosts: site::Hosts,
     stop: CancellationToken,
 ) {
     let answer = move |request: Request<Incoming>| {
         let (subject, metrics) = (subject.clone(), metrics.clone());
-        async move { answer(&subject, &metrics, request.method(), request.uri().path()) }
+        async move {
+            match site::admit(hosts, request.uri(), request.headers(), |_| false) {
+                Ok(_) => answer(&subject, &metrics, request.method(), request.uri().path()),
+                Err(refusal) => {
+                    let code = StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::FORBIDDEN);
+                    plain(code, TEXT, format!("{refusal}\n"))
+                }
+            }
+        }
     };
     connections::accept(listener, Gauge::default(), stop, CancellationToken::new, answer).await;
 }

@@ -3,10 +3,10 @@
 //! *Assumptions*: the node outlives the port, so that what was taken can be answered.
 
 use crate::ways::grpc::{self, Addresses};
-use crate::ways::{http, metrics::Metrics};
-use crate::{connections, node::Node};
+use crate::ways::{http, metrics::Metrics, site};
+use crate::{answer, connections, node::Node, refusal::Refusal};
 use axum::body::Body;
-use hyper::{Request, body::Incoming, header};
+use hyper::{Method, Request, Response, body::Incoming, header};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ pub async fn serve(
     node: Node,
     metrics: Arc<Metrics>,
     addresses: Addresses,
+    hosts: site::Hosts,
     stop: CancellationToken,
 ) {
     let (open, contact) = (metrics.connections.clone(), node.clone());
@@ -24,11 +25,21 @@ pub async fn serve(
     let route = move |request: Request<Incoming>| {
         let (node, metrics, calls) = (node.clone(), metrics.clone(), calls.clone());
         async move {
-            match Way::of(&request) {
+            let way = Way::of(&request);
+            let may_ask = |origin: &_| node.page_may_ask(origin);
+            let page = match site::admit(hosts, request.uri(), request.headers(), may_ask) {
+                Ok(page) => page,
+                Err(refusal) => return way.refused(&refusal),
+            };
+            if page.is_some() && request.method() == Method::OPTIONS {
+                return http::for_page(page, http::what_pages_may_ask());
+            }
+            let response = match way {
                 Way::Grpc => grpc::call(calls, request.map(Body::new)).await,
                 Way::WebSocket => http::no_socket(),
                 Way::Http => http::answer(&node, &metrics, request).await,
-            }
+            };
+            http::for_page(page, response)
         }
     };
     connections::accept(listener, open, stop, move || contact.cut_off(), route).await;
@@ -51,6 +62,13 @@ impl Way {
             Self::WebSocket
         } else {
             Self::Http
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Response<Body> {
+        match self {
+            Self::Grpc => answer::status(refusal).into_http(),
+            Self::WebSocket | Self::Http => http::refused(refusal, http::ALL),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 /// Where a name would stand, and the names there.
 const NAMES: &[(&str, &str)] = &[
-    ("spec", "access tls http service limits connectors modules queries update recovery"),
+    ("spec", "access tls service limits connectors modules queries update recovery"),
     ("spec.durability", "copies minInSync"),
     ("spec.durability.mode", "Relaxed Replicated"),
     ("spec.pods", "affinity labels annotations"),

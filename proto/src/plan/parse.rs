@@ -10,6 +10,7 @@ use super::{
 use crate::address::Route;
 use crate::cel::{Name, Names, Program};
 use crate::json;
+use crate::origin::Origin;
 use crate::value::{DEPTH_MAX, Text, Value};
 use std::collections::HashMap;
 
@@ -47,6 +48,7 @@ fn of(spec: &AgentPlanSpec) -> Result<Plan, Vec<Error>> {
         let error = format!("`{}` is no quantity of at least 1Gi", spec.storage.size);
         errors.push(Error::invalid("spec.storage.size", error));
     }
+    let origins = origins(spec, &mut errors);
     let agents = spec.agents.iter().enumerate();
     let kinds: Vec<_> = agents.map(|(n, agent)| Parser::new(spec, n, &mut errors).kind(agent)).collect();
     find_same_shape(&kinds, &mut errors);
@@ -57,7 +59,20 @@ fn of(spec: &AgentPlanSpec) -> Result<Plan, Vec<Error>> {
     let kinds: Vec<Kind> = kinds.into_iter().flatten().collect();
     let mut order: Vec<usize> = (0..kinds.len()).collect();
     order.sort_by_key(|kind| kinds[*kind].route.precedence());
-    Ok(Plan { slots: spec.slots as u32, kinds, order })
+    Ok(Plan { slots: spec.slots as u32, kinds, order, origins })
+}
+
+fn origins(spec: &AgentPlanSpec, errors: &mut Vec<Error>) -> Vec<Origin> {
+    let parsed = spec.http.origins.iter().enumerate().filter_map(|(n, text)| {
+        let origin = Origin::parse(text);
+        if origin.is_none() {
+            let error =
+                format!("`{text}` is no origin, as https://shop.example or http://10.0.0.1:8080 is one");
+            errors.push(Error::invalid(format!("spec.http.origins[{n}]"), error));
+        }
+        origin
+    });
+    parsed.collect()
 }
 
 fn find_same_shape(kinds: &[Option<Kind>], errors: &mut Vec<Error>) {

@@ -62,6 +62,10 @@ pub struct AgentPlanSpec {
     #[serde(default, skip_serializing_if = "Pods::is_unset")]
     pub pods: Pods,
 
+    /// Who else may ask over HTTP than those whom nobody keeps out.
+    #[serde(default, skip_serializing_if = "Http::is_unset")]
+    pub http: Http,
+
     /// The kinds of agents.
     #[schemars(
         length(min = 1, max = 32),
@@ -223,6 +227,26 @@ pub enum PullPolicy {
     Always,
     IfNotPresent,
     Never,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Http {
+    /// The web pages of other hosts that may ask nodes, each as a browser names it: `https://shop.example`. Pages of
+    /// any other host than the one that a node is asked by are refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(max = 262), regex(pattern = r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub origins: Vec<String>,
+}
+
+impl Http {
+    fn is_unset(&self) -> bool {
+        self == &Http::default()
+    }
 }
 
 /// What each pod may use (`limits`) and has reserved for it (`requests`).

@@ -137,11 +137,11 @@ fn accepts_json(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Foreign web pages can send other types without asking; this keeps them out.
+/// Browsers send some bodies of other types, and of none, for foreign web pages without asking first.
 fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut types = media(headers, header::CONTENT_TYPE);
     let json = types.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
-    let good = !headers.contains_key(header::CONTENT_TYPE) || json && types.next().is_none();
+    let good = json && types.next().is_none();
     let text = "the content type of a body is application/json (curl --json sends it)";
     if good { Ok(()) } else { Err(Refusal::new(415, text, "content-type")) }
 }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_json_or_says_nothing() {
+    fn a_body_is_json_and_says_so() {
         for (value, expected) in [
             ("application/json", 200),
             ("Application/JSON; charset=utf-8", 200),
@@ -247,7 +247,7 @@ mod tests {
             let call = parse(&Method::POST, "/a/1?lane=x", &[("content-type", value)]);
             assert_eq!(code(call).0, expected, "{value}");
         }
-        assert_eq!(parse(&Method::POST, "/a/1?lane=x", &[]), Ok(Call::Post { lane: "x".into(), key: None }));
+        assert_eq!(code(parse(&Method::POST, "/a/1?lane=x", &[])), (415, "content-type".into()));
     }
 
     #[test]
@@ -303,6 +303,7 @@ mod tests {
                 "shoal-client",
             ),
         ] {
+            let headers: Vec<_> = headers.into_iter().chain([("content-type", "application/json")]).collect();
             let (got, text) = code(parse(&Method::POST, "/a/1?lane=x", &headers));
             assert_eq!(got, expected, "{headers:?}");
             assert!(got == 200 || text == at, "{headers:?} at {text}");

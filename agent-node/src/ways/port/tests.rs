@@ -47,7 +47,14 @@ async fn start() -> Running {
     let at = listener.local_addr().unwrap();
     let (stop, metrics) = (CancellationToken::new(), Arc::new(Metrics::default()));
     let addresses = Addresses { client: at, peer: peer_at, metrics: at };
-    let port = tokio::spawn(serve(listener, node.clone(), metrics.clone(), addresses, stop.clone()));
+    let port = tokio::spawn(serve(
+        listener,
+        node.clone(),
+        metrics.clone(),
+        addresses,
+        site::Hosts::Any,
+        stop.clone(),
+    ));
     Running { at, stop, port, metrics, node, peer_at, _data: data }
 }
 
@@ -64,8 +71,11 @@ impl Running {
     }
 
     async fn ask(&self, first_line: &str, headers: &str, body: &str) -> String {
-        let length =
-            if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+        let kind = if headers.contains("content-type") { "" } else { "content-type: application/json\r\n" };
+        let length = match body.len() {
+            0 => String::new(),
+            length => format!("content-length: {length}\r\n{kind}"),
+        };
         self.say(
             format!("{first_line} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{length}{headers}\r\n{body}")
                 .as_bytes(),
@@ -127,6 +137,13 @@ async fn http_answers_as_its_table_says() {
         ("POST /a/1?lane=x", "content-type: text/plain\r\n", "1", 415, "curl --json"),
         ("POST /a/1?lane=x", "shoal-client: a\r\n", "1", 400, "shoal-sequence"),
         ("POST /a/1?lane=x", "", &large, 413, "262144"),
+        ("POST /a/1?lane=x", "", "", 415, "application/json"),
+        ("POST /a/1?lane=x", "origin: http://a\r\n", "1", 503, "retry-after: "),
+        ("POST /a/1?lane=x", "origin: http://b\r\n", "1", 403, "spec.http.origins"),
+        ("GET /a/1?lane=x", "origin: null\r\n", "", 403, "\"at\":\"origin\""),
+        ("OPTIONS /a/1?lane=x", "origin: http://b\r\n", "", 403, "origin"),
+        ("OPTIONS /a/1?lane=x", "origin: http://a\r\n", "", 405, "allow: "),
+        ("GET /a/1?lane=x", "host: b\r\n", "", 400, "twice"),
         ("POST /a/1?lane=x", "content-type: application/grpc-web\r\n", "1", 415, ""),
         ("GET /a/1?lane=x", "connection: upgrade\r\nupgrade: websocket\r\n", "", 404, "no WebSocket"),
     ] {
@@ -150,7 +167,7 @@ async fn a_head_is_answered_without_a_body() {
 #[tokio::test]
 async fn a_body_that_stops_is_given_up() {
     let running = start().await;
-    let answer = running.say(b"POST /a/1?lane=x HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n123").await;
+    let answer = running.say(b"POST /a/1?lane=x HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n123").await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
@@ -232,8 +249,13 @@ async fn a_node_without_a_plan_is_alive_and_not_ready() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let subject = Arc::<crate::ways::metrics::Subject>::default();
-    let port =
-        crate::ways::metrics::serve(listener, subject.clone(), running.metrics.clone(), running.stop.clone());
+    let port = crate::ways::metrics::serve(
+        listener,
+        subject.clone(),
+        running.metrics.clone(),
+        site::Hosts::Any,
+        running.stop.clone(),
+    );
     let metrics = Running { at, port: tokio::spawn(port), ..start().await };
     for (has_begun, path, expected, also) in [
         (false, "/livez", 200, "ok"),

@@ -2,6 +2,7 @@
 
 use super::{HEAD, read};
 use crate::address::{Address, slot};
+use crate::origin::Origin;
 use crate::plan::{Access, Act, LaneId, LaneKind, Overflow, Plan, Queue, Retain, Schema};
 use crate::value::Value;
 
@@ -58,6 +59,24 @@ fn what_is_said_is_there() {
     assert_eq!((v.access, v.schema, &v.initial), (Access::ReadWrite, Schema::Double, &Value::Double(0.5)));
     assert_eq!((m.access, m.retain), (Access::Internal, Retain { entries: 7, evict: true }));
     assert_eq!(s.queue, Queue { items: 3, overflow: Overflow::Close });
+}
+
+#[test]
+fn pages_of_other_hosts_may_ask_where_the_plan_names_them() {
+    let agents = "agents: [{route: /a, lanes: [{name: v, type: Value}]}]";
+    assert!(plan(&format!("{{{agents}}}")).origins.is_empty());
+    let plan =
+        plan(&format!("{{http: {{origins: ['https://shop.example', 'http://[::1]:8080']}}, {agents}}}"));
+    let named = |text: &str| plan.origins.contains(&Origin::parse(text).unwrap());
+    for (origin, expected) in [
+        ("https://shop.example", true),
+        ("https://shop.example:443", true),
+        ("http://[::1]:8080", true),
+        ("http://shop.example", false),
+        ("https://shop.example:8443", false),
+    ] {
+        assert_eq!(named(origin), expected, "{origin}");
+    }
 }
 
 #[test]

@@ -54,6 +54,16 @@ fn fields_of_the_spec() {
             I spec.slots: `1000` is none of 256, 512, 1024, 2048, 4096, 8192, 16384
         "#]],
         ),
+        ("http: {}", expect![[""]]),
+        (
+            "http: {origins: [null, 'null', '*', 'https://a/b', 'https://a:99999']}",
+            expect![[r#"
+            I spec.http.origins[0]: a text is expected, not null
+            I spec.http.origins[1]: `null` does not match ^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$
+            I spec.http.origins[2]: `*` does not match ^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$
+            I spec.http.origins[3]: `https://a/b` does not match ^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$
+        "#]],
+        ),
         (
             "management: managed",
             expect![[r#"
@@ -130,8 +140,8 @@ fn fields_of_the_spec() {
         (
             "nodes: 3",
             expect![[r#"
-            I spec.nodes: there is no field `nodes` here, only agents, durability, management, pods, replicas, slots, storage
-        "#]],
+                I spec.nodes: there is no field `nodes` here, only agents, durability, http, management, pods, replicas, slots, storage
+            "#]],
         ),
     ] {
         check(&format!("{{{fields}, {lanes}}}"), &expected);

@@ -12,6 +12,7 @@ fn spec() -> Json {
         "replicas": 1,
         "slots": 256,
         "storage": {"size": "1Gi"},
+        "http": {"origins": ["https://shop.example"]},
         "agents": [{
             "route": "/counter/:id",
             "lanes": [
@@ -117,7 +118,7 @@ async fn what_cannot_be_done_is_said_with_its_place() {
         ("POST /counter/1?lane=added", "1", 405, "allow: GET, HEAD\r\n"),
         ("POST /counter/1?lane=hidden", "1", 404, ""),
         ("POST /counter/1?lane=add", "\"x\"", 422, "rules[0].do[0].set.to"),
-        ("POST /counter/1?lane=add", "", 400, "\"at\""),
+        ("POST /counter/1?lane=add", " ", 400, "\"at\""),
         ("POST /counter/1?lane=add", "1 2", 400, "\"at\""),
         ("POST /counter/1?lane=add", "{\"a\":1,\"a\":2}", 400, "\"at\""),
         ("POST /counter/1?lane=marks", "{\"put\":{}}", 400, ""),
@@ -127,6 +128,35 @@ async fn what_cannot_be_done_is_said_with_its_place() {
         assert!(answer.contains(also), "{line} {body}: {also} in {answer}");
     }
     assert_eq!(running.get("/counter/1?lane=n", "").await, (200, "0".into()));
+}
+
+#[tokio::test]
+async fn pages_of_hosts_that_the_plan_names_ask_as_their_browsers_do() {
+    let running = start_with_plan().await;
+    let page = "origin: https://shop.example\r\n";
+    let asked = format!("{page}access-control-request-method: POST\r\n");
+    let allowed = "access-control-allow-origin: https://shop.example\r\n";
+    for (line, headers, body, expected, also) in [
+        ("OPTIONS /counter/1?lane=add", &*asked, "", 204, "access-control-allow-headers: content-type"),
+        ("OPTIONS /counter/1?lane=add", &*asked, "", 204, allowed),
+        ("POST /counter/1?lane=add", page, "1", 200, allowed),
+        ("GET /counter/1?lane=n", page, "", 200, allowed),
+        ("GET /counter/1?lane=none", page, "", 404, allowed),
+    ] {
+        let answer = running.ask(line, headers, body).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{line}: {answer}");
+        assert!(answer.contains(also) && answer.contains("vary: origin"), "{line}: {answer}");
+    }
+    for page in ["origin: https://other.example\r\n", "origin: null\r\n"] {
+        assert_eq!(running.post("/counter/1?lane=add", page, "1").await.0, 403, "{page}");
+        assert_eq!(running.get("/counter/1?lane=n", page).await.0, 403, "{page}");
+    }
+    assert_eq!(running.get("/counter/1?lane=n", "").await, (200, "1".into()));
+    let mut request =
+        tonic::Request::new(v1::GetRequest { agent: "/counter/1".into(), ..Default::default() });
+    request.metadata_mut().insert("origin", "https://other.example".parse().unwrap());
+    let refused = running.lanes().await.get(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
 }
 
 #[tokio::test]
