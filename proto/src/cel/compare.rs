@@ -1,4 +1,4 @@
-//! Equality, order, and the order of keys. Numbers compare across their types, everything else only with its own.
+//! Equality and order. Numbers compare across their types, everything else only with its own.
 
 use super::val::{List, Map, Val};
 use super::{Cost, Fault};
@@ -106,30 +106,6 @@ pub fn numbers(a: &Val<'_>, b: &Val<'_>) -> Compared {
         _ => return Compared::Unlike,
     };
     order.map_or(Compared::NotANumber, Compared::Order)
-}
-
-/// The order of a map's keys: bool, number, text by bytes. 1, 1u and 1.0 are one key.
-pub fn keys(a: &Val<'_>, b: &Val<'_>) -> Ordering {
-    match (a, b) {
-        (Val::Bool(a), Val::Bool(b)) => a.cmp(b),
-        _ => match (a.as_text(), b.as_text()) {
-            (Some(a), Some(b)) => a.as_bytes().cmp(b.as_bytes()),
-            _ => match (a.as_whole(), b.as_whole()) {
-                (Some(a), Some(b)) => a.cmp(&b),
-                _ => rank(a).cmp(&rank(b)),
-            },
-        },
-    }
-}
-
-fn rank(key: &Val<'_>) -> u8 {
-    match key {
-        Val::Bool(_) => 0,
-        Val::Int(_) | Val::Uint(_) => 1,
-        Val::Str(_) | Val::Short(_) | Val::Long(_) => 2,
-        // No key: past all of them, where a search finds nothing.
-        _ => 3,
-    }
 }
 
 /// Values that [`exact`] orders among one another: those of one class.

@@ -169,3 +169,11 @@ fn decode<'a>(cost: &mut Cost, args: &[Val<'a>]) -> Result<Val<'a>, Fault> {
     let bytes = BASE64.decode(text).map_err(|error| Fault(format!("this is no base64: {error}")))?;
     Ok(Val::Bytes(Bytes::Built(Rc::from(bytes))))
 }
+
+/// The text of a value as `string(..)` makes it, for errors and keys.
+pub fn to_text(value: &Val<'_>, cost: &mut Cost) -> Result<Text, Fault> {
+    match string(value, cost)? {
+        Val::Short(text) => Ok(text),
+        other => Ok(Text::new(other.as_text().unwrap_or_default())),
+    }
+}

@@ -4,7 +4,7 @@ use super::compare::Compared;
 use super::function::{ARGUMENTS_MAX, Function};
 use super::node::{Binary, Entry, Item, Node};
 use super::number::{self, arithmetic, mismatch, negate};
-use super::val::{Kind, List, Map, Val};
+use super::val::{Kind, List, Map, Val, key_order};
 use super::{Cost, Fault, Scope, compare, text, time};
 use crate::value::Value;
 use std::cmp::Ordering;
@@ -210,8 +210,8 @@ impl<'a, 'c> Run<'a, 'c> {
             let value = if entry.optional { unwrapped(value)? } else { Some(value) };
             map.extend(value.map(|value| (key, value)));
         }
-        map.sort_by(|a, b| compare::keys(&a.0, &b.0));
-        match map.windows(2).find(|pair| compare::keys(&pair[0].0, &pair[1].0) == Ordering::Equal) {
+        map.sort_by(|a, b| key_order(&a.0, &b.0));
+        match map.windows(2).find(|pair| key_order(&pair[0].0, &pair[1].0) == Ordering::Equal) {
             Some(_) => Err(Fault("a map has a key twice".into())),
             None => Ok(Val::Map(Map::Built(map.into()))),
         }

@@ -1,7 +1,7 @@
 //! `text.format([..])`: `%s %d %f %e %x %X %o %b %%`, with a precision for `%f` and `%e`.
 
 use super::val::{Map, Val};
-use super::{Cost, Fault, text};
+use super::{Cost, Fault, convert};
 use crate::value::Text;
 use std::fmt::Write as _;
 
@@ -59,8 +59,8 @@ fn one(
     match clause {
         's' => return spoken(value, out, cost),
         'd' => match value {
-            Val::Int(_) | Val::Uint(_) => out.push_str(&text::said(value, cost)?),
-            Val::Double(double) if !double.is_finite() => out.push_str(&text::said(value, cost)?),
+            Val::Int(_) | Val::Uint(_) => out.push_str(&convert::to_text(value, cost)?),
+            Val::Double(double) if !double.is_finite() => out.push_str(&convert::to_text(value, cost)?),
             _ => return Err(wrong()),
         },
         'f' | 'e' => {
@@ -140,7 +140,7 @@ fn spoken(value: &Val<'_>, out: &mut String, cost: &mut Cost) -> Result<(), Faul
         }
         Val::Map(map) => entries(map, out, cost)?,
         _ => {
-            let said = text::said(value, cost)?;
+            let said = convert::to_text(value, cost)?;
             cost.charge_text(said.len())?;
             out.push_str(&said);
         }
@@ -152,7 +152,7 @@ fn entries(map: &Map<'_>, out: &mut String, cost: &mut Cost) -> Result<(), Fault
     cost.charge(map.len())?;
     let mut entries = Vec::with_capacity(map.len());
     for (key, value) in map.entries() {
-        entries.push((text::said(&key, cost)?, value));
+        entries.push((convert::to_text(&key, cost)?, value));
     }
     entries.sort_by(|a, b| a.0.cmp(&b.0));
     out.push('{');

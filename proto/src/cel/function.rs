@@ -43,10 +43,18 @@ pub const fn of(space: &'static str, name: &'static str, arguments: usize, call:
     Function { name, form: Form::Of(space), least: arguments, most: arguments, call }
 }
 
-/// Of an argument that is none of those that the function takes.
+/// The fault of an argument that is none of those that the function takes.
 #[cold]
 pub fn wrong(name: &str, argument: &Val<'_>) -> Fault {
     Fault(format!("`{name}` does not take {}", argument.kind()))
+}
+
+/// A whole number among the arguments.
+pub fn whole(name: &str, args: &[Val<'_>], at: usize) -> Result<i64, Fault> {
+    match args[at] {
+        Val::Int(value) => Ok(value),
+        ref other => Err(wrong(name, other)),
+    }
 }
 
 impl fmt::Debug for Function {

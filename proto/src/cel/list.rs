@@ -1,7 +1,6 @@
 //! The `lists` library.
 
-use super::function::{Function, method, of, wrong};
-use super::text::whole;
+use super::function::{Function, method, of, whole, wrong};
 use super::val::{List, Val};
 use super::{Cost, Fault, compare};
 use std::cmp::Ordering;

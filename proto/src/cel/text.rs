@@ -1,9 +1,9 @@
 //! Texts: the standard functions and the `strings` library. Positions count characters, not bytes.
 
 use super::format::format;
-use super::function::{Function, method, of, wrong};
+use super::function::{Function, method, of, whole, wrong};
 use super::val::Val;
-use super::{Cost, Fault, convert, list};
+use super::{Cost, Fault, list};
 use crate::value::Text;
 use regex::{Regex, RegexBuilder};
 
@@ -40,13 +40,6 @@ pub static FUNCTIONS: &[Function] = &[
 
 fn text<'v>(name: &str, args: &'v [Val<'_>], at: usize) -> Result<&'v str, Fault> {
     args[at].as_text().ok_or_else(|| wrong(name, &args[at]))
-}
-
-pub fn whole(name: &str, args: &[Val<'_>], at: usize) -> Result<i64, Fault> {
-    match args[at] {
-        Val::Int(value) => Ok(value),
-        ref other => Err(wrong(name, other)),
-    }
 }
 
 fn compared<'a>(
@@ -262,12 +255,4 @@ fn quote(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-/// For errors and keys: as `string(..)` says it.
-pub fn said(value: &Val<'_>, cost: &mut Cost) -> Result<Text, Fault> {
-    match convert::string(value, cost)? {
-        Val::Short(text) => Ok(text),
-        other => Ok(Text::new(other.as_text().unwrap_or_default())),
-    }
 }

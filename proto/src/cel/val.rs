@@ -1,8 +1,9 @@
 //! A value while an expression runs: it borrows from lanes, command and program wherever it can.
 
-use super::{Entries, compare};
+use super::Entries;
 use crate::value::{Record, Text, Value};
 use jiff::SignedDuration;
+use std::cmp::Ordering;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -309,8 +310,32 @@ impl<'a> Map<'a> {
     }
 }
 
+/// The order of a map's keys: bool, number, text by bytes. 1, 1u and 1.0 are one key.
+pub fn key_order(a: &Val<'_>, b: &Val<'_>) -> Ordering {
+    match (a, b) {
+        (Val::Bool(a), Val::Bool(b)) => a.cmp(b),
+        _ => match (a.as_text(), b.as_text()) {
+            (Some(a), Some(b)) => a.as_bytes().cmp(b.as_bytes()),
+            _ => match (a.as_whole(), b.as_whole()) {
+                (Some(a), Some(b)) => a.cmp(&b),
+                _ => rank(a).cmp(&rank(b)),
+            },
+        },
+    }
+}
+
+fn rank(key: &Val<'_>) -> u8 {
+    match key {
+        Val::Bool(_) => 0,
+        Val::Int(_) | Val::Uint(_) => 1,
+        Val::Str(_) | Val::Short(_) | Val::Long(_) => 2,
+        // No key: past all of them, where a search finds nothing.
+        _ => 3,
+    }
+}
+
 fn in_built<'a>(entries: &[(Val<'a>, Val<'a>)], key: &Val<'a>) -> Option<Val<'a>> {
-    let at = entries.binary_search_by(|(other, _)| compare::keys(other, key)).ok()?;
+    let at = entries.binary_search_by(|(other, _)| key_order(other, key)).ok()?;
     Some(entries[at].1.clone())
 }
 
