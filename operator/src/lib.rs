@@ -1,7 +1,7 @@
 //! The operator: turns an `AgentPlan` into a running set of nodes, and says in its status how that stands.
 //!
 //! What decides: `plan` and `observed` are what is wished and seen; `ring`, `node` and `outlook` what they come to;
-//! `parts`, `steps` and `status` what follows; `queue` and `lease` when, and who. What waits: `look` and `nodes` see,
+//! `words` says it; `parts`, `steps` and `status` what follows; `queue` and `lease` when, and who. What waits: `look` and `nodes` see,
 //! `act` and `news` do, `reconcile` joins them, `control` turns, `hold` keeps the lease, `port` answers.
 //! Beside it stands `plugin`, which is `kubectl shoal`.
 
@@ -32,6 +32,7 @@ pub mod settings;
 pub mod status;
 pub mod steps;
 pub mod watch;
+pub mod words;
 
 #[cfg(test)]
 mod world;

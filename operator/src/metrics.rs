@@ -61,13 +61,22 @@ impl Metrics {
     }
 
     pub fn took(&self, step: &Step) {
-        let name = match step {
+        self.count_step(match step {
             Step::MakeToken => "make_token",
             Step::Apply(..) => "apply",
             Step::BeginRing { .. } => "begin_ring",
-            Step::Configure { .. } => "configure",
-            Step::Report { .. } => "report",
-        };
+        });
+    }
+
+    pub fn gave(&self) {
+        self.count_step("configure");
+    }
+
+    pub fn reported(&self) {
+        self.count_step("report");
+    }
+
+    fn count_step(&self, name: &'static str) {
         self.steps.get_or_create(&[("step", name)]).inc();
     }
 

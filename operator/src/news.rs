@@ -18,7 +18,7 @@ impl Teller {
         Teller(Recorder::new(client, reporter))
     }
 
-    pub async fn tell(&self, plan: &Plan, news: &[News]) {
+    pub async fn publish(&self, plan: &Plan, news: &[News]) {
         for news in news {
             if let Err(error) = self.0.publish(&event(news), &reference(plan)).await {
                 warn!(plan = %plan.key, %error, "an event is lost");

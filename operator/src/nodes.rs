@@ -6,12 +6,12 @@
 use crate::names;
 use crate::observed::{Answer, Pod, Report, Silence};
 use crate::plan::Plan;
-use crate::steps::Configuration;
+use crate::steps::Given;
 use futures::StreamExt as _;
 use proto::wire::peer::control_client::ControlClient;
 use proto::wire::peer::{ConfigureRequest, Identity, ReportRequest, ReportResponse};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -55,14 +55,8 @@ impl Nodes {
     }
 
     /// Or why the node does not take it.
-    pub async fn configure(
-        &self,
-        plan: &Plan,
-        ip: &str,
-        token: &str,
-        given: &Configuration,
-    ) -> Result<(), String> {
-        let Configuration { generation, spec, ring, peers } = given.clone();
+    pub async fn configure(&self, plan: &Plan, ip: &str, token: &str, given: &Given) -> Result<(), String> {
+        let Given { ordinal: _, generation, spec, ring, peers } = given.clone();
         let request = ConfigureRequest {
             token: token.to_owned(),
             plan_name: plan.name().to_owned(),
@@ -81,7 +75,7 @@ impl Nodes {
     }
 
     fn client(&self, ip: &str) -> Result<ControlClient<Channel>, Status> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = self.channels();
         if let Some(channel) = channels.get(ip) {
             return Ok(ControlClient::new(channel.clone()));
         }
@@ -93,9 +87,13 @@ impl Nodes {
         Ok(ControlClient::new(channel))
     }
 
+    fn channels(&self) -> MutexGuard<'_, HashMap<String, Channel>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A connection to a machine that is gone would take minutes to notice.
     fn forget(&self, ip: &str) {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner).remove(ip);
+        self.channels().remove(ip);
     }
 }
 

@@ -1,4 +1,5 @@
 //! What a plan and what was seen of it come to. Steps and status are both taken from this, so that they never disagree.
+//! It judges; [`crate::words`] says it.
 
 use crate::names;
 use crate::node::{Meant, Node, Stand};
@@ -6,19 +7,67 @@ use crate::observed::{Observed, Seen};
 use crate::parts::{InForce, Part};
 use crate::plan::{Plan, Wish};
 use crate::reason::Reason;
-use crate::ring;
+use crate::ring::{self, RingState};
 use proto::plan::{Error, Quantity};
 use proto::ring::Ring;
 use serde_json::Value;
 
-/// Of names in one text.
-const NAMED_MAX: usize = 8;
-
-/// A cause that a condition names; the text says what is wrong and what to do.
+/// Nothing is made while it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cause {
-    pub reason: Reason,
-    pub text: String,
+pub enum Obstacle {
+    /// Claims of the nodes' names hold the data of an earlier plan.
+    VolumesOfAnotherPlan { claims: Vec<String>, plan_uid: String, are_going: bool },
+    /// An object of a name that the plan needs is someone else's.
+    NameTaken { object: String, owner: String },
+    /// An object of such a name is being deleted.
+    NameGoing { object: String },
+}
+
+/// Something that is wrong. The rest goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    Ring(RingState),
+    Node {
+        ordinal: u16,
+        stand: Stand,
+    },
+    /// The API server refuses an object, and why.
+    Part {
+        object: String,
+        why: String,
+    },
+    /// The plan wishes for larger volumes.
+    Size {
+        has: String,
+        wished: String,
+    },
+}
+
+impl Obstacle {
+    pub fn reason(&self) -> Reason {
+        match self {
+            Obstacle::VolumesOfAnotherPlan { are_going: true, .. } | Obstacle::NameGoing { .. } => {
+                Reason::LeftoversGoing
+            }
+            Obstacle::VolumesOfAnotherPlan { .. } => Reason::VolumesOfAnotherPlan,
+            Obstacle::NameTaken { .. } => Reason::NameTaken,
+        }
+    }
+}
+
+impl Fault {
+    /// `None`: a state of the ring or of a node that is no fault.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Fault::Ring(RingState::Missing(_)) => Some(Reason::RingMissing),
+            Fault::Ring(RingState::Unreadable(_)) => Some(Reason::RingUnreadable),
+            Fault::Ring(RingState::Older { .. }) => Some(Reason::RingOlder),
+            Fault::Ring(_) => None,
+            Fault::Node { stand, .. } => stand.fault(),
+            Fault::Part { .. } => Some(Reason::PartRefused),
+            Fault::Size { .. } => Some(Reason::NotSupportedYet),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -26,7 +75,7 @@ pub struct Outlook<'a> {
     /// What is to be run, or why it is not.
     pub verdict: Result<&'a Wish, Vec<Error>>,
     pub force: InForce,
-    pub ring: ring::Stand,
+    pub ring: RingState,
     pub nodes: Vec<Node>,
     /// How many serve all that is theirs.
     pub nodes_serving: usize,
@@ -35,17 +84,17 @@ pub struct Outlook<'a> {
     /// Made from an older template than the StatefulSet's.
     pub outdated: Vec<String>,
     /// Nothing is made while these stand; the gravest first.
-    pub obstacles: Vec<Cause>,
-    /// Something is wrong.
-    pub faults: Vec<Cause>,
+    pub obstacles: Vec<Obstacle>,
+    /// The gravest first.
+    pub faults: Vec<Fault>,
 }
 
 pub fn outlook<'a>(plan: &'a Plan, seen: &Observed) -> Outlook<'a> {
     let force = in_force(plan, seen);
     let verdict = verdict(plan, &force);
-    let stand = ring::stand(plan, seen, force.replicas);
-    let ring = match &stand {
-        ring::Stand::InForce(ring) | ring::Stand::Older { ring, .. } => Some(ring),
+    let state = ring::state(plan, seen, force.replicas);
+    let ring = match &state {
+        RingState::InForce(ring) | RingState::Older { ring, .. } => Some(ring),
         _ => None,
     };
     let loads = ring.map(Ring::loads).unwrap_or_default();
@@ -54,11 +103,7 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed) -> Outlook<'a> {
     let nodes: Vec<Node> = (0..force.replicas).map(|ordinal| meant.node(ordinal, seen)).collect();
     let reports = || nodes.iter().filter_map(|node| node.report.as_ref());
     let wished = plan.wish.as_ref().map_or(0, |wish| wish.spec.slots.unsigned_abs());
-    let mut faults = ring_faults(plan, &stand);
-    faults.extend(node_faults(plan, &nodes));
-    faults.extend(rejections(seen));
-    faults.extend(other_size(plan, &force));
-    faults.sort_by_key(|cause| cause.reason);
+    let faults = faults(plan, seen, &force, &nodes, &state);
     Outlook {
         nodes_serving: nodes.iter().filter(|node| meant.serves(node)).count(),
         slots_total: ring.map_or(wished, |ring| ring.slots.len() as u32),
@@ -69,27 +114,15 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed) -> Outlook<'a> {
         force,
         nodes,
         faults,
-        ring: stand,
+        ring: state,
     }
 }
 
 impl Outlook<'_> {
-    pub fn wait(&self) -> Option<Cause> {
+    /// What is waited for first, and the nodes that keep it.
+    pub fn wait(&self) -> Option<(Reason, Vec<&Node>)> {
         let first = self.nodes.iter().filter_map(|node| node.stand.wait()).min()?;
-        let of_it = self.nodes.iter().filter(|node| node.stand.wait() == Some(first));
-        let text = listed(of_it.map(|node| match &node.stand {
-            Stand::Starting(why) | Stand::Silent(why) if !why.is_empty() => {
-                format!("node {}: {why}", node.ordinal)
-            }
-            _ => format!("node {}", node.ordinal),
-        }));
-        let what = match first {
-            Reason::NodesStarting => "starting",
-            Reason::NodesSilent => "silent",
-            Reason::NodesLoading => "reading their stores",
-            _ => "waiting for the plan and the ring",
-        };
-        Some(Cause { reason: first, text: format!("{what}: {text}") })
+        Some((first, self.nodes.iter().filter(|node| node.stand.wait() == Some(first)).collect()))
     }
 
     pub fn serves_all(&self) -> bool {
@@ -98,7 +131,7 @@ impl Outlook<'_> {
 
     /// Whether the plan has run before.
     pub fn has_begun(&self) -> bool {
-        !matches!(self.ring, ring::Stand::Waiting(_) | ring::Stand::ToBegin(_) | ring::Stand::NotOurs)
+        !matches!(self.ring, RingState::Waiting(_) | RingState::ToBegin(_) | RingState::NotOurs)
     }
 }
 
@@ -132,25 +165,21 @@ fn verdict<'a>(plan: &'a Plan, force: &InForce) -> Result<&'a Wish, Vec<Error>> 
 }
 
 /// The wish can't be taken back, since the API server lets sizes only grow: so the rest of the plan goes on.
-fn other_size(plan: &Plan, force: &InForce) -> Option<Cause> {
-    let (wished, size) = (&plan.wish.as_ref().ok()?.spec.storage.size, &force.size);
-    let same = wished.0 == *size || wished.value() == Quantity(size.clone()).value();
-    let text = format!(
-        "spec.storage.size: the volumes have {size}, and growing them to {wished} is not there yet; the rest of the \
-         plan goes on"
-    );
-    (!same).then_some(Cause { reason: Reason::NotSupportedYet, text })
+fn other_size(plan: &Plan, force: &InForce) -> Option<Fault> {
+    let (wished, has) = (&plan.wish.as_ref().ok()?.spec.storage.size, &force.size);
+    let same = wished.0 == *has || wished.value() == Quantity(has.clone()).value();
+    (!same).then(|| Fault::Size { has: has.clone(), wished: wished.0.clone() })
 }
 
-fn obstacles(plan: &Plan, seen: &Observed) -> Vec<Cause> {
-    let mut causes: Vec<Cause> = volumes_of_another_plan(plan, seen).into_iter().collect();
-    causes.extend(taken(plan, seen));
-    causes.sort_by_key(|cause| cause.reason);
-    causes
+fn obstacles(plan: &Plan, seen: &Observed) -> Vec<Obstacle> {
+    let mut obstacles: Vec<Obstacle> = volumes_of_another_plan(plan, seen).into_iter().collect();
+    obstacles.extend(taken(plan, seen));
+    obstacles.sort_by_key(Obstacle::reason);
+    obstacles
 }
 
 /// Only before there is a StatefulSet: it would give these volumes to the new plan's nodes.
-fn volumes_of_another_plan(plan: &Plan, seen: &Observed) -> Option<Cause> {
+fn volumes_of_another_plan(plan: &Plan, seen: &Observed) -> Option<Obstacle> {
     let objects = &seen.objects;
     if objects.parts.get(&Part::StatefulSet).is_some_and(|set| set.ours().is_some()) {
         return None;
@@ -158,23 +187,13 @@ fn volumes_of_another_plan(plan: &Plan, seen: &Observed) -> Option<Cause> {
     let is_other = |uid: &String| *uid != plan.uid;
     let others: Vec<_> =
         objects.volumes.iter().filter(|one| one.plan_uid.as_ref().is_some_and(is_other)).collect();
-    let uid = others.first()?.plan_uid.as_ref()?;
-    let names = listed(others.iter().map(|one| one.name.clone()));
-    let reason = if others.iter().all(|one| one.is_going) {
-        Reason::LeftoversGoing
-    } else {
-        Reason::VolumesOfAnotherPlan
-    };
-    let text = format!(
-        "the claims {names} hold the data of an earlier plan of this name (uid {uid}); nothing is started over them. \
-         To begin anew, delete these claims, and with them that data: kubectl delete pvc -n {} -l {}",
-        plan.key.namespace,
-        names::selector(plan.name()),
-    );
-    Some(Cause { reason, text })
+    let plan_uid = others.first()?.plan_uid.clone()?;
+    let claims = others.iter().map(|one| one.name.clone()).collect();
+    let are_going = others.iter().all(|one| one.is_going);
+    Some(Obstacle::VolumesOfAnotherPlan { claims, plan_uid, are_going })
 }
 
-fn taken(plan: &Plan, seen: &Observed) -> Vec<Cause> {
+fn taken(plan: &Plan, seen: &Observed) -> Vec<Obstacle> {
     let objects = &seen.objects;
     let parts = objects
         .parts
@@ -184,22 +203,11 @@ fn taken(plan: &Plan, seen: &Observed) -> Vec<Cause> {
         (format!("Secret {}", names::token(plan.name())), whose(&objects.token)),
         (format!("ConfigMap {}", names::ring(plan.name())), whose(&objects.ring)),
     ];
-    let cause = |(name, whose): (String, Option<Whose>)| match whose? {
-        Whose::Going => Some(Cause {
-            reason: Reason::LeftoversGoing,
-            text: format!(
-                "{name} belongs to an earlier plan of this name, or is being deleted: waiting until it is gone"
-            ),
-        }),
-        Whose::Taken(owner) => Some(Cause {
-            reason: Reason::NameTaken,
-            text: format!(
-                "{name} exists and belongs to {owner}; it is left as it is. Delete or rename it, or give the plan \
-                 another name"
-            ),
-        }),
+    let obstacle = |(object, whose): (String, Option<Whose>)| match whose? {
+        Whose::Going => Some(Obstacle::NameGoing { object }),
+        Whose::Taken(owner) => Some(Obstacle::NameTaken { object, owner }),
     };
-    parts.chain(others).filter_map(cause).collect()
+    parts.chain(others).filter_map(obstacle).collect()
 }
 
 enum Whose {
@@ -215,80 +223,15 @@ fn whose<T>(seen: &Seen<T>) -> Option<Whose> {
     }
 }
 
-fn ring_faults(plan: &Plan, stand: &ring::Stand) -> Vec<Cause> {
-    let object = format!("the ConfigMap {}", names::ring(plan.name()));
-    let (reason, text) = match stand {
-        ring::Stand::Missing(revision) => (
-            Reason::RingMissing,
-            format!(
-                "{object} is gone, and the nodes' stores have had a ring (revision {revision} at least): none is begun \
-                 anew over them, and the nodes go on with theirs. Put the ConfigMap back from a backup; or, to give \
-                 all data up, delete the plan and its volumes and apply it again"
-            ),
-        ),
-        ring::Stand::Unreadable(why) => (
-            Reason::RingUnreadable,
-            format!(
-                "{object} is left as it is, for {why}. Put it back from a backup; the nodes go on with theirs"
-            ),
-        ),
-        ring::Stand::Older { ring, nodes } => (
-            Reason::RingOlder,
-            format!(
-                "{object} has revision {}, and nodes have {nodes}: it has been put back from an old backup. Put the \
-                 newest one back; the nodes go on with theirs",
-                ring.revision
-            ),
-        ),
-        _ => return Vec::new(),
-    };
-    vec![Cause { reason, text }]
-}
-
-fn node_faults<'a>(plan: &'a Plan, nodes: &'a [Node]) -> impl Iterator<Item = Cause> + 'a {
-    nodes.iter().filter_map(move |node| {
-        let reason = node.stand.fault()?;
-        Some(Cause { reason, text: fault_text(plan, node) })
-    })
-}
-
-fn rejections(seen: &Observed) -> Vec<Cause> {
-    let cause = |(object, why): (&String, &String)| Cause {
-        reason: Reason::PartRefused,
-        text: format!("the API server refuses {object}: {why}"),
-    };
-    seen.rejections.iter().map(cause).collect()
-}
-
-fn fault_text(plan: &Plan, node: &Node) -> String {
-    let (name, ordinal) = (plan.name(), node.ordinal);
-    let (pod, claim) = (names::pod(name, ordinal), names::claim(name, ordinal));
-    match &node.stand {
-        Stand::Failing(words) => format!("pod {pod} ends soon after each start: {words}"),
-        Stand::TokenRefused => format!(
-            "pod {pod} was started with another token than the Secret {} has: delete the pod, so that it starts again",
-            names::token(name)
-        ),
-        Stand::Refuses(why) => format!("pod {pod} refuses what it is given: {why}"),
-        Stand::OtherPlan(uid) => format!(
-            "pod {pod} has a volume of the plan with uid {uid}; it is given nothing. Give it the volume that it had; \
-             or, to begin anew, delete the claim {claim} and the pod"
-        ),
-        Stand::Exchanged { has, ring_has } => format!(
-            "pod {pod} has the store {has}, and the ring's is {ring_has}: its volume is another one, or has been \
-             emptied. It is given nothing, and its slots wait. Give the claim {claim} the volume that it had"
-        ),
-        Stand::RolledBack { has, was } => format!(
-            "pod {pod} has incarnation {has} of its store, which was at {was} already: its volume has been put back \
-             to an earlier state. It is given nothing. Give the claim {claim} the volume as it was"
-        ),
-        Stand::AheadOfPlan(generation) => format!(
-            "pod {pod} runs generation {generation}, and the plan is at {}: it has been put back from a backup. Apply \
-             it with changes until its generation is higher",
-            plan.generation
-        ),
-        _ => String::new(),
-    }
+fn faults(plan: &Plan, seen: &Observed, force: &InForce, nodes: &[Node], ring: &RingState) -> Vec<Fault> {
+    let of_nodes = nodes.iter().map(|node| Fault::Node { ordinal: node.ordinal, stand: node.stand.clone() });
+    let of_parts =
+        seen.rejections.iter().map(|(object, why)| Fault::Part { object: object.clone(), why: why.clone() });
+    let all = std::iter::once(Fault::Ring(ring.clone())).chain(of_nodes).chain(of_parts);
+    let mut faults: Vec<Fault> =
+        all.chain(other_size(plan, force)).filter(|fault| fault.reason().is_some()).collect();
+    faults.sort_by_key(Fault::reason);
+    faults
 }
 
 /// Once the StatefulSet's controller has seen its template.
@@ -302,12 +245,4 @@ fn outdated(plan: &Plan, seen: &Observed) -> Vec<String> {
     };
     let older = seen.objects.pods.iter().filter(|(_, pod)| pod.revision != latest);
     older.map(|(ordinal, _)| names::pod(plan.name(), *ordinal)).collect()
-}
-
-/// The first few, and how many more.
-pub fn listed(names: impl Iterator<Item = String>) -> String {
-    let names: Vec<String> = names.collect();
-    let more = names.len().saturating_sub(NAMED_MAX);
-    let text = names[..names.len() - more].join(", ");
-    if more == 0 { text } else { format!("{text} and {more} more") }
 }

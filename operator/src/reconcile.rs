@@ -13,7 +13,7 @@ use crate::observed::{Objects, Observed};
 use crate::plan::{Key, Plan};
 use crate::queue::{Look, Outcome};
 use crate::settings::Settings;
-use crate::steps::{self, Configuration, Next, Pace, Step};
+use crate::steps::{self, Given, Pace, Report, Step};
 use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -44,17 +44,8 @@ pub struct Memory {
     refusals: Refusals,
 }
 
-/// Of what nodes were given last: the generation, and why they do not take it.
+/// Why nodes do not take what they were given last, with its generation.
 type Refusals = BTreeMap<u16, (u64, String)>;
-
-/// How the steps of one round went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Went {
-    Well,
-    /// A node has not taken what it was given.
-    Refused,
-    Rejected,
-}
 
 pub async fn reconcile(
     context: &Context,
@@ -100,21 +91,27 @@ async fn rounds(
                 None => return Ok((None, Outcome::Gone)),
             },
         };
-        let mut seen = ask(context, objects, &refusals, plan.generation).await;
+        let seen = ask(context, objects, &refusals, plan.generation).await;
         let next = steps::toward(&plan, &seen, &context.settings, now());
-        if next.steps.is_empty() {
-            return Ok((Some(Memory { plan, objects: seen.objects, refusals }), outcome(&next)));
+        if next.is_empty() {
+            return Ok((Some(Memory { plan, objects: seen.objects, refusals }), outcome(next.pace)));
         }
         if !is_fresh {
             continue;
         }
-        let went = take(context, &plan, &mut seen, next.steps, &mut refusals).await?;
-        if went == Went::Well {
+        let rejections = make(context, &plan, next.steps).await?;
+        let answers = give(context, &plan, &seen, &next.given).await;
+        let all_taken = answers.iter().all(|(_, answer)| answer.is_ok());
+        remember(&mut refusals, plan.generation, answers);
+        if rejections.is_empty() && all_taken {
+            report(context, &plan, next.report).await?;
             continue;
         }
-        seen.refusals = of_generation(&refusals, plan.generation);
-        report(context, &plan, &seen).await?;
-        let outcome = if went == Went::Rejected { Outcome::Failed } else { Outcome::Obstructed };
+        // What was refused belongs into the status: what is to be said is decided again, with that seen.
+        let outcome = if rejections.is_empty() { Outcome::Obstructed } else { Outcome::Failed };
+        let seen = Observed { refusals: of_generation(&refusals, plan.generation), rejections, ..seen };
+        let next = steps::toward(&plan, &seen, &context.settings, now());
+        report(context, &plan, next.report).await?;
         return Ok((Some(Memory { plan, objects: seen.objects, refusals }), outcome));
     }
     warn!("not settled after {ROUNDS} rounds, going on later");
@@ -142,114 +139,86 @@ fn of_generation(refusals: &Refusals, generation: u64) -> BTreeMap<u16, String> 
     of_this.map(|(ordinal, (_, why))| (*ordinal, why.clone())).collect()
 }
 
-/// Steps in their order; those that give nodes something, all at once.
-async fn take(
+/// Takes the steps in their order. What the API server will not have is left out and answered with the reason.
+async fn make(
     context: &Context,
     plan: &Plan,
-    seen: &mut Observed,
     steps: Vec<Step>,
-    refusals: &mut Refusals,
-) -> Result<Went, act::Error> {
+) -> Result<BTreeMap<String, String>, act::Error> {
     let client = &context.client;
-    let mut went = Went::Well;
-    let mut given = Vec::new();
+    let mut rejections = BTreeMap::new();
     for step in steps {
-        if let Step::Report { .. } = &step {
-            debug!("{step}");
-        } else {
-            info!("{step}");
-        }
+        info!("{step}");
         context.metrics.took(&step);
-        match step {
+        let (object, made) = match step {
             Step::MakeToken => {
-                let object = format!("Secret {}", names::token(plan.name()));
-                went = went.max(made(seen, object, act::make_token(client, plan).await)?);
+                (format!("Secret {}", names::token(plan.name())), act::make_token(client, plan).await)
             }
             Step::Apply(part, desired) => {
                 let object = format!("{} {}", part.resource().kind, part.name(plan.name()));
-                went = went.max(made(seen, object, act::apply(client, plan, part, &desired).await)?);
+                (object, act::apply(client, plan, part, &desired).await)
             }
             Step::BeginRing { members, slots } => {
                 let object = format!("ConfigMap {}", names::ring(plan.name()));
-                went = went.max(made(seen, object, act::begin_ring(client, plan, members, slots).await)?);
+                (object, act::begin_ring(client, plan, members, slots).await)
             }
-            Step::Configure { ordinal, configuration } => given.push((ordinal, configuration)),
-            Step::Report { status, news } => {
-                if !give(context, plan, seen, std::mem::take(&mut given), refusals).await {
-                    went = went.max(Went::Refused);
-                }
-                // What was refused belongs into it, and it can be written once.
-                if went == Went::Well {
-                    act::report(client, plan, &status).await?;
-                    context.teller.tell(plan, &news).await;
-                }
+        };
+        match made {
+            Err(act::Error::Rejected(why)) => {
+                warn!(object, %why, "the API server refuses it");
+                rejections.insert(object, why);
             }
+            made => made?,
         }
     }
-    if give(context, plan, seen, given, refusals).await { Ok(went) } else { Ok(went.max(Went::Refused)) }
+    Ok(rejections)
 }
 
-/// What the API server will not have is remembered, and the rest goes on.
-fn made(seen: &mut Observed, object: String, made: Result<(), act::Error>) -> Result<Went, act::Error> {
-    match made {
-        Err(act::Error::Rejected(why)) => {
-            warn!(object, %why, "the API server refuses it");
-            seen.rejections.insert(object, why);
-            Ok(Went::Rejected)
-        }
-        made => made.map(|()| Went::Well),
-    }
-}
-
-/// Whether all have taken it.
+/// Gives nodes the plan and the ring, all at once, and says which of them have taken it.
 async fn give(
     context: &Context,
     plan: &Plan,
     seen: &Observed,
-    given: Vec<(u16, Configuration)>,
-    refusals: &mut Refusals,
-) -> bool {
-    let Some(token) = seen.objects.token.ours() else { return true };
-    let pods = &seen.objects.pods;
+    given: &[Given],
+) -> Vec<(u16, Result<(), String>)> {
+    let Some(token) = seen.objects.token.ours() else { return Vec::new() };
     let mut calls = Vec::new();
-    for (ordinal, configuration) in &given {
-        if let Some(ip) = pods.get(ordinal).and_then(|pod| pod.ip.as_ref()) {
-            calls.push(
-                async move { (*ordinal, context.nodes.configure(plan, ip, token, configuration).await) },
-            );
+    for given in given {
+        info!("{given}");
+        context.metrics.gave();
+        if let Some(ip) = seen.objects.pods.get(&given.ordinal).and_then(|pod| pod.ip.as_ref()) {
+            let call = context.nodes.configure(plan, ip, token, given);
+            calls.push(async move { (given.ordinal, call.await) });
         }
     }
-    let mut calls = futures::stream::iter(calls).buffer_unordered(GIVEN_AT_ONCE);
-    let mut all = true;
-    while let Some((ordinal, taken)) = calls.next().await {
-        match taken {
+    futures::stream::iter(calls).buffer_unordered(GIVEN_AT_ONCE).collect().await
+}
+
+fn remember(refusals: &mut Refusals, generation: u64, answers: Vec<(u16, Result<(), String>)>) {
+    for (ordinal, answer) in answers {
+        match answer {
             Ok(()) => {
                 refusals.remove(&ordinal);
             }
             Err(why) => {
                 warn!(ordinal, %why, "a node does not take the plan or the ring");
-                refusals.insert(ordinal, (plan.generation, why));
-                all = false;
+                refusals.insert(ordinal, (generation, why));
             }
         }
     }
-    all
 }
 
-/// What could not be done, which is known only afterwards.
-async fn report(context: &Context, plan: &Plan, seen: &Observed) -> Result<(), act::Error> {
-    let next = steps::toward(plan, seen, &context.settings, now());
-    for step in next.steps {
-        if let Step::Report { status, news } = step {
-            act::report(&context.client, plan, &status).await?;
-            context.teller.tell(plan, &news).await;
-        }
-    }
+async fn report(context: &Context, plan: &Plan, report: Option<Report>) -> Result<(), act::Error> {
+    let Some(Report { status, news }) = report else { return Ok(()) };
+    debug!("report");
+    context.metrics.reported();
+    act::report(&context.client, plan, &status).await?;
+    context.teller.publish(plan, &news).await;
     Ok(())
 }
 
-fn outcome(next: &Next) -> Outcome {
-    match next.pace {
+fn outcome(pace: Pace) -> Outcome {
+    match pace {
         Pace::Settled => Outcome::Settled,
         Pace::Waiting => Outcome::Waiting,
         Pace::Obstructed => Outcome::Obstructed,

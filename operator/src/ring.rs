@@ -6,14 +6,14 @@
 
 use crate::observed::{Observed, Report, Seen};
 use crate::plan::Plan;
-use proto::ring::{self, First, Member, Ring, Said};
+use proto::ring::{self, First, Member, Reported, Ring};
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Stand {
+pub enum RingState {
     InForce(Ring),
     /// Every node has a store that had none.
     ToBegin(Vec<Member>),
-    /// For the stores of these nodes to report.
+    /// The stores of these nodes have not reported yet.
     Waiting(Vec<u16>),
     /// There was one, at this revision at least.
     Missing(u64),
@@ -27,38 +27,38 @@ pub enum Stand {
     NotOurs,
 }
 
-pub fn stand(plan: &Plan, seen: &Observed, replicas: u16) -> Stand {
+pub fn state(plan: &Plan, seen: &Observed, replicas: u16) -> RingState {
     let highest = seen.answers.values().flatten().map(|report| report.revision).max().unwrap_or(0);
     match &seen.objects.ring {
         Seen::Absent => without(plan, seen, replicas, highest),
-        Seen::Going | Seen::Taken(_) => Stand::NotOurs,
+        Seen::Going | Seen::Taken(_) => RingState::NotOurs,
         Seen::Ours(bytes) => match Ring::decode(bytes) {
-            Err(error) => Stand::Unreadable(error.to_string()),
+            Err(error) => RingState::Unreadable(error.to_string()),
             Ok(ring) if ring.plan_uid != plan.uid => {
-                Stand::Unreadable(format!("it is the ring of the plan with uid {}", ring.plan_uid))
+                RingState::Unreadable(format!("it is the ring of the plan with uid {}", ring.plan_uid))
             }
-            Ok(ring) if ring.revision < highest => Stand::Older { ring, nodes: highest },
-            Ok(ring) => Stand::InForce(ring),
+            Ok(ring) if ring.revision < highest => RingState::Older { ring, nodes: highest },
+            Ok(ring) => RingState::InForce(ring),
         },
     }
 }
 
-fn without(plan: &Plan, seen: &Observed, replicas: u16, highest: u64) -> Stand {
+fn without(plan: &Plan, seen: &Observed, replicas: u16, highest: u64) -> RingState {
     let known = plan.status.revision.unwrap_or(0).unsigned_abs();
     let reports = || seen.answers.values().flatten();
     if known > 0 || reports().any(|report| report.had_ring || report.revision > 0) {
-        return Stand::Missing(known.max(highest));
+        return RingState::Missing(known.max(highest));
     }
     let ours = seen.answers.iter().filter_map(|(ordinal, answer)| {
         let Report { store, incarnation, had_ring, .. } = *answer
             .as_ref()
             .ok()
             .filter(|report| report.plan_uid == plan.uid && report.ordinal == *ordinal)?;
-        Some(Said { member: Member { ordinal: *ordinal, store, incarnation }, had_ring })
+        Some(Reported { member: Member { ordinal: *ordinal, store, incarnation }, had_ring })
     });
     match ring::first(replicas, &ours.collect::<Vec<_>>()) {
-        First::Begin(members) => Stand::ToBegin(members),
-        First::Waiting(nodes) => Stand::Waiting(nodes),
-        First::Had(_) => Stand::Missing(known.max(highest)),
+        First::Begin(members) => RingState::ToBegin(members),
+        First::Waiting(nodes) => RingState::Waiting(nodes),
+        First::Had(_) => RingState::Missing(known.max(highest)),
     }
 }

@@ -2,17 +2,18 @@
 
 use crate::names::{self, CONDITIONS};
 use crate::node::Stand;
-use crate::outlook::{Cause, Outlook, listed};
+use crate::outlook::{Obstacle, Outlook};
 use crate::plan::Plan;
 use crate::reason::{Reason, Weight};
-use crate::ring;
+use crate::ring::RingState;
+use crate::words::{self, Cause, listed};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use proto::plan::{self, AgentPlanStatus, DurabilityStatus, SlotsStatus};
 
-/// Of the errors of a plan in one text.
+/// The most errors of a plan in one text.
 const ERRORS_MAX: usize = 8;
-/// Of a condition's message.
+/// The most bytes in a condition's message.
 const MESSAGE_MAX: usize = 4096;
 
 /// A condition that says something else than before; as an event.
@@ -23,7 +24,7 @@ pub struct News {
 }
 
 /// One condition, before it is compared with what it was.
-struct Said {
+struct Judged {
     name: &'static str,
     holds: bool,
     reason: Reason,
@@ -32,11 +33,11 @@ struct Said {
 
 pub fn of(plan: &Plan, outlook: &Outlook, now: Timestamp) -> AgentPlanStatus {
     let old = &plan.status;
-    let said = [
+    let all = [
         accepted(outlook),
         ready(plan, outlook),
         progressing(plan, outlook),
-        degraded(outlook),
+        degraded(plan, outlook),
         paused(plan),
     ];
     let count = |count: usize| count as i32;
@@ -54,15 +55,15 @@ pub fn of(plan: &Plan, outlook: &Outlook, now: Timestamp) -> AgentPlanStatus {
         }),
         revision: revision(plan, outlook),
         durability: Some(old.durability.clone().unwrap_or(mode)),
-        conditions: said.into_iter().map(|said| condition(said, plan, now)).collect(),
+        conditions: all.into_iter().map(|one| condition(one, plan, now)).collect(),
     }
 }
 
 /// It is never forgotten, since it says that there was a ring.
 fn revision(plan: &Plan, outlook: &Outlook) -> Option<i64> {
     match &outlook.ring {
-        ring::Stand::InForce(ring) => Some((ring.revision as i64).max(plan.status.revision.unwrap_or(0))),
-        ring::Stand::Missing(revision) => Some(*revision as i64),
+        RingState::InForce(ring) => Some((ring.revision as i64).max(plan.status.revision.unwrap_or(0))),
+        RingState::Missing(revision) => Some(*revision as i64),
         _ => plan.status.revision,
     }
 }
@@ -79,12 +80,12 @@ fn accepted_generation(plan: &Plan, outlook: &Outlook) -> Option<i64> {
     }
 }
 
-fn accepted(outlook: &Outlook) -> Said {
+fn accepted(outlook: &Outlook) -> Judged {
     let (holds, reason, message) = match &outlook.verdict {
         Ok(_) => (true, Reason::Accepted, "the plan can be run".to_owned()),
         Err(errors) => (false, reason_of(errors), texts(errors.iter().map(ToString::to_string))),
     };
-    Said { name: CONDITIONS[0], holds, reason, message }
+    Judged { name: CONDITIONS[0], holds, reason, message }
 }
 
 fn reason_of(errors: &[plan::Error]) -> Reason {
@@ -94,14 +95,14 @@ fn reason_of(errors: &[plan::Error]) -> Reason {
     }
 }
 
-fn ready(plan: &Plan, outlook: &Outlook) -> Said {
+fn ready(plan: &Plan, outlook: &Outlook) -> Judged {
     let (holds, Cause { reason, text }) = if outlook.serves_all() {
         let text = format!("{} slots are served by {} nodes", outlook.slots_total, outlook.nodes_serving);
         (true, Cause { reason: Reason::Serving, text })
     } else {
         (false, hindrance(plan, outlook))
     };
-    Said { name: CONDITIONS[1], holds, reason, message: text }
+    Judged { name: CONDITIONS[1], holds, reason, message: text }
 }
 
 /// The first thing that keeps the plan from being ready.
@@ -115,14 +116,14 @@ fn hindrance(plan: &Plan, outlook: &Outlook) -> Cause {
         Cause { reason: Reason::Paused, text: "it was paused before its nodes were made".to_owned() };
     let paused = (plan.paused && !outlook.has_begun()).then_some(paused);
     let starting = || Cause { reason: Reason::NodesStarting, text: "the nodes are starting".to_owned() };
-    let causes = outlook.obstacles.iter().chain(&outlook.faults).cloned();
-    let causes = causes.chain(paused).chain(outlook.wait());
+    let causes = causes(plan, outlook).chain(paused).chain(words::wait(outlook));
     causes.min_by_key(|cause| cause.reason).unwrap_or_else(starting)
 }
 
-fn progressing(plan: &Plan, outlook: &Outlook) -> Said {
+fn progressing(plan: &Plan, outlook: &Outlook) -> Judged {
     let is_stuck = outlook.verdict.is_err() || !outlook.obstacles.is_empty();
-    let leftovers = outlook.obstacles.iter().find(|cause| cause.reason == Reason::LeftoversGoing).cloned();
+    let is_going = |obstacle: &&Obstacle| obstacle.reason() == Reason::LeftoversGoing;
+    let leftovers = outlook.obstacles.iter().find(is_going).map(|going| words::obstacle(plan, going));
     let blocked =
         || Cause { reason: Reason::Blocked, text: "see the conditions Accepted and Degraded".to_owned() };
     let (holds, Cause { reason, text }) = if plan.paused {
@@ -131,7 +132,7 @@ fn progressing(plan: &Plan, outlook: &Outlook) -> Said {
         (true, cause)
     } else if is_stuck && !outlook.has_begun() {
         (false, blocked())
-    } else if let Some(cause) = outlook.wait() {
+    } else if let Some(cause) = words::wait(outlook) {
         (true, cause)
     } else if !outlook.outdated.is_empty() {
         (true, outdated(outlook))
@@ -140,7 +141,7 @@ fn progressing(plan: &Plan, outlook: &Outlook) -> Said {
     } else {
         (false, Cause { reason: Reason::Settled, text: "everything is as the plan says".to_owned() })
     };
-    Said { name: CONDITIONS[2], holds, reason, message: text }
+    Judged { name: CONDITIONS[2], holds, reason, message: text }
 }
 
 fn outdated(outlook: &Outlook) -> Cause {
@@ -150,25 +151,30 @@ fn outdated(outlook: &Outlook) -> Cause {
     Cause { reason: Reason::PodsOutdated, text }
 }
 
-fn degraded(outlook: &Outlook) -> Said {
-    let mut faults = outlook.obstacles.iter().chain(&outlook.faults);
-    let mut faults: Vec<&Cause> =
-        faults.by_ref().filter(|cause| cause.reason != Reason::LeftoversGoing).collect();
+/// All that stands in the way or is wrong.
+fn causes<'a>(plan: &'a Plan, outlook: &'a Outlook) -> impl Iterator<Item = Cause> + 'a {
+    let obstacles = outlook.obstacles.iter().map(|obstacle| words::obstacle(plan, obstacle));
+    obstacles.chain(outlook.faults.iter().filter_map(|fault| words::fault(plan, fault)))
+}
+
+fn degraded(plan: &Plan, outlook: &Outlook) -> Judged {
+    let wrong = causes(plan, outlook).filter(|cause| cause.reason != Reason::LeftoversGoing);
+    let mut faults: Vec<Cause> = wrong.collect();
     faults.sort_by_key(|cause| cause.reason);
     let (holds, reason, message) = match faults.first() {
         Some(first) => (true, first.reason, texts(faults.iter().map(|cause| cause.text.clone()))),
         None => (false, Reason::Healthy, "nothing is wrong".to_owned()),
     };
-    Said { name: CONDITIONS[3], holds, reason, message }
+    Judged { name: CONDITIONS[3], holds, reason, message }
 }
 
-fn paused(plan: &Plan) -> Said {
+fn paused(plan: &Plan) -> Judged {
     let (reason, message) = if plan.paused {
         (Reason::Paused, "management is Paused: nothing is changed but this status")
     } else {
         (Reason::Managed, "the operator acts on this plan")
     };
-    Said { name: CONDITIONS[4], holds: plan.paused, reason, message: message.to_owned() }
+    Judged { name: CONDITIONS[4], holds: plan.paused, reason, message: message.to_owned() }
 }
 
 fn texts(texts: impl Iterator<Item = String>) -> String {
@@ -182,8 +188,8 @@ fn texts(texts: impl Iterator<Item = String>) -> String {
 }
 
 /// The time changes only when the condition begins or ceases to hold.
-fn condition(said: Said, plan: &Plan, now: Timestamp) -> Condition {
-    let Said { name, holds, reason, message } = said;
+fn condition(one: Judged, plan: &Plan, now: Timestamp) -> Condition {
+    let Judged { name, holds, reason, message } = one;
     let status = if holds { "True" } else { "False" };
     let old = plan.status.conditions.iter().find(|old| old.type_ == name && old.status == status);
     Condition {

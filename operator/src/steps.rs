@@ -10,8 +10,8 @@ use crate::names;
 use crate::observed::{Observed, Seen};
 use crate::outlook::{Outlook, outlook};
 use crate::parts::{self, Part};
-use crate::plan::{Plan, Wish};
-use crate::ring;
+use crate::plan::Plan;
+use crate::ring::RingState;
 use crate::settings::Settings;
 use crate::status::{self, News};
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use proto::ring::Member;
 use serde_json::Value;
 use std::fmt;
 
+/// What is made on the API server, one after the other: each needs those before it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     /// Draws the plan's token and makes its Secret.
@@ -31,30 +32,38 @@ pub enum Step {
         members: Vec<Member>,
         slots: u32,
     },
-    /// Gives a node the plan and the ring.
-    Configure {
-        ordinal: u16,
-        configuration: Configuration,
-    },
-    Report {
-        status: Box<AgentPlanStatus>,
-        news: Vec<News>,
-    },
 }
 
+/// The plan and the ring for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Configuration {
+pub struct Given {
+    pub ordinal: u16,
     pub generation: u64,
     pub spec: Bytes,
     pub ring: Bytes,
     pub peers: Vec<String>,
 }
 
-/// What is to be done, and how soon to look again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    pub status: AgentPlanStatus,
+    pub news: Vec<News>,
+}
+
+/// What is to be done, and how soon to look again. Steps come first, then nodes are given what is theirs, all at once,
+/// then the status is written: it says that all before it went well.
 #[derive(Debug)]
 pub struct Next {
     pub steps: Vec<Step>,
+    pub given: Vec<Given>,
+    pub report: Option<Report>,
     pub pace: Pace,
+}
+
+impl Next {
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.given.is_empty() && self.report.is_none()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,21 +77,22 @@ pub enum Pace {
 }
 
 pub fn toward(plan: &Plan, seen: &Observed, settings: &Settings, now: Timestamp) -> Next {
+    let mut next = Next { steps: Vec::new(), given: Vec::new(), report: None, pace: Pace::Settled };
     if plan.deleting {
-        return Next { steps: Vec::new(), pace: Pace::Settled };
+        return next;
     }
     let outlook = outlook(plan, seen);
-    let mut steps = Vec::new();
+    next.pace = pace(&outlook);
     let has_run = plan.wish.is_ok() || outlook.has_begun();
     if has_run && !plan.paused && outlook.obstacles.is_empty() {
-        make(plan, seen, &outlook, settings, &mut steps);
+        next.steps = steps(plan, seen, &outlook, settings);
+        next.given = given(plan, seen, &outlook);
     }
     let status = status::of(plan, &outlook, now);
     if status != plan.status {
-        let news = status::news(&plan.status, &status);
-        steps.push(Step::Report { status: Box::new(status), news });
+        next.report = Some(Report { news: status::news(&plan.status, &status), status });
     }
-    Next { steps, pace: pace(&outlook) }
+    next
 }
 
 fn pace(outlook: &Outlook) -> Pace {
@@ -95,14 +105,15 @@ fn pace(outlook: &Outlook) -> Pace {
     }
 }
 
-fn make(plan: &Plan, seen: &Observed, outlook: &Outlook, settings: &Settings, steps: &mut Vec<Step>) {
+fn steps(plan: &Plan, seen: &Observed, outlook: &Outlook, settings: &Settings) -> Vec<Step> {
+    let mut steps = Vec::new();
     if seen.objects.token == Seen::Absent {
         steps.push(Step::MakeToken);
     }
     for part in Part::ALL {
         let Some(desired) = parts::desired(part, plan, &outlook.force, settings) else { continue };
         let applied = seen.objects.parts.get(&part).and_then(Seen::ours);
-        // Of a plan that is not accepted nothing is taken over, and what was lost is made again.
+        // A plan that is not accepted changes nothing; what was lost is made again.
         let is_due = match applied {
             Some(seen) => outlook.verdict.is_ok() && !drift::is_applied(&desired, seen),
             None => true,
@@ -111,29 +122,30 @@ fn make(plan: &Plan, seen: &Observed, outlook: &Outlook, settings: &Settings, st
             steps.push(Step::Apply(part, desired));
         }
     }
-    let Ok(wish) = outlook.verdict else { return };
-    match &outlook.ring {
-        ring::Stand::ToBegin(members) => {
-            let slots = wish.spec.slots.unsigned_abs();
-            steps.push(Step::BeginRing { members: members.clone(), slots });
-        }
-        ring::Stand::InForce(_) => configure(plan, wish, seen, outlook, steps),
-        _ => {}
+    if let Ok(wish) = outlook.verdict
+        && let RingState::ToBegin(members) = &outlook.ring
+    {
+        steps.push(Step::BeginRing { members: members.clone(), slots: wish.spec.slots.unsigned_abs() });
     }
+    steps
 }
 
-fn configure(plan: &Plan, wish: &Wish, seen: &Observed, outlook: &Outlook, steps: &mut Vec<Step>) {
-    let Seen::Ours(ring) = &seen.objects.ring else { return };
+fn given(plan: &Plan, seen: &Observed, outlook: &Outlook) -> Vec<Given> {
+    let (Ok(wish), RingState::InForce(_), Seen::Ours(ring)) =
+        (&outlook.verdict, &outlook.ring, &seen.objects.ring)
+    else {
+        return Vec::new();
+    };
     let peer = |ordinal| names::peer(&plan.key.namespace, plan.name(), ordinal);
-    for node in outlook.nodes.iter().filter(|node| node.stand.is_given()) {
-        let configuration = Configuration {
-            generation: plan.generation,
-            spec: wish.json.clone(),
-            ring: ring.clone(),
-            peers: (0..outlook.force.replicas).map(peer).collect(),
-        };
-        steps.push(Step::Configure { ordinal: node.ordinal, configuration });
-    }
+    let nodes = outlook.nodes.iter().filter(|node| node.stand.is_given());
+    let given = nodes.map(|node| Given {
+        ordinal: node.ordinal,
+        generation: plan.generation,
+        spec: wish.json.clone(),
+        ring: ring.clone(),
+        peers: (0..outlook.force.replicas).map(peer).collect(),
+    });
+    given.collect()
 }
 
 impl fmt::Display for Step {
@@ -147,11 +159,13 @@ impl fmt::Display for Step {
             Step::BeginRing { members, slots } => {
                 write!(out, "begin a ring of {slots} slots on {} nodes", members.len())
             }
-            Step::Configure { ordinal, configuration } => {
-                write!(out, "give node {ordinal} generation {}", configuration.generation)
-            }
-            Step::Report { .. } => write!(out, "report"),
         }
+    }
+}
+
+impl fmt::Display for Given {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "give node {} generation {}", self.ordinal, self.generation)
     }
 }
 

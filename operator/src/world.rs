@@ -6,7 +6,7 @@ use crate::observed::{Life, Objects, Observed, Pod, Report, Seen, Volume};
 use crate::parts::Part;
 use crate::plan::Plan;
 use crate::settings::Settings;
-use crate::steps::{self, Next, Step};
+use crate::steps::{self, Given, Next, Report, Step};
 use bytes::Bytes;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DynamicObject;
@@ -47,7 +47,7 @@ pub fn at(second: i64) -> Timestamp {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     pub store: u128,
-    /// Of the plan that the store was written for.
+    /// The plan that the store was written for.
     pub plan_uid: String,
     pub incarnation: u64,
     pub revision: u64,
@@ -167,26 +167,27 @@ impl World {
         steps::toward(&self.plan(), &self.seen(), &settings(), at(0))
     }
 
-    pub fn take(&mut self, step: Step) {
-        match step {
-            Step::MakeToken => {
+    /// Does one thing of what is next, as the real ones do.
+    pub fn does(&mut self, done: Done) {
+        match done {
+            Done::Step(Step::MakeToken) => {
                 self.token.get_or_insert_with(|| "token".to_owned());
             }
-            Step::Apply(part, desired) => self.apply(part, desired),
-            Step::BeginRing { members, slots } => {
+            Done::Step(Step::Apply(part, desired)) => self.apply(part, desired),
+            Done::Step(Step::BeginRing { members, slots }) => {
                 self.ring.get_or_insert_with(|| Ring::begin(UID, members, slots, 1).encode().into());
             }
-            Step::Configure { ordinal, configuration } => {
-                let ring = Ring::decode(&configuration.ring).unwrap();
-                let node = self.nodes.get_mut(&ordinal).unwrap();
+            Done::Given(given) => {
+                let ring = Ring::decode(&given.ring).unwrap();
+                let node = self.nodes.get_mut(&given.ordinal).unwrap();
                 let mine = ring.members.iter().position(|member| member.store.0 == node.store);
                 node.slots_owned = mine.map_or(0, |index| ring.loads()[index]);
                 node.revision = node.revision.max(ring.revision);
-                node.generation = node.generation.max(configuration.generation);
+                node.generation = node.generation.max(given.generation);
                 node.had_ring = true;
                 node.life = Life::Ready;
             }
-            Step::Report { status, .. } => {
+            Done::Report(Report { status, .. }) => {
                 self.object["status"] = serde_json::to_value(status).unwrap();
             }
         }
@@ -254,19 +255,44 @@ impl World {
         self.object["metadata"]["generation"] = (generation + 1).into();
     }
 
-    /// Takes all steps, and those that follow, until there are none. What they were.
+    /// Does all that is next, and what follows, until there is nothing. What it was.
     pub fn settle(&mut self) -> Vec<String> {
         let mut taken = Vec::new();
         for _ in 0..20 {
-            let steps = self.next().steps;
-            if steps.is_empty() {
+            let next = self.next();
+            if next.is_empty() {
                 return taken;
             }
-            for step in steps {
-                taken.push(step.to_string());
-                self.take(step);
+            for done in all_of(next) {
+                taken.push(done.to_string());
+                self.does(done);
             }
         }
         panic!("there is no end to it: {taken:#?}");
+    }
+}
+
+/// One thing of those that are next.
+#[derive(Debug)]
+pub enum Done {
+    Step(Step),
+    Given(Given),
+    Report(Report),
+}
+
+/// What is next, in its order.
+pub fn all_of(next: Next) -> impl Iterator<Item = Done> {
+    let Next { steps, given, report, pace: _ } = next;
+    let steps = steps.into_iter().map(Done::Step);
+    steps.chain(given.into_iter().map(Done::Given)).chain(report.map(Done::Report))
+}
+
+impl std::fmt::Display for Done {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Done::Step(step) => write!(out, "{step}"),
+            Done::Given(given) => write!(out, "{given}"),
+            Done::Report(_) => write!(out, "report"),
+        }
     }
 }

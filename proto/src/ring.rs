@@ -8,7 +8,7 @@ mod first;
 mod form;
 mod placement;
 
-pub use first::{First, Said, first};
+pub use first::{First, Reported, first};
 pub use form::BYTES_MAX;
 pub use placement::{moved, place};
 

@@ -21,7 +21,7 @@ use kept::Kept;
 use plan_file::{PlanFile, Wish};
 use ports::Ports;
 use proto::plan;
-use proto::ring::{self, First, Member, Ring, Said};
+use proto::ring::{self, First, Member, Reported, Ring};
 use proto::shown::Exit;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -342,7 +342,7 @@ fn ring(folder: &Folder, kept: &Kept, started: &[(Node, SocketAddr)]) -> anyhow:
     let said = reports.iter().map(|report| {
         let member =
             Member { ordinal: report.ordinal, store: report.store.parse()?, incarnation: report.incarnation };
-        Ok(Said { member, had_ring: report.had_ring })
+        Ok(Reported { member, had_ring: report.had_ring })
     });
     let said = said.collect::<Result<Vec<_>, ring::Error>>()?;
     let path = folder.path().display();

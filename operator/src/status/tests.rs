@@ -3,7 +3,7 @@
 use super::*;
 use crate::observed::Life;
 use crate::steps;
-use crate::world::{World, at, flights, settings};
+use crate::world::{Done, World, at, flights, settings};
 use std::fmt::Write as _;
 
 fn conditions(world: &World) -> String {
@@ -82,10 +82,7 @@ fn a_time_changes_only_when_a_status_flips() {
     let mut world = World::settled();
     let report = |world: &World, second| {
         let next = steps::toward(&world.plan(), &world.seen(), &settings(), at(second));
-        let Some(steps::Step::Report { status, .. }) = next.steps.into_iter().last() else {
-            panic!("no report")
-        };
-        status
+        next.report.expect("a report").status
     };
     let time = |status: &AgentPlanStatus, name: &str| {
         let found = status.conditions.iter().find(|condition| condition.type_ == name).unwrap();
@@ -94,7 +91,7 @@ fn a_time_changes_only_when_a_status_flips() {
     world.nodes.get_mut(&2).unwrap().life = Life::Pending(String::new());
     let first = report(&world, 50);
     assert_eq!((time(&first, "Ready"), time(&first, "Accepted")), (50, 0));
-    world.take(steps::Step::Report { status: first, news: Vec::new() });
+    world.does(Done::Report(steps::Report { status: first, news: Vec::new() }));
     world.nodes.get_mut(&2).unwrap().life = Life::Failing("no".into());
     let second = report(&world, 90);
     assert_eq!((time(&second, "Ready"), time(&second, "Degraded")), (50, 90));
@@ -116,7 +113,7 @@ fn news_are_conditions_with_another_status_or_reason() {
     world.settle();
     assert_ne!(world.status(), failing);
     assert_eq!(news(&failing, &world.status()), []);
-    // Of a new plan, that it is accepted.
+    // A new plan's first news is that it is accepted.
     let first = news(&AgentPlanStatus::default(), &before);
     assert_eq!(first, [is("Accepted", Reason::Accepted)]);
 }

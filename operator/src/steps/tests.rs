@@ -3,7 +3,7 @@
 use super::*;
 use crate::observed::{Life, Volume};
 use crate::reason::Reason;
-use crate::world::{World, flights};
+use crate::world::{World, all_of, flights};
 use expect_test::{Expect, expect};
 use proto::ring::{Ring, StoreId};
 use serde_json::json;
@@ -11,8 +11,7 @@ use serde_json::json;
 mod laws;
 
 fn steps(world: &World) -> String {
-    let steps = world.next().steps;
-    steps.iter().fold(String::new(), |text, step| text + &format!("{step}\n"))
+    all_of(world.next()).fold(String::new(), |text, done| text + &format!("{done}\n"))
 }
 
 fn check(world: &World, expected: &Expect) {
@@ -98,8 +97,8 @@ fn a_node_is_told_of_a_ring_only_when_its_config_map_was_read() {
     world.settle_without_pods();
     (0..3).for_each(|ordinal| world.start(ordinal));
     let before = world.clone();
-    for step in world.next().steps {
-        world.take(step);
+    for done in all_of(world.next()) {
+        world.does(done);
     }
     assert!(world.ring.is_some() && !steps(&before).contains("give"));
     assert!(steps(&world).contains("give node 0"));
@@ -326,7 +325,7 @@ fn what_the_api_server_refuses_is_said_until_it_takes_it() {
     let mut seen = world.seen();
     seen.rejections.insert("StatefulSet flights".into(), "the quota is used up".into());
     let next = toward(&world.plan(), &seen, &crate::world::settings(), crate::world::at(0));
-    let Some(Step::Report { status, news }) = next.steps.last() else { panic!("{next:?}") };
+    let Some(Report { status, news }) = next.report else { panic!("{next:?}") };
     let degraded = status.conditions.iter().find(|one| one.type_ == "Degraded").unwrap();
     assert_eq!(degraded.message, "the API server refuses StatefulSet flights: the quota is used up");
     assert_eq!(

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// What a store says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Said {
+pub struct Reported {
     pub member: Member,
     pub had_ring: bool,
 }
@@ -24,8 +24,8 @@ pub enum First {
 }
 
 /// `said`: by the stores of the plan's nodes.
-pub fn first(replicas: u16, said: &[Said]) -> First {
-    if let Some(Said { member, .. }) = said.iter().find(|said| said.had_ring) {
+pub fn first(replicas: u16, said: &[Reported]) -> First {
+    if let Some(Reported { member, .. }) = said.iter().find(|said| said.had_ring) {
         return First::Had(member.ordinal);
     }
     let of = |ordinal: u16| said.iter().map(|said| said.member).find(|member| member.ordinal == ordinal);
@@ -42,13 +42,13 @@ pub fn first(replicas: u16, said: &[Said]) -> First {
 mod tests {
     use super::*;
 
-    fn said(ordinal: u16, store: u128, had_ring: bool) -> Said {
-        Said { member: Member { ordinal, store: StoreId(store), incarnation: 1 }, had_ring }
+    fn said(ordinal: u16, store: u128, had_ring: bool) -> Reported {
+        Reported { member: Member { ordinal, store: StoreId(store), incarnation: 1 }, had_ring }
     }
 
     #[test]
     fn a_first_ring_needs_one_store_of_each_node_and_none_that_had_one() {
-        let begin = |all: &[Said]| First::Begin(all.iter().map(|said| said.member).collect());
+        let begin = |all: &[Reported]| First::Begin(all.iter().map(|said| said.member).collect());
         let (zero, one) = (said(0, 10, false), said(1, 11, false));
         for (all, expected) in [
             (&[zero, one][..], begin(&[zero, one])),
