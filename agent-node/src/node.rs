@@ -1,6 +1,6 @@
 //! A node: its store, its log, its shards on their threads, and the way to every other node.
 //!
-//! [`handle`] is what the ways in hold; [`start`] brings a node up and down; [`core`] is what its threads and tasks
+//! [`handle`] is what the ways in hold; [`start`] brings a node up, [`hold`] down; [`core`] is what its threads and tasks
 //! share. Deciding files: [`configuration`], [`routing`], [`forwards`], [`contact`]. What leaves the shards goes by
 //! [`delivery`], what comes to them lies in an [`inbox`]. [`asking`] and [`answering`] are the two ends of the streams
 //! between nodes, [`control`] is what the operator asks.
@@ -18,6 +18,7 @@ pub mod core;
 pub mod delivery;
 pub mod forwards;
 pub mod handle;
+pub mod hold;
 pub mod inbox;
 pub mod life;
 pub mod request;

@@ -27,9 +27,9 @@ struct State {
 }
 
 impl Links {
-    pub(super) fn new(serving: Serving) -> Links {
+    pub fn new(serving: &Serving) -> Links {
         let state = State::default();
-        Links { serving, due: state.groups.due.clone(), state: Mutex::new(state) }
+        Links { serving: serving.clone(), due: state.groups.due.clone(), state: Mutex::new(state) }
     }
 
     /// Opens a link; its number must not be open. `from` is a watermark that an earlier link to the lane gave.

@@ -29,9 +29,9 @@ struct State {
 }
 
 impl PeerLinks {
-    pub(super) fn new(serving: Serving) -> PeerLinks {
+    pub fn new(serving: &Serving) -> PeerLinks {
         let state = State::default();
-        PeerLinks { serving, due: state.groups.due.clone(), state: Mutex::new(state) }
+        PeerLinks { serving: serving.clone(), due: state.groups.due.clone(), state: Mutex::new(state) }
     }
 
     /// The other node attaches, by its own number. `Fate::Elsewhere`: the lane is not here. With a limit, items beyond it wait.

@@ -3,9 +3,9 @@
 //! Whoever watches holds a lane and looks into it; whoever owns one says what happens to it. Nobody waits here: shards'
 //! threads and the tasks of connections call in, and leave again.
 
+use super::Update;
 use super::lane::{Grant, Lane};
 use super::table::{Owner, Step, Table, Target};
-use super::{Links, PeerLinks, Update};
 use crate::refusal::Refusal;
 use crate::shard::Got;
 use proto::address::{Address, Slot};
@@ -42,16 +42,6 @@ impl Serving {
     pub fn new(upstream: Weak<dyn Upstream>) -> Serving {
         let (table, links, delivered) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
         Serving { shared: Arc::new(Shared { upstream, table, links, delivered }) }
-    }
-
-    /// One client's links.
-    pub fn links(&self) -> Links {
-        Links::new(self.clone())
-    }
-
-    /// The links of another node to lanes that this node owns.
-    pub fn peer_links(&self) -> PeerLinks {
-        PeerLinks::new(self.clone())
     }
 
     /// What owners say, by attachment. `updates` is empty then.

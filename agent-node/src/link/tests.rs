@@ -145,7 +145,7 @@ fn check(links: &Links, expected: &Expect) {
 #[test]
 fn many_links_to_a_lane_are_one_attachment_and_one_text() {
     let (node, serving) = Node::start();
-    let (one, two) = (serving.links(), serving.links());
+    let (one, two) = (Links::new(&serving), Links::new(&serving));
     one.open(1, "/a", "value", None, None);
     one.open(2, "/a", "value", None, None);
     two.open(1, "/a", "value", Some(3), None);
@@ -182,7 +182,7 @@ fn many_links_to_a_lane_are_one_attachment_and_one_text() {
 #[test]
 fn links_that_cannot_be_are_closed_and_say_why() {
     let (node, serving) = Node::start();
-    let links = serving.links();
+    let links = Links::new(&serving);
     links.open(1, "/a", "none", None, None);
     links.open(2, "/a", "hidden", None, None);
     links.open(3, "/a", "map", None, None);
@@ -208,7 +208,7 @@ fn links_that_cannot_be_are_closed_and_say_why() {
 #[test]
 fn a_lane_is_left_a_second_after_its_last_link() {
     let (node, serving) = Node::start();
-    let links = serving.links();
+    let links = Links::new(&serving);
     links.open(1, "/a", "value", None, None);
     links.open(2, "/a", "value", None, None);
     let attachment = node.attachment();
@@ -218,7 +218,7 @@ fn a_lane_is_left_a_second_after_its_last_link() {
     drop(links);
     assert_eq!(serving.open_links(), 0);
     serving.tick(10_999);
-    let again = serving.links();
+    let again = Links::new(&serving);
     again.open(1, "/a", "value", None, None);
     check(
         &again,
@@ -238,7 +238,7 @@ fn a_lane_is_left_a_second_after_its_last_link() {
 #[test]
 fn what_an_older_attachment_says_is_dropped() {
     let (node, serving) = Node::start();
-    let links = serving.links();
+    let links = Links::new(&serving);
     links.open(1, "/a", "value", None, None);
     let first = node.attachment();
     whole(&serving, first, 5, vec![set(2, 7)]);
@@ -263,7 +263,7 @@ fn what_an_older_attachment_says_is_dropped() {
 #[test]
 fn watchers_of_a_lost_owner_are_told_stale_and_then_what_differs() {
     let (node, serving) = Node::start();
-    let links = serving.links();
+    let links = Links::new(&serving);
     links.open(1, "/a", "map", None, None);
     let first = node.attachment();
     whole(&serving, first, 3, vec![put(1, 1, "a"), put(2, 2, "b")]);
@@ -296,7 +296,7 @@ fn watchers_of_a_lost_owner_are_told_stale_and_then_what_differs() {
 #[test]
 fn a_link_is_told_no_more_than_its_credit() {
     let (node, serving) = Node::start();
-    let links = serving.links();
+    let links = Links::new(&serving);
     links.open(1, "/a", "map", None, Some(2));
     links.open(2, "/a", "map", None, Some(0));
     let attachment = node.attachment();
@@ -354,7 +354,7 @@ fn a_link_is_told_no_more_than_its_credit() {
 #[test]
 fn a_large_map_does_not_hold_up_the_others() {
     let (node, serving) = Node::start();
-    let links = serving.links();
+    let links = Links::new(&serving);
     links.open(1, "/a", "map", None, None);
     links.open(2, "/b", "value", None, None);
     let asked = node.asked();
@@ -378,7 +378,7 @@ fn a_large_map_does_not_hold_up_the_others() {
 #[test]
 fn a_flush_is_bounded_in_bytes_but_one_value_may_be_larger() {
     let (node, serving) = Node::start();
-    let links = serving.links();
+    let links = Links::new(&serving);
     links.open(1, "/a", "map", None, None);
     let attachment = node.attachment();
     let large = "x".repeat(200_000);
@@ -394,7 +394,7 @@ fn a_flush_is_bounded_in_bytes_but_one_value_may_be_larger() {
 #[test]
 fn who_falls_behind_gets_a_gap_or_is_let_go_as_the_lane_says() {
     let (node, serving) = Node::start();
-    let links = serving.links();
+    let links = Links::new(&serving);
     links.open(1, "/a", "supply", None, None);
     links.open(2, "/a", "closing", None, None);
     let asked = node.asked();
@@ -443,7 +443,7 @@ fn who_falls_behind_gets_a_gap_or_is_let_go_as_the_lane_says() {
 #[test]
 fn another_node_is_told_in_values_and_only_by_the_owner() {
     let (node, serving) = Node::start();
-    let peer = serving.peer_links();
+    let peer = PeerLinks::new(&serving);
     let take = |bytes| {
         let mut out = Vec::new();
         peer.take(bytes, &mut out);
@@ -475,7 +475,7 @@ fn another_node_is_told_in_values_and_only_by_the_owner() {
 #[test]
 fn another_node_that_falls_behind_has_a_gap_and_goes_on() {
     let (node, serving) = Node::start();
-    let peer = serving.peer_links();
+    let peer = PeerLinks::new(&serving);
     peer.open(70, "/a", "closing", None);
     let attachment = node.attachment();
     whole(&serving, attachment, 2, vec![]);
@@ -494,7 +494,7 @@ fn another_node_that_falls_behind_has_a_gap_and_goes_on() {
 #[test]
 fn a_stream_that_is_not_read_holds_no_more_than_its_lanes() {
     let (node, serving) = Node::start();
-    let (reader, stalled) = (serving.links(), serving.links());
+    let (reader, stalled) = (Links::new(&serving), Links::new(&serving));
     for links in [&reader, &stalled] {
         links.open(1, "/a", "map", None, None);
         links.open(2, "/a", "supply", None, None);
@@ -520,7 +520,7 @@ fn a_stream_that_is_not_read_holds_no_more_than_its_lanes() {
 #[test]
 fn a_queue_that_blocks_asks_for_more_when_all_have_passed() {
     let (node, serving) = Node::start();
-    let (reader, slow) = (serving.links(), serving.links());
+    let (reader, slow) = (Links::new(&serving), Links::new(&serving));
     reader.open(1, "/a", "blocking", None, None);
     slow.open(1, "/a", "blocking", None, None);
     slow.open(2, "/a", "blocking", None, Some(3));
@@ -551,7 +551,7 @@ fn a_queue_that_blocks_asks_for_more_when_all_have_passed() {
 #[test]
 fn another_node_is_told_no_more_items_than_it_has_room_for() {
     let (node, serving) = Node::start();
-    let peer = serving.peer_links();
+    let peer = PeerLinks::new(&serving);
     let items = || {
         let mut out = Vec::new();
         peer.take(10_000, &mut out);

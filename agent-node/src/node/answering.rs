@@ -84,7 +84,7 @@ impl Peers {
         let (mailbox, replaced) = (Arc::new(Mailbox::default()), CancellationToken::new());
         let number = peer.accept(Accepted { mailbox: mailbox.clone(), replaced: replaced.clone() });
         let gossip = Arc::new(Mutex::new(Gossip::default()));
-        let links = Arc::new(self.core.serving.peer_links());
+        let links = Arc::new(PeerLinks::new(&self.core.serving));
         let listening = Listening {
             core: self.core.clone(),
             peer,

@@ -2,7 +2,7 @@
 
 use crate::log::{self, Reader};
 use crate::node::core::{Core, Event};
-use crate::node::threads::Faultless;
+use crate::node::life::FailsWithThread;
 use crate::shard::{self, Fetch, Message};
 use proto::address::Slot;
 use std::sync::mpsc;
@@ -20,7 +20,7 @@ enum Error {
 
 /// Until nobody can ask any more.
 pub fn run(core: &Core, mut reader: Reader, asked: &mpsc::Receiver<Ask>) {
-    let _faultless = Faultless(core);
+    let _fails = FailsWithThread(&core.life);
     while let Ok((from, fetch)) = asked.recv() {
         match read(&mut reader, from, &fetch) {
             Ok(messages) => core.inbox(from).tell(Event::Fetched { from, to: fetch.to, messages }),

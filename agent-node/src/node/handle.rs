@@ -5,9 +5,10 @@ use crate::node::commands::{self, Commands, Way};
 use crate::node::config::Config;
 use crate::node::configure;
 use crate::node::core::{Core, Event};
+use crate::node::hold::Hold;
 use crate::node::request::Request;
 use crate::node::routing::{self, Routed};
-use crate::node::start::{self, Hold};
+use crate::node::start;
 use crate::node::status::{Measured, Status};
 use crate::peer::mailbox::{Mail, Mailbox};
 use crate::peer::{self, Configuration, Report};
@@ -179,7 +180,7 @@ impl Node {
 
     /// One client's links.
     pub fn links(&self) -> Links {
-        self.core.serving.links()
+        Links::new(&self.core.serving)
     }
 
     /// Ends peers, shards and the log; what was taken is answered first.

@@ -50,3 +50,15 @@ impl Life {
         }
     }
 }
+
+/// Ends the node when the thread that holds this panics. A shard that fails in the middle of an event cannot be trusted
+/// any more, and its agents would never answer; nor would they without the thread that reads what a shard has asked for.
+pub struct FailsWithThread<'a>(pub &'a Life);
+
+impl Drop for FailsWithThread<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("a shard failed by a fault of this program");
+        }
+    }
+}

@@ -8,9 +8,9 @@ use crate::node::configuration::{self, Verdict};
 use crate::node::configure;
 use crate::node::core::{Core, Inboxes, Reply, Watch};
 use crate::node::delivery::Delivery;
-use crate::node::inbox::{End, Inbox};
+use crate::node::hold::Hold;
+use crate::node::inbox::Inbox;
 use crate::node::routing::Routing;
-use crate::node::status::LogMeasured;
 use crate::node::threads::Thread;
 use crate::node::{answering, asking, control};
 use crate::peer::hello::Token;
@@ -21,37 +21,17 @@ use anyhow::Context as _;
 use proto::ring::StoreId;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::{self, JoinSet, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tonic::service::Routes;
-use tracing::{Instrument as _, Span, info, warn};
+use tracing::{Instrument as _, Span, info};
 
 /// How often it is looked for what waits too long.
 const LATE: Duration = Duration::from_millis(100);
-/// From `stop` until commands that other owners have not answered are given up.
-const DRAIN: Duration = Duration::from_secs(2);
-/// From the end of the shards until streams to other nodes are cut.
-const CLOSE: Duration = Duration::from_secs(2);
-
-/// What ends with the last handle to a node.
-pub struct Hold {
-    core: Arc<Core>,
-    log: Mutex<Option<Arc<Log>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    tasks: Mutex<Option<task::JoinHandle<()>>>,
-}
-
-/// A node that nobody has stopped ends as if it had been killed.
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.abandon();
-    }
-}
 
 /// What opening the data folder gives.
 struct Loaded {
@@ -184,76 +164,5 @@ async fn look_for_late(core: Arc<Core>) {
         core.peers.wake(&due);
         core.serving.tick(now_ms);
         core.look_for_contact(now_ms);
-    }
-}
-
-impl Hold {
-    /// Ends threads and tasks at once: what they had not answered is not answered.
-    pub fn abandon(&self) {
-        for inbox in self.core.inboxes.iter() {
-            inbox.end(End::Abandon);
-        }
-        self.core.life.stopping.cancel();
-        self.core.life.closing.cancel();
-    }
-
-    /// The same, and waits until the data folder is free.
-    #[cfg(test)]
-    pub async fn kill(&self) {
-        self.abandon();
-        self.let_go().await;
-    }
-
-    pub fn measured(&self) -> LogMeasured {
-        let Some(log) = lock(&self.log).clone() else { return LogMeasured::default() };
-        let (counts, (free_bytes, full)) = (log.counts(), log.free());
-        LogMeasured {
-            records: counts.records.load(Relaxed),
-            bytes: counts.bytes.load(Relaxed),
-            syncs: counts.syncs.load(Relaxed),
-            sync_time: Duration::from_micros(counts.sync_us.load(Relaxed)),
-            free_bytes,
-            full: full.is_some(),
-        }
-    }
-
-    /// Takes nothing new, answers what was taken, brings all to the disk, and lets the data folder go.
-    pub async fn stop(&self) {
-        self.core.life.stopping.cancel();
-        let passed_on = async {
-            while self.core.forwards(|forwards, _| forwards.count()) > 0 {
-                sleep(LATE / 10).await;
-            }
-        };
-        if timeout(DRAIN, passed_on).await.is_err() {
-            warn!("other nodes have not answered all that was passed on to them");
-        }
-        for inbox in self.core.inboxes.iter() {
-            inbox.end(End::Drain);
-        }
-        self.let_go().await;
-    }
-
-    async fn let_go(&self) {
-        let threads = std::mem::take(&mut *lock(&self.threads));
-        let log = lock(&self.log).take();
-        let ended = spawn_blocking(move || {
-            for thread in threads {
-                let _ = thread.join();
-            }
-            if let Some(log) = log {
-                log.close();
-            }
-        });
-        // A shard's thread that fails ends the process.
-        let _ = ended.await;
-        self.core.life.closing.cancel();
-        let tasks = lock(&self.tasks).take();
-        if let Some(mut tasks) = tasks
-            && timeout(CLOSE, &mut tasks).await.is_err()
-        {
-            tasks.abort();
-        }
-        lock(&self.core.store).take();
     }
 }

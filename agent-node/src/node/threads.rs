@@ -3,9 +3,10 @@
 
 use crate::lock::lock;
 use crate::log::{Appender, Position, Room};
-use crate::node::core::{Core, Event, Reply, Watch};
+use crate::node::core::{Event, Reply, Watch};
 use crate::node::delivery::Delivery;
 use crate::node::inbox::End;
+use crate::node::life::FailsWithThread;
 use crate::refusal::Refusal;
 use crate::shard::{Effect, RECORD_MAX, Shard};
 use std::sync::mpsc;
@@ -33,23 +34,11 @@ pub struct Thread {
     pub appended: Option<Position>,
 }
 
-/// A shard that fails in the middle of an event cannot be trusted any more, and its agents would never answer; nor
-/// would it without what it has asked for.
-pub struct Faultless<'a>(pub &'a Core);
-
-impl Drop for Faultless<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.life.fail("a shard failed by a fault of this program");
-        }
-    }
-}
-
 impl Thread {
     /// Until the inbox ends.
     pub fn run(mut self) {
         let core = self.delivery.core.clone();
-        let _faultless = Faultless(&core);
+        let _fails = FailsWithThread(&core.life);
         let inbox = &core.inboxes[self.index];
         let mut events = Vec::new();
         let (mut tick, mut count) = (Instant::now() + TICK, None);

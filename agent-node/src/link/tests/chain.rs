@@ -46,7 +46,7 @@ struct Client {
 
 impl Client {
     fn new(serving: &Serving, credit: Option<u32>) -> Client {
-        let links = serving.links();
+        let links = Links::new(serving);
         links.open(1, "/a", "map", None, credit);
         Client { links, state: BTreeMap::new(), id: None, synced: false }
     }
@@ -97,7 +97,7 @@ impl World {
     fn new() -> World {
         let (near, far) = (Node::start(), Node::start());
         *far.0.owner.lock().unwrap() = Some(Owner::Node(0));
-        let peer = near.1.peer_links();
+        let peer = PeerLinks::new(&near.1);
         World { version: 0, entries: BTreeMap::new(), near, far, told: Vec::new(), peer, now_ms: 0 }
     }
 
@@ -175,7 +175,7 @@ impl World {
                 self.carry(bytes);
             }
             Step::Break => {
-                self.peer = self.near.1.peer_links();
+                self.peer = PeerLinks::new(&self.near.1);
                 self.far.1.lost(&[1]);
             }
             Step::Look(true) => near.look(),

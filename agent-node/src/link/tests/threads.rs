@@ -10,7 +10,7 @@ const CHANGES: i64 = 30_000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn no_stream_misses_the_last_value_however_fast_it_comes() {
     let (node, serving) = Node::start();
-    let streams: Vec<Links> = (0..6).map(|_| serving.links()).collect();
+    let streams: Vec<Links> = (0..6).map(|_| Links::new(&serving)).collect();
     for links in &streams {
         for link in 0..LANES {
             links.open(link, &format!("/{link}"), "value", None, None);
