@@ -3,31 +3,11 @@
 //! Memory of 100,000 agents with two value lanes each, how long a restart over them takes, and what an idle node costs.
 
 use proto::wire::v1::{Command, SendAllRequest, lanes_client::LanesClient};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tests::dev::{Dev, root};
 use tests::measure::{Table, whole};
+use tests::plans;
 use tonic::transport::Channel;
-
-const PLAN: &str = r"
-apiVersion: shoal.dev/v1alpha1
-kind: AgentPlan
-metadata: {name: meters}
-spec:
-  replicas: 1
-  agents:
-  - route: /meter/:id
-    lanes:
-    - {name: read, type: Command}
-    - {name: count, type: Value, initial: 0}
-    - {name: last, type: Value}
-    rules:
-    - command: read
-      do:
-      - set: {lane: count, to: count + 1}
-      - set: {lane: last, to: event}
-";
 
 fn main() {
     let (rounds, agents, idle) =
@@ -36,7 +16,7 @@ fn main() {
     let mut table = Table::new();
     for _ in 0..rounds {
         let folder = tempfile::tempdir_in(root().join("target")).expect("a folder");
-        let plan = plan(folder.path());
+        let plan = plans::write(folder.path(), plans::METERS).expect("a plan");
         let data = folder.path().join("data");
         let dev = Dev::start(&plan, 1, &data).expect("a node");
         let empty = quiet(&dev, idle);
@@ -57,13 +37,6 @@ fn main() {
         );
     }
     table.print(&format!("{agents} agents with two value lanes"));
-}
-
-fn plan(folder: &Path) -> PathBuf {
-    let path = folder.join("plan.yaml");
-    let mut file = std::fs::File::create(&path).expect("a file");
-    file.write_all(PLAN.as_bytes()).expect("a plan");
-    path
 }
 
 struct Quiet {

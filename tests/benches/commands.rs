@@ -4,32 +4,16 @@
 //! and the same round trip with the log in memory (`/dev/shm`).
 
 use proto::wire::v1::{Command, SendAllRequest, SendAllResponse, lanes_client::LanesClient};
-use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tests::dev::{Dev, root};
 use tests::measure::{Table, beside_the_disk, percentile, whole};
+use tests::plans;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Endpoint;
 
-const PLAN: &str = r"
-apiVersion: shoal.dev/v1alpha1
-kind: AgentPlan
-metadata: {name: counters}
-spec:
-  replicas: 1
-  agents:
-  - route: /counter/:id
-    lanes:
-    - {name: add, type: Command}
-    - {name: total, type: Value, initial: 0}
-    rules:
-    - command: add
-      do:
-      - set: {lane: total, to: total + event.n}
-";
 const AGENTS: u64 = 1000;
 
 fn main() {
@@ -55,9 +39,7 @@ fn main() {
 }
 
 fn node(folder: &Path) -> Dev {
-    let plan = folder.join("plan.yaml");
-    let mut file = std::fs::File::create(&plan).expect("a file");
-    file.write_all(PLAN.as_bytes()).expect("a plan");
+    let plan = plans::write(folder, plans::COUNTER).expect("a plan");
     let data = tempfile::tempdir_in(folder).expect("a data folder").keep();
     Dev::start(&plan, 1, &data).expect("a node")
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tests::dev::Dev;
 use tests::measure::{Table, whole};
+use tests::plans;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -21,25 +22,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
-const PLAN: &str = r"
-apiVersion: shoal.dev/v1alpha1
-kind: AgentPlan
-metadata: {name: meters}
-spec:
-  replicas: 1
-  agents:
-  - route: /meter/:id
-    lanes:
-    - {name: read, type: Command}
-    - {name: value, type: Value, initial: 0}
-    rules:
-    - command: read
-      do:
-      - set: {lane: value, to: event}
-";
 const STREAMS: u32 = 10;
 const LINKS: u32 = 100;
-/// Of commands; more than that waits.
+/// The most commands that are unanswered; more than that waits.
 const UNANSWERED_MAX: u64 = 4_000;
 /// Until all links have the last value.
 const CATCH_UP: Duration = Duration::from_secs(10);
@@ -72,8 +57,7 @@ fn main() {
 }
 
 fn node(folder: &Path) -> Dev {
-    let plan = folder.join("plan.yaml");
-    std::fs::write(&plan, PLAN).expect("a plan");
+    let plan = plans::write(folder, plans::LAST_READING).expect("a plan");
     Dev::start(&plan, 1, &folder.join("data")).expect("a node")
 }
 

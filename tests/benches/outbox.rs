@@ -13,20 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tests::dev::root;
 use tests::measure::{Table, beside_the_disk, whole};
+use tests::plans;
 
 const PLAN_UID: &str = "5d1e6f6a-0000-4000-8000-00000000000b";
 const SLOTS: u32 = 256;
 const SOURCES: usize = 16;
-const PLAN: &str = r#"{
-    "replicas": 2, "slots": 256, "storage": {"size": "1Gi"},
-    "agents": [
-        {"route": "/source/:id", "lanes": [{"name": "go", "type": "Command"}],
-         "rules": [{"command": "go", "do": [{"send": {"agent": "event.to", "lane": "take"}}]}]},
-        {"route": "/sink/:id",
-         "lanes": [{"name": "take", "type": "Command"}, {"name": "taken", "type": "Value", "initial": 0}],
-         "rules": [{"command": "take", "do": [{"set": {"lane": "taken", "to": "taken + 1"}}]}]}
-    ]
-}"#;
 
 fn main() {
     let (rounds, messages) = if whole() { (5, 200_000) } else { (1, 8_000) };
@@ -83,14 +74,14 @@ async fn round(folder: &Path, messages: usize) -> (f64, f64) {
         plan_name: "waiting".into(),
         plan_uid: PLAN_UID.into(),
         generation: 1,
-        spec: PLAN.into(),
+        spec: plans::MESSAGES.into(),
         ring: ring.encode().into(),
         peers: vec![sender_at, receiver_at.clone()],
     };
     for node in [&sender, &receiver] {
         node.configure(configuration.clone()).await.expect("it is taken");
     }
-    let plan = Plan::parse(PLAN.as_bytes()).expect("a plan");
+    let plan = Plan::parse(plans::MESSAGES.as_bytes()).expect("a plan");
     let sources = owned(&plan, &ring, "/source", 0, SOURCES);
     let sink = owned(&plan, &ring, "/sink", 1, 1).remove(0);
     receiver.stop().await;
@@ -138,7 +129,7 @@ async fn send(node: &Node, sources: &[String], sink: &str, messages: usize) {
     }
 }
 
-/// Of this process, in bytes.
+/// The memory of this process, in bytes.
 fn memory() -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").expect("status");
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");

@@ -70,20 +70,6 @@ impl Feed {
     const WORKERS: u64 = 8;
     pub const AGENTS: u64 = 48;
 
-    /// Of a plan with this agent, whose command `add` has a number and an id of its own each time.
-    pub const AGENT: &str = r"
-  - route: /counter/:id
-    lanes:
-    - {name: add, type: Command}
-    - {name: total, type: Value, initial: 0}
-    - {name: ids, type: Map}
-    rules:
-    - command: add
-      do:
-      - set: {lane: total, to: total + event.n}
-      - put: {lane: ids, key: event.id, to: event.n}
-";
-
     /// Each worker begins at another of the addresses, and goes to the next one whenever one does not answer.
     pub fn begin(addresses: &[String]) -> Feed {
         let (stop, acknowledged) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());

@@ -1,10 +1,34 @@
-//! What tests of whole programs need: nodes on this machine, a real Kubernetes, and an independent count of the feed.
+//! What tests of whole programs share. The tests themselves stand in `tests/tests`, the benches in `tests/benches`.
+//!
+//! | | |
+//! |---|---|
+//! | [`dev`] | `agent-node dev` as a child process, killed or stopped as a user would |
+//! | [`cluster`] | a real Kubernetes, started by the program `tests/cluster`, and a plan on it |
+//! | [`lanes`] | clients of `shoal.v1`: one that sends until it may stop, one that folds what a watch says |
+//! | [`flights`] | an independent count of the feed: what every lane must hold in the end |
+//! | [`plans`] | the plans that tests and benches run |
+//! | [`crdcheck`] | Kubernetes' own validator, without a cluster (needs Go) |
+//! | [`measure`] | the bare disk beside every durable figure, and the tables that benches print |
+//! | [`project`] | the files of this project, for tests that read them |
+//!
+//! | tests | what they hold, and what they need |
+//! |---|---|
+//! | `structure`, `documents` | the sources and what the documents name |
+//! | `cli`, `bad_input`, `samples`, `flights` | real processes on this machine, SIGKILL included |
+//! | `crd` | the CRD under Kubernetes' validator: Go |
+//! | `chart` | the chart as Helm renders it: `tests/cluster build` |
+//! | `cluster`, `harness` | a real Kubernetes: root |
+//!
+//! `tests/run quick` runs what needs none of these; CONTRIBUTING.md says how to run one test or one seed.
+
 pub mod cluster;
 pub mod crdcheck;
 pub mod dev;
 pub mod flights;
 pub mod lanes;
 pub mod measure;
+pub mod plans;
+pub mod project;
 
 /// How often what may go wrong is done: the first number, or with `tests/run --long` the second one.
 pub fn times(short: usize, long: usize) -> usize {

@@ -10,34 +10,8 @@ use std::time::Duration;
 use tests::cluster::{Client, client, eventually};
 use tests::dev::Dev;
 use tests::lanes::{get, send};
+use tests::plans;
 use tonic::Code;
-
-const PLAN: &str = r"
-apiVersion: shoal.dev/v1alpha1
-kind: AgentPlan
-metadata: {name: counters}
-spec:
-  replicas: 1
-  agents:
-  - route: /counter/:id
-    lanes:
-    - {name: add, type: Command}
-    - {name: total, type: Value, initial: 0}
-    - {name: note, type: Value, access: ReadWrite}
-    rules:
-    - command: add
-      do:
-      - set: {lane: total, to: total + event.n}
-  - route: /echo/:id
-    lanes:
-    - {name: hear, type: Command}
-    - {name: heard, type: Value, initial: 0}
-    rules:
-    - command: hear
-      do:
-      - set: {lane: heard, to: heard + 1}
-      - send: {agent: here, lane: hear}
-";
 
 struct Scene {
     folder: tempfile::TempDir,
@@ -46,7 +20,7 @@ struct Scene {
 impl Scene {
     fn new() -> Scene {
         let scene = Scene { folder: tempfile::tempdir().unwrap() };
-        fs::write(scene.plan(), PLAN).unwrap();
+        fs::write(scene.plan(), plans::COUNTERS_AND_ECHO).unwrap();
         scene
     }
 
@@ -144,7 +118,7 @@ fn say(at: &str, text: &str) -> String {
 #[test]
 fn a_plan_with_a_wrong_expression_is_refused_by_path_and_position() {
     let scene = Scene::new();
-    fs::write(scene.plan(), PLAN.replace("total + event.n", "total + evnt.n")).unwrap();
+    fs::write(scene.plan(), plans::COUNTERS_AND_ECHO.replace("total + event.n", "total + evnt.n")).unwrap();
     let (code, said) = scene.refused();
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("spec.agents[0].rules[0].do[0].set.to:9") && said.contains("evnt"), "{said}");
@@ -168,10 +142,10 @@ async fn a_folder_of_another_plan_is_refused_and_still_there_for_its_own() {
     let dev = scene.start();
     add(&mut client(&dev.at(0)).await.unwrap(), 3).await.unwrap();
     dev.stop().unwrap();
-    fs::write(scene.plan(), PLAN.replace("name: counters", "name: others")).unwrap();
+    fs::write(scene.plan(), plans::COUNTERS_AND_ECHO.replace("name: counters", "name: others")).unwrap();
     let (code, said) = scene.refused();
     assert!(code.is_some_and(|code| code != 0) && said.contains("counters"), "{code:?} {said}");
-    fs::write(scene.plan(), PLAN).unwrap();
+    fs::write(scene.plan(), plans::COUNTERS_AND_ECHO).unwrap();
     let dev = scene.start();
     assert_eq!(total(&mut client(&dev.at(0)).await.unwrap()).await, 3);
 }

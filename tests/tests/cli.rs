@@ -8,26 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use tests::cluster::eventually;
 use tests::dev::{Dev, free_ports, program};
-
-const PLAN: &str = r"
-apiVersion: shoal.dev/v1alpha1
-kind: AgentPlan
-metadata: {name: counters}
-spec:
-  replicas: 2
-  agents:
-  - route: /counter/:id
-    lanes:
-    - {name: add, type: Command}
-    - {name: total, type: Value, initial: 0}
-    - {name: parts, type: Map}
-    - {name: note, type: Value, access: ReadWrite}
-    rules:
-    - command: add
-      do:
-      - set: {lane: total, to: total + event.n}
-      - put: {lane: parts, key: string(event.n), to: event}
-";
+use tests::plans;
 
 struct Scene {
     folder: tempfile::TempDir,
@@ -35,7 +16,7 @@ struct Scene {
 
 /// How a program ended, and what it said.
 #[derive(Debug)]
-struct Said {
+struct Ended {
     code: Option<i32>,
     out: String,
     err: String,
@@ -44,7 +25,7 @@ struct Said {
 impl Scene {
     fn new() -> Scene {
         let scene = Scene { folder: tempfile::tempdir().unwrap() };
-        fs::write(scene.file("plan.yaml"), PLAN).unwrap();
+        fs::write(scene.file("plan.yaml"), plans::COUNTERS).unwrap();
         scene
     }
 
@@ -70,11 +51,11 @@ fn command(at: &str, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(at: &str, arguments: &[&str]) -> Said {
+fn run(at: &str, arguments: &[&str]) -> Ended {
     said(&command(at, arguments).output().unwrap())
 }
 
-fn with_input(at: &str, arguments: &[&str], input: &str) -> Said {
+fn with_input(at: &str, arguments: &[&str], input: &str) -> Ended {
     let mut command = command(at, arguments);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -82,9 +63,9 @@ fn with_input(at: &str, arguments: &[&str], input: &str) -> Said {
     said(&child.wait_with_output().unwrap())
 }
 
-fn said(output: &std::process::Output) -> Said {
+fn said(output: &std::process::Output) -> Ended {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-    Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
 fn add(n: i64) -> String {
@@ -328,7 +309,7 @@ fn an_edited_plan_is_taken_and_a_wrong_edit_told_by_its_path() {
     let at = format!("127.0.0.1:{port}");
     let (mut child, mut err) = dev_that_is_heard(&scene, port);
     run(&at, &["send", "/counter/1", "add", r#"{"n": 2}"#]);
-    fs::write(scene.file("plan.yaml"), PLAN.replace("total + event.n", "total + evnt.n")).unwrap();
+    fs::write(scene.file("plan.yaml"), plans::COUNTERS.replace("total + event.n", "total + evnt.n")).unwrap();
     hears(&mut err, "spec.agents[0].rules[0].do[0].set.to:9");
     hears(&mut err, "the plan before it stays");
     run(&at, &["send", "/counter/1", "add", r#"{"n": 2}"#]);
@@ -338,10 +319,11 @@ fn an_edited_plan_is_taken_and_a_wrong_edit_told_by_its_path() {
         ("name: counters", "name: others", "metadata.name"),
         ("type: Value, access: ReadWrite", "type: Supply", "spec.agents[0].lanes[3].type"),
     ] {
-        fs::write(scene.file("plan.yaml"), PLAN.replace(from, to)).unwrap();
+        fs::write(scene.file("plan.yaml"), plans::COUNTERS.replace(from, to)).unwrap();
         hears(&mut err, words);
     }
-    fs::write(scene.file("plan.yaml"), PLAN.replace("total + event.n", "total + event.n * 100")).unwrap();
+    fs::write(scene.file("plan.yaml"), plans::COUNTERS.replace("total + event.n", "total + event.n * 100"))
+        .unwrap();
     hears(&mut err, "the edited plan is in force");
     run(&at, &["send", "/counter/1", "add", r#"{"n": 2}"#]);
     assert_eq!(run(&at, &["get", "/counter/1", "total"]).out, "204");

@@ -1,27 +1,8 @@
 //! What the documents name is there: files, headings, tests, benches.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the project").to_owned()
-}
-
-/// The project's files that end so, by their paths in it.
-fn files(ending: &str) -> Vec<String> {
-    let list = ["ls-files", "--cached", "--others", "--exclude-standard"];
-    let listed = Command::new("git").args(list).current_dir(root()).output().expect("git");
-    let all = String::from_utf8(listed.stdout).unwrap();
-    let found: Vec<String> = all.lines().filter(|path| path.ends_with(ending)).map(str::to_owned).collect();
-    assert!(!found.is_empty(), "no file ends with {ending}");
-    found
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
+use tests::project::{files, read, root};
 
 /// A heading as links name it.
 fn anchor(heading: &str) -> String {

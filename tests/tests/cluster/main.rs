@@ -8,7 +8,7 @@ mod serve;
 mod tools;
 
 use std::fmt::Write as _;
-use tests::lanes::Feed;
+use tests::plans;
 
 /// A plan of counters with this name, `add` adding so many times what it is told.
 fn plan(name: &str, times: u32) -> String {
@@ -22,7 +22,7 @@ fn plan(name: &str, times: u32) -> String {
            storage: {{size: 1Gi}}\n  \
            agents:"
     );
-    let agent = Feed::AGENT.trim_end().replace("event.n}", &format!("event.n * {times}}}"));
+    let agent = plans::FED.trim_end().replace("event.n}", &format!("event.n * {times}}}"));
     let _ = writeln!(text, "{agent}");
     text
 }

@@ -1,0 +1,142 @@
+//! The plans that tests and benches run. Those of users lie in `crds/samples`.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Writes a plan into a folder, for `agent-node dev`.
+pub fn write(folder: &Path, plan: &str) -> io::Result<PathBuf> {
+    let path = folder.join("plan.yaml");
+    fs::write(&path, plan)?;
+    Ok(path)
+}
+
+/// One rule with one step: the least that a command can do.
+pub const COUNTER: &str = r"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: counters}
+spec:
+  replicas: 1
+  agents:
+  - route: /counter/:id
+    lanes:
+    - {name: add, type: Command}
+    - {name: total, type: Value, initial: 0}
+    rules:
+    - command: add
+      do:
+      - set: {lane: total, to: total + event.n}
+";
+
+/// Agents with two Value lanes.
+pub const METERS: &str = r"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: meters}
+spec:
+  replicas: 1
+  agents:
+  - route: /meter/:id
+    lanes:
+    - {name: read, type: Command}
+    - {name: count, type: Value, initial: 0}
+    - {name: last, type: Value}
+    rules:
+    - command: read
+      do:
+      - set: {lane: count, to: count + 1}
+      - set: {lane: last, to: event}
+";
+
+/// One Value lane that takes what is sent.
+pub const LAST_READING: &str = r"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: meters}
+spec:
+  replicas: 1
+  agents:
+  - route: /meter/:id
+    lanes:
+    - {name: read, type: Command}
+    - {name: value, type: Value, initial: 0}
+    rules:
+    - command: read
+      do:
+      - set: {lane: value, to: event}
+";
+
+/// The spec of a plan whose sources send to sinks: what `go` names as `to` counts one more.
+pub const MESSAGES: &str = r#"{
+    "replicas": 2, "slots": 256, "storage": {"size": "1Gi"},
+    "agents": [
+        {"route": "/source/:id", "lanes": [{"name": "go", "type": "Command"}],
+         "rules": [{"command": "go", "do": [{"send": {"agent": "event.to", "lane": "take"}}]}]},
+        {"route": "/sink/:id",
+         "lanes": [{"name": "take", "type": "Command"}, {"name": "taken", "type": "Value", "initial": 0}],
+         "rules": [{"command": "take", "do": [{"set": {"lane": "taken", "to": "taken + 1"}}]}]}
+    ]
+}"#;
+
+/// Counters, and agents that send what they hear to themselves until the hops end.
+pub const COUNTERS_AND_ECHO: &str = r"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: counters}
+spec:
+  replicas: 1
+  agents:
+  - route: /counter/:id
+    lanes:
+    - {name: add, type: Command}
+    - {name: total, type: Value, initial: 0}
+    - {name: note, type: Value, access: ReadWrite}
+    rules:
+    - command: add
+      do:
+      - set: {lane: total, to: total + event.n}
+  - route: /echo/:id
+    lanes:
+    - {name: hear, type: Command}
+    - {name: heard, type: Value, initial: 0}
+    rules:
+    - command: hear
+      do:
+      - set: {lane: heard, to: heard + 1}
+      - send: {agent: here, lane: hear}
+";
+
+/// Counters that keep the parts of their total, and a lane that clients write.
+pub const COUNTERS: &str = r"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: counters}
+spec:
+  replicas: 2
+  agents:
+  - route: /counter/:id
+    lanes:
+    - {name: add, type: Command}
+    - {name: total, type: Value, initial: 0}
+    - {name: parts, type: Map}
+    - {name: note, type: Value, access: ReadWrite}
+    rules:
+    - command: add
+      do:
+      - set: {lane: total, to: total + event.n}
+      - put: {lane: parts, key: string(event.n), to: event}
+";
+
+/// The agents of a [`Feed`](crate::lanes::Feed): `add` has a number and an id of its own each time.
+pub const FED: &str = r"
+  - route: /counter/:id
+    lanes:
+    - {name: add, type: Command}
+    - {name: total, type: Value, initial: 0}
+    - {name: ids, type: Map}
+    rules:
+    - command: add
+      do:
+      - set: {lane: total, to: total + event.n}
+      - put: {lane: ids, key: event.id, to: event.n}
+";
