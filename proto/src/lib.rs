@@ -1,4 +1,20 @@
-//! What Shoal's programs agree on: values, addresses, the plan, the ring, and the wire. Nothing here waits.
+//! What Shoal's programs agree on. Nothing here waits: no socket, clock, file or task.
+//!
+//! From the top down; each module uses those below it:
+//!
+//! | | |
+//! |---|---|
+//! | [`plan`] | what a user writes: its fields and schema, the parser that operator, node and dev mode share, its status |
+//! | [`ring`] | which store owns which slot: placement, the first ring, the form in bytes |
+//! | [`wire`] | the generated protobuf types, for the modules that read and write sockets |
+//! | [`shown`] | what the command lines take and print, for `agent-node` and `kubectl shoal` |
+//! | [`cel`] | expressions: parsed by the `cel` crate, compiled and evaluated here, with a bound on cost |
+//! | [`address`] | agents' addresses in normal form, routes, and the slot of an address |
+//! | [`binary`], [`json`] | values in the form that is stored and sent, and in the form that clients see |
+//! | [`value`] | what a lane can hold |
+//!
+//! The rules behind these are in `proto/docs`: `plan.md` and `cel.md` for users, `protocol.md` for what nodes do with a
+//! ring, records and frames. A byte that [`ring`] or [`binary`] has once given a meaning keeps it: both lie on disks.
 
 pub mod address;
 pub mod binary;
