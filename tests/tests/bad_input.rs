@@ -275,7 +275,7 @@ async fn a_chain_of_sends_without_end_ends_as_a_fault() {
     })
     .await;
     assert!(faults.to_string().contains("64"), "{faults}");
-    assert_eq!(get(&mut client, "/echo/1", "heard").await.unwrap(), 65, "the command and 64 sends");
+    assert_eq!(get(&mut client, "/echo/1", "heard").await.unwrap(), 65, "the command and 64 messages");
     add(&mut client, 1).await.unwrap();
 }
 

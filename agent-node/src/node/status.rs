@@ -20,11 +20,11 @@ pub struct Status {
 /// What a node has counted since its start, and what it holds.
 #[derive(Debug, Clone, Default)]
 pub struct Measured {
-    /// Sends of agents that took effect here.
+    /// Messages of agents that took effect here.
     pub messages: u64,
-    /// Sends of agents that were refused here.
+    /// Messages of agents that were refused here.
     pub faults: u64,
-    /// Sends of agents here that their receivers have not committed.
+    /// Messages of agents here that their receivers have not committed.
     pub outbox: u64,
     /// Events given to links.
     pub delivered: u64,

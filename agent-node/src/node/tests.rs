@@ -170,7 +170,7 @@ impl Cluster {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(LIMIT, reached).await.expect("all sends arrive");
+        timeout(LIMIT, reached).await.expect("all messages arrive");
         assert_eq!(self.sum(1, totals()).await, expected);
     }
 

@@ -79,7 +79,7 @@ pub struct Emit {
     pub when: Option<String>,
 }
 
-/// Sends a command to a Command lane of an agent of this plan, itself included.
+/// Sends a message to a Command lane of an agent of this plan, itself included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Send {
