@@ -13,7 +13,7 @@ use crate::observed::{Objects, Observed};
 use crate::plan::{Key, Plan};
 use crate::queue::{Look, Outcome};
 use crate::settings::Settings;
-use crate::steps::{self, Given, Pace, Report, Step};
+use crate::steps::{self, Given, NewStatus, Pace, Step};
 use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -208,8 +208,8 @@ fn remember(refusals: &mut Refusals, generation: u64, answers: Vec<(u16, Result<
     }
 }
 
-async fn report(context: &Context, plan: &Plan, report: Option<Report>) -> Result<(), act::Error> {
-    let Some(Report { status, news }) = report else { return Ok(()) };
+async fn report(context: &Context, plan: &Plan, report: Option<NewStatus>) -> Result<(), act::Error> {
+    let Some(NewStatus { status, news }) = report else { return Ok(()) };
     debug!("report");
     context.metrics.reported();
     act::report(&context.client, plan, &status).await?;

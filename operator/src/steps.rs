@@ -45,7 +45,7 @@ pub struct Given {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
+pub struct NewStatus {
     pub status: AgentPlanStatus,
     pub news: Vec<News>,
 }
@@ -56,7 +56,7 @@ pub struct Report {
 pub struct Next {
     pub steps: Vec<Step>,
     pub given: Vec<Given>,
-    pub report: Option<Report>,
+    pub report: Option<NewStatus>,
     pub pace: Pace,
 }
 
@@ -90,7 +90,7 @@ pub fn toward(plan: &Plan, seen: &Observed, settings: &Settings, now: Timestamp)
     }
     let status = status::of(plan, &outlook, now);
     if status != plan.status {
-        next.report = Some(Report { news: status::news(&plan.status, &status), status });
+        next.report = Some(NewStatus { news: status::news(&plan.status, &status), status });
     }
     next
 }

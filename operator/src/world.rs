@@ -6,7 +6,7 @@ use crate::observed::{Life, Objects, Observed, Pod, Report, Seen, Volume};
 use crate::parts::Part;
 use crate::plan::Plan;
 use crate::settings::Settings;
-use crate::steps::{self, Given, Next, Report, Step};
+use crate::steps::{self, Given, NewStatus, Next, Step};
 use bytes::Bytes;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DynamicObject;
@@ -187,7 +187,7 @@ impl World {
                 node.had_ring = true;
                 node.life = Life::Ready;
             }
-            Done::Report(Report { status, .. }) => {
+            Done::Report(NewStatus { status, .. }) => {
                 self.object["status"] = serde_json::to_value(status).unwrap();
             }
         }
@@ -277,7 +277,7 @@ impl World {
 pub enum Done {
     Step(Step),
     Given(Given),
-    Report(Report),
+    Report(NewStatus),
 }
 
 /// What is next, in its order.

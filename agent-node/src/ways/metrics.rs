@@ -110,7 +110,11 @@ impl State {
             links: gauge(registry, "links", "Links that clients have open on this node"),
             peers_connected: gauge(registry, "peers_connected", "Other nodes that this node reaches"),
             ready: gauge(registry, "ready", "1 when /readyz says so"),
-            messages: counter(registry, "messages", "Messages of agents that took effect in this node's slots"),
+            messages: counter(
+                registry,
+                "messages",
+                "Messages of agents that took effect in this node's slots",
+            ),
             faults: counter(registry, "faults", "Messages of agents that this node's slots refused"),
             outbox: gauge(
                 registry,

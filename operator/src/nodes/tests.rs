@@ -97,8 +97,13 @@ async fn a_node_that_takes_nothing_says_why() {
     let mut tasks = JoinSet::new();
     start_node(&mut tasks, "127.0.7.9", "token", 0).await;
     let (nodes, plan) = (Nodes::default(), world::plan(&world::flights()));
-    let given =
-        |generation| Configuration { generation, spec: Bytes::new(), ring: Bytes::new(), peers: Vec::new() };
+    let given = |generation| Given {
+        ordinal: 0,
+        generation,
+        spec: Bytes::new(),
+        ring: Bytes::new(),
+        peers: Vec::new(),
+    };
     assert_eq!(nodes.configure(&plan, "127.0.7.9", "token", &given(1)).await, Ok(()));
     let refused = nodes.configure(&plan, "127.0.7.9", "token", &given(13)).await;
     assert_eq!(refused, Err("no thirteenth generation".to_owned()));

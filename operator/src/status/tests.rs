@@ -91,7 +91,7 @@ fn a_time_changes_only_when_a_status_flips() {
     world.nodes.get_mut(&2).unwrap().life = Life::Pending(String::new());
     let first = report(&world, 50);
     assert_eq!((time(&first, "Ready"), time(&first, "Accepted")), (50, 0));
-    world.does(Done::Report(steps::Report { status: first, news: Vec::new() }));
+    world.does(Done::Report(steps::NewStatus { status: first, news: Vec::new() }));
     world.nodes.get_mut(&2).unwrap().life = Life::Failing("no".into());
     let second = report(&world, 90);
     assert_eq!((time(&second, "Ready"), time(&second, "Degraded")), (50, 90));

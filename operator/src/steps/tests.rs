@@ -325,7 +325,7 @@ fn what_the_api_server_refuses_is_said_until_it_takes_it() {
     let mut seen = world.seen();
     seen.rejections.insert("StatefulSet flights".into(), "the quota is used up".into());
     let next = toward(&world.plan(), &seen, &crate::world::settings(), crate::world::at(0));
-    let Some(Report { status, news }) = next.report else { panic!("{next:?}") };
+    let Some(NewStatus { status, news }) = next.report else { panic!("{next:?}") };
     let degraded = status.conditions.iter().find(|one| one.type_ == "Degraded").unwrap();
     assert_eq!(degraded.message, "the API server refuses StatefulSet flights: the quota is used up");
     assert_eq!(
