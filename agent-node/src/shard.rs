@@ -14,6 +14,7 @@ mod lane;
 mod outbox;
 mod perform;
 mod record;
+mod records;
 mod replay;
 mod rules;
 mod slot;
@@ -24,33 +25,36 @@ mod window;
 
 pub use crate::holds::Stream;
 pub use event::{
-    Body, Command, Configuration, Counts, Effect, Event, Fetch, Got, Key, Message, Place, RECORD_MAX, Read,
-    Records, Taken, Term, Verdict,
+    Body, Command, Configuration, Counts, Effect, Event, Fetch, Got, Key, Message, Place, Read, Taken, Term,
+    Verdict,
 };
 pub use record::messages;
+pub use records::{RECORD_MAX, Records};
 
 use crate::holds::Holds;
 use crate::log::Position;
 use crate::refusal::Refusal;
-use agent::Agent;
+use agent::{Agent, Layouts};
 use gate::Gate;
 use hashbrown::HashMap;
 use outbox::Again;
 use proto::address::{self, Address};
-use proto::plan::{Kind, LaneKind, Plan};
+use proto::plan::{LaneKind, Plan};
 use proto::value::Value;
 use slot::Slot;
 use std::sync::Arc;
 use watches::Watches;
 
-/// How often it is looked for clients that have been silent.
-const SWEEP_MS: u64 = 60_000;
+/// The most that a tick writes, heads of records counted.
+pub const TIDY_MAX: usize = 512 << 10;
 
 #[derive(Debug)]
 pub struct Shard<R, W> {
     incarnation: u64,
     configuration: Option<Arc<Configuration>>,
     agents: Vec<Agent>,
+    /// Of the configuration's plan.
+    layouts: Layouts,
     places: HashMap<Address, u32>,
     slots: Vec<Option<Box<Slot>>>,
     watches: Watches<W>,
@@ -63,7 +67,6 @@ pub struct Shard<R, W> {
     /// Slots that have a record among them.
     touched: Vec<address::Slot>,
     gate: Gate<R, W>,
-    swept_ms: u64,
     messages: u64,
     faults: u64,
 }
@@ -75,6 +78,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             incarnation,
             configuration: None,
             agents: Vec::new(),
+            layouts: Layouts::default(),
             places: HashMap::new(),
             slots: Vec::new(),
             watches: Watches::new(),
@@ -84,7 +88,6 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             in_log: Vec::new(),
             touched: Vec::new(),
             gate: Gate::new(),
-            swept_ms: 0,
             messages: 0,
             faults: 0,
         }
@@ -137,19 +140,13 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
     }
 
-    /// About once a second: what is old is forgotten, what was refused is sent again.
-    pub fn tick(&mut self, now_ms: u64) {
+    /// About once a second: what was refused is sent again, and what is old is forgotten, by records that take no more
+    /// than `granted` bytes of the log. [`TIDY_MAX`] are enough for one turn, and with 0 it waits for a later one.
+    pub fn tick(&mut self, now_ms: u64, granted: usize) {
         self.resend(Again::Held);
-        let sweep = now_ms >= self.swept_ms + SWEEP_MS;
-        if sweep {
-            self.swept_ms = now_ms;
-        }
-        for id in 0..self.slots.len() {
-            let Some(slot) = &mut self.slots[id] else { continue };
-            let idle = !std::mem::take(&mut slot.busy);
-            if sweep || idle && !slot.outbox.trims().is_empty() {
-                self.tidy(id as address::Slot, now_ms, sweep);
-            }
+        self.tidy(now_ms, granted);
+        for slot in self.slots.iter_mut().flatten() {
+            slot.busy = false;
         }
     }
 
@@ -160,9 +157,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     /// All of `records` was appended, and ends here.
     pub fn appended(&mut self, position: Position) {
-        let first = Position(position.0 - self.records.heads.len() as u64);
-        self.records.heads.clear();
-        self.records.buffer.clear();
+        let first = Position(position.0 - self.records.heads().len() as u64);
+        self.records.clear();
         for id in self.touched.drain(..) {
             if let Some(slot) = &mut self.slots[usize::from(id)] {
                 slot.end = position;
@@ -221,8 +217,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     fn read(&mut self, read: &Read<R>) -> Result<Got, Refusal> {
         let configuration = self.owns(read.slot)?;
         let (kind, index) = lane_of(&configuration.plan, &read.agent, read.slot, &read.lane)?;
-        let declared = &kind.lanes[index];
-        let state = self.places.get(&read.agent).map(|place| &self.agents[*place as usize].lanes[index]);
+        let declared = &configuration.plan.kinds[kind].lanes[index];
+        let state = self.lane(&read.agent, kind, index);
         let version = state.map_or(0, lane::Lane::version);
         let not_modified = read.if_none_match == Some(version);
         let body = match declared.kind {
@@ -245,6 +241,12 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         Ok(Got { version, not_modified, body })
     }
 
+    /// The state of a lane of an agent of this kind; `None`: the agent has not begun.
+    fn lane(&mut self, agent: &Address, kind: usize, index: usize) -> Option<&lane::Lane> {
+        let agent = &mut self.agents[*self.places.get(agent)? as usize];
+        Some(&agent.lanes(self.layouts.of(kind))[index])
+    }
+
     fn attach(&mut self, watch: W, agent: Address, slot: address::Slot, lane: String, limit: Option<u64>) {
         match self.state(&agent, slot, &lane) {
             Ok(update) => {
@@ -265,14 +267,14 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         use crate::link::{Change, Update, Versioned};
         let configuration = self.owns(slot)?;
         let (kind, index) = lane_of(&configuration.plan, agent, slot, lane)?;
-        let version = self.slot(slot).version();
-        let state = self.places.get(agent).map(|place| &self.agents[*place as usize].lanes[index]);
-        let changes = match (kind.lanes[index].kind, state) {
+        let (version, declared) = (self.slot(slot).version(), &configuration.plan.kinds[kind].lanes[index]);
+        let state = self.lane(agent, kind, index);
+        let changes = match (declared.kind, state) {
             (LaneKind::Value, Some(lane::Lane::Value(value, version))) => {
                 vec![Versioned { change: Change::Set(value.clone()), version: *version }]
             }
             (LaneKind::Value, _) => {
-                vec![Versioned { change: Change::Set(kind.lanes[index].initial.clone()), version: 0 }]
+                vec![Versioned { change: Change::Set(declared.initial.clone()), version: 0 }]
             }
             (LaneKind::Map, Some(state)) => {
                 let entry = |(key, entry): (&Value, &lane::Entry)| Versioned {
@@ -289,16 +291,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// A newer plan, another ring, or both.
     fn configured(&mut self, configuration: &Arc<Configuration>) {
         let before = self.configuration.replace(configuration.clone());
-        if before.as_ref().is_none_or(|before| !Arc::ptr_eq(&before.plan, &configuration.plan)) {
-            let found = |plan: &Arc<Plan>, agent: &Address| plan.find(agent).map(|found| found.kind);
-            for agent in &mut self.agents {
-                let was = before
-                    .as_ref()
-                    .and_then(|before| Some(&before.plan.kinds[found(&before.plan, &agent.address)?]));
-                let now =
-                    found(&configuration.plan, &agent.address).map(|kind| &configuration.plan.kinds[kind]);
-                agent.lay_out(was, now);
-            }
+        if before.is_none_or(|before| !Arc::ptr_eq(&before.plan, &configuration.plan)) {
+            self.layouts.change(&configuration.plan);
         }
         for (id, term) in configuration.owned.iter().enumerate() {
             if let Some(term) = term {
@@ -320,20 +314,14 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 }
 
-/// A lane that clients may know of.
-fn lane_of<'p>(
-    plan: &'p Plan,
-    agent: &Address,
-    slot: address::Slot,
-    lane: &str,
-) -> Result<(&'p Kind, usize), Refusal> {
+/// A lane that clients may know of: the index of its kind in the plan, and its own in the kind.
+fn lane_of(plan: &Plan, agent: &Address, slot: address::Slot, lane: &str) -> Result<(usize, usize), Refusal> {
     let found = plan.find(agent).ok_or_else(|| Refusal::not_found("no route matches", agent.as_str()))?;
     if found.slot != slot {
         return Err(Refusal::elsewhere(agent.as_str()));
     }
-    let kind = &plan.kinds[found.kind];
-    match kind.lane(lane) {
-        Some((index, lane)) if lane.access != proto::plan::Access::Internal => Ok((kind, index)),
+    match plan.kinds[found.kind].lane(lane) {
+        Some((index, lane)) if lane.access != proto::plan::Access::Internal => Ok((found.kind, index)),
         _ => Err(Refusal::not_found(format!("{agent} has no lane {lane}"), agent.as_str())),
     }
 }

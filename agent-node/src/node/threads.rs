@@ -8,7 +8,7 @@ use crate::node::delivery::Delivery;
 use crate::node::inbox::End;
 use crate::node::life::FailsWithThread;
 use crate::refusal::Refusal;
-use crate::shard::{Effect, RECORD_MAX, Shard};
+use crate::shard::{Effect, RECORD_MAX, Shard, TIDY_MAX};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -53,7 +53,8 @@ impl Thread {
             events.shrink_to(EVENTS_KEPT);
             let now = Instant::now();
             if now >= tick {
-                self.shard.tick(clock_ms());
+                let granted = if self.has_room_to_tidy() { TIDY_MAX } else { 0 };
+                self.shard.tick(clock_ms(), granted);
                 tick = now + TICK;
             }
             self.write_and_release();
@@ -85,7 +86,7 @@ impl Thread {
                 Err(refusal) => self.shard.refuse(event, &refusal),
             }
             in_batch += 1;
-            if in_batch >= BATCH_EVENTS || self.shard.records().buffer.len() >= BATCH_BYTES {
+            if in_batch >= BATCH_EVENTS || self.shard.records().buffer().len() >= BATCH_BYTES {
                 self.write_and_release();
                 (in_batch, now_ms) = (0, clock_ms());
             }
@@ -103,7 +104,7 @@ impl Thread {
         let deadline = Instant::now() + ROOM;
         loop {
             let records = self.shard.records();
-            match self.log.reserve(records.heads.len() + 1, records.buffer.len() + RECORD_MAX) {
+            match self.log.reserve(records.heads().len() + 1, records.buffer().len() + RECORD_MAX) {
                 Room::Granted => return Ok(()),
                 Room::Full(full) => return Err(Refusal::full(full.to_string(), at.as_str())),
                 Room::Later => {
@@ -118,12 +119,19 @@ impl Thread {
         }
     }
 
+    /// What the shard writes of itself waits for a later tick while there is no room.
+    fn has_room_to_tidy(&mut self) -> bool {
+        let records = self.shard.records();
+        let (count, bytes) = (records.heads().len(), records.buffer().len());
+        matches!(self.log.reserve_control(count, bytes + TIDY_MAX), Room::Granted)
+    }
+
     fn append(&mut self) {
         let records = self.shard.records();
-        if records.heads.is_empty() {
+        if records.is_empty() {
             return self.log.release();
         }
-        let position = self.log.append(&records.heads, &records.buffer);
+        let position = self.log.append(records.heads(), records.buffer());
         self.shard.appended(position);
         self.appended = Some(position);
     }

@@ -1,48 +1,73 @@
 //! An agent: the lanes of its kind, and those that the plan does not have at present.
+//!
+//! *Guarantees*: whoever sees its lanes sees them as the plan of now has them: an agent is laid out for a plan when it
+//! is looked at for the first time under it, so that a change of the plan costs nothing for each agent.
 
 use super::lane::Lane;
 use super::record::Change;
-use proto::address::Address;
-use proto::plan::{Kind, LaneId};
+use proto::plan::{Kind, LaneId, Plan};
+use std::sync::Arc;
 
-#[derive(Debug)]
+/// The lanes of a kind, in its order.
+pub type Layout = Arc<Box<[LaneId]>>;
+
+/// For each kind of a plan, how its agents are laid out.
+#[derive(Debug, Default)]
+pub struct Layouts(Vec<Layout>);
+
+#[derive(Debug, Default)]
 pub struct Agent {
-    pub address: Address,
-    /// Laid out as the kind's lanes are.
-    pub lanes: Box<[Lane]>,
-    /// Lanes of no kind, or of none that the plan has now. They are back when their names are.
+    /// How `lanes` are laid out.
+    layout: Option<Layout>,
+    lanes: Box<[Lane]>,
+    /// Lanes of no kind, or of none that the plan had when it was laid out. They are back when their names are.
     hidden: Vec<(LaneId, Lane)>,
 }
 
-impl Agent {
-    pub fn new(address: Address, kind: Option<&Kind>) -> Agent {
-        let count = kind.map_or(0, |kind| kind.lanes.len());
-        let lanes = (0..count).map(|_| Lane::Untouched).collect();
-        Agent { address, lanes, hidden: Vec::new() }
+impl Layouts {
+    /// Those of a plan. Kinds that have kept their lanes keep their layout, and with it all that is laid out so.
+    pub fn change(&mut self, plan: &Plan) {
+        let before = std::mem::take(&mut self.0);
+        let layout = |kind: &Kind| -> Layout {
+            let ids: Box<[LaneId]> = kind.lanes.iter().map(|lane| lane.id).collect();
+            let same = before.iter().find(|before| ***before == ids);
+            same.cloned().unwrap_or_else(|| Arc::new(ids))
+        };
+        self.0 = plan.kinds.iter().map(layout).collect();
     }
 
-    /// Lays its lanes out for another plan.
-    pub fn lay_out(&mut self, before: Option<&Kind>, now: Option<&Kind>) {
-        let mut known = std::mem::take(&mut self.hidden);
-        let lanes = std::mem::take(&mut self.lanes).into_vec();
-        for (index, lane) in lanes.into_iter().enumerate() {
-            if let Some(kind) = before
-                && lane != Lane::Untouched
-            {
-                known.push((kind.lanes[index].id, lane));
-            }
+    /// By index of the kind.
+    pub fn of(&self, kind: usize) -> &Layout {
+        &self.0[kind]
+    }
+}
+
+impl Agent {
+    /// Its lanes as a kind of the plan has them.
+    pub fn lanes(&mut self, layout: &Layout) -> &mut [Lane] {
+        if !self.is_laid_out(layout) {
+            self.lay_out(layout);
         }
-        let mut take = |id: LaneId| {
-            let place = known.iter().position(|(known, _)| *known == id)?;
+        &mut self.lanes
+    }
+
+    pub fn is_laid_out(&self, layout: &Layout) -> bool {
+        self.layout.as_ref().is_some_and(|own| Arc::ptr_eq(own, layout))
+    }
+
+    fn lay_out(&mut self, layout: &Layout) {
+        let mut known = std::mem::take(&mut self.hidden);
+        let ids = self.layout.iter().flat_map(|layout| layout.iter());
+        let lanes = std::mem::take(&mut self.lanes).into_iter();
+        known.extend(ids.copied().zip(lanes).filter(|(_, lane)| *lane != Lane::Untouched));
+        let mut lane = |id: &LaneId| {
+            let place = known.iter().position(|(known, _)| known == id)?;
             Some(known.swap_remove(place).1)
         };
-        self.lanes = now
-            .map_or_else(Vec::new, |kind| {
-                kind.lanes.iter().map(|lane| take(lane.id).unwrap_or_default()).collect()
-            })
-            .into();
+        self.lanes = layout.iter().map(|id| lane(id).unwrap_or_default()).collect();
         known.shrink_to_fit();
         self.hidden = known;
+        self.layout = Some(layout.clone());
     }
 
     /// Makes a change that a record has, before there is a plan.

@@ -2,13 +2,12 @@
 
 use crate::holds::Stream;
 use crate::link::Update;
-use crate::log::{self, Head, Position};
+use crate::log::Position;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use proto::address::{Address, Slot};
 use proto::plan::Plan;
 use proto::value::Value;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Who sent a command with which number.
@@ -192,13 +191,6 @@ pub enum Body {
     Map(Vec<(Value, Value)>),
 }
 
-/// Records that wait to be written: bodies are ranges of `buffer`.
-#[derive(Debug, Default)]
-pub struct Records {
-    pub heads: Vec<(Head, Range<usize>)>,
-    pub buffer: Vec<u8>,
-}
-
 /// What `status` and the metrics say of a shard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -210,6 +202,3 @@ pub struct Counts {
     /// Messages that no receiver has acknowledged.
     pub outbox: u64,
 }
-
-/// The most that one command's record can be, and so what there must be room for before it runs.
-pub const RECORD_MAX: usize = log::BODY_MAX;

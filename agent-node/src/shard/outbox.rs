@@ -22,6 +22,13 @@ const FETCH: usize = 256;
 /// With so many waiting, commands from outside are refused.
 const FULL: usize = if cfg!(test) { 4_096 } else { 262_144 };
 
+/// So many trims stand in one record at most, each of up to [`TRIM_BYTES`].
+pub const TRIMS_MAX: usize = 256;
+pub const TRIM_BYTES: usize = 3 + 3 + 10 + 5;
+
+/// Receiving slots, each with the place up to which it has all.
+pub type Trims<'a> = std::iter::Take<std::collections::btree_map::Iter<'a, Slot, Place>>;
+
 #[derive(Debug, Default)]
 pub struct Outbox {
     pairs: HashMap<Slot, Pair>,
@@ -200,12 +207,22 @@ impl Outbox {
         found
     }
 
-    pub fn trims(&self) -> &BTreeMap<Slot, Place> {
-        &self.trims
+    pub fn has_trims(&self) -> bool {
+        !self.trims.is_empty()
     }
 
+    /// What the next record says to be taken: no more than fits beside anything else.
+    pub fn next_trims(&self) -> Trims<'_> {
+        self.trims.iter().take(TRIMS_MAX)
+    }
+
+    /// A record has said `next_trims`.
     pub fn trims_said(&mut self) {
-        self.trims.clear();
+        for _ in 0..TRIMS_MAX {
+            if self.trims.pop_first().is_none() {
+                return;
+            }
+        }
     }
 
     /// The receiver has all up to here. Whether there was anything of it.

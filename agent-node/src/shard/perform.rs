@@ -2,22 +2,26 @@
 
 use super::agent::Agent;
 use super::event::{Command, Configuration, Effect, Message, Place, Taken, Verdict};
-use super::outbox::{Again, RecordAt};
+use super::outbox::{Again, RecordAt, TRIM_BYTES};
 use super::record::{self, Begin, Change, Parts, Sent};
+use super::records::{Full, RECORD_MAX, Records};
 use super::rules::{Given, Run, fits, is_key};
 use super::slot::Slot;
 use super::window::Known;
-use super::{Records, Shard, lane_of};
+use super::{Shard, lane_of};
 use crate::link::{Update, Versioned};
-use crate::log::{Head, Position};
+use crate::log::{Head, Position, RECORD_HEAD};
 use crate::refusal::{Fate, Refusal};
 use proto::address::{self, Address};
 use proto::json;
 use proto::plan::{Access, Kind, LaneKind};
 use proto::value::{BODY_MAX, Text, Value};
+use std::sync::Arc;
 
 /// Of one command's record.
 const EFFECTS_MAX: usize = 1 << 20;
+/// So many bytes of names one record forgets at most.
+const NAMES_PIECE: usize = 64 << 10;
 /// A send made by a chain of more than so many is a fault.
 const HOPS_MAX: u8 = 64;
 
@@ -40,6 +44,14 @@ enum Ask<'a> {
         lane: &'a str,
         error: &'a str,
     },
+}
+
+/// What a slot writes of itself, beside its trims.
+#[derive(Clone, Copy, Default)]
+struct Said<'a> {
+    origin: Option<(address::Slot, Place)>,
+    idle: &'a [Arc<str>],
+    gone: &'a [Arc<str>],
 }
 
 /// One command to one agent, whoever it comes from.
@@ -75,7 +87,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     fn run_command(&mut self, command: &Command<R>, now_ms: u64) -> Result<u64, Refusal> {
         let configuration = self.owns(command.slot)?;
         let (kind, index) = lane_of(&configuration.plan, &command.agent, command.slot, &command.lane)?;
-        let lane = &kind.lanes[index];
+        let lane = &configuration.plan.kinds[kind].lanes[index];
         if lane.access != Access::ReadWrite {
             let text = format!("{} is a {} lane that clients can't write", lane.name, lane.kind);
             return Err(Refusal::new(405, text, &*command.lane));
@@ -144,12 +156,11 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     fn take(&mut self, configuration: &Configuration, message: &Message, now_ms: u64) -> bool {
         let (sender, to, from) = (message.sender.as_str(), message.to, (message.from, message.place));
         let found = configuration.plan.find(&message.agent).filter(|found| found.slot == to);
-        let Some(kind) = found.map(|found| &configuration.plan.kinds[found.kind]) else {
+        let Some(kind) = found.map(|found| found.kind) else {
             self.faults += 1;
-            self.control(to, now_ms, Some(from), &[], &[]);
-            return true;
+            return self.consumed(to, from, now_ms);
         };
-        let done = match kind.lane(&message.lane) {
+        let done = match configuration.plan.kinds[kind].lane(&message.lane) {
             _ if message.hops > HOPS_MAX => Err(Refusal::new(
                 422,
                 format!("it was sent by a chain of more than {HOPS_MAX} sends"),
@@ -175,30 +186,32 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             let ask = Ask::Fault { sender, lane: &message.lane, error: &error };
             let kept = self.perform(configuration, kind, &Call::sent(message, ask, &Value::Null, 1), now_ms);
             if kept.is_err() {
-                self.control(to, now_ms, Some(from), &[], &[]);
+                return self.consumed(to, from, now_ms);
             }
         }
         true
     }
 
-    /// Runs what is asked, writes its record, and holds back what it sends and shows.
+    /// Runs what is asked of an agent of the kind with this index, writes its record, and holds back what it sends and
+    /// shows.
     fn perform(
         &mut self,
         configuration: &Configuration,
-        kind: &Kind,
+        kind: usize,
         call: &Call,
         now_ms: u64,
     ) -> Result<u64, Refusal> {
+        let (layout, kind) = (self.layouts.of(kind).clone(), &configuration.plan.kinds[kind]);
         let Call { agent: address, slot: id, ref ask, event, sender, hops, ref origin } = *call;
         let slot = self.slot(id);
         let (version, now_ms) = (slot.next_version(), slot.time(now_ms));
         let given = Given { plan: &configuration.plan, kind, address, event, sender, now_ms, version, hops };
         let mut new = None;
-        let lanes = match self.places.get(address) {
-            Some(place) => &mut self.agents[*place as usize].lanes,
-            None => &mut new.insert(Agent::new(address.clone(), Some(kind))).lanes,
+        let agent = match self.places.get(address) {
+            Some(place) => &mut self.agents[*place as usize],
+            None => new.insert(Agent::default()),
         };
-        let mut run = Run::new(&given, lanes);
+        let mut run = Run::new(&given, agent.lanes(&layout));
         let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
             unreachable!("it has just been made")
         };
@@ -253,8 +266,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
         let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) else { return };
         let (history, lsn) = (slot.history, slot.lsn);
-        let (gate, record) = (&mut self.gate, self.records.heads.len() - 1);
-        let cost = record::cost(self.records.heads[record].1.len(), sends.len());
+        let (gate, record) = (&mut self.gate, self.records.heads().len() - 1);
+        let cost = record::cost(self.records.heads()[record].1.len(), sends.len());
         let record = RecordAt::Gathered(record as u64);
         for (sent, index) in sends.into_iter().zip(1..) {
             let to = sent.to;
@@ -334,56 +347,48 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
     }
 
-    /// Says in a record of the slot's own what is to be forgotten.
-    pub(super) fn tidy(&mut self, id: address::Slot, now_ms: u64, sweep: bool) {
-        if self.owns(id).is_err() {
-            return;
+    /// Says in a record of the slot's own that a message has come that had no effect.
+    fn consumed(&mut self, to: address::Slot, from: (address::Slot, Place), now_ms: u64) -> bool {
+        let written = self.control(to, now_ms, RECORD_MAX, &Said { origin: Some(from), ..Said::default() });
+        if written.is_some() {
+            self.slot(to).seen.insert(from.0, from.1);
         }
-        let slot = self.slot(id);
-        let (idle, gone) = if sweep { slot.windows.silent(now_ms) } else { Default::default() };
-        if !idle.is_empty() || !gone.is_empty() || !slot.outbox.trims().is_empty() {
-            self.control(id, now_ms, None, &idle, &gone);
+        written.is_some()
+    }
+
+    /// Writes, in no more than `granted` bytes of the log, what can be forgotten. What does not fit waits.
+    pub(super) fn tidy(&mut self, now_ms: u64, granted: usize) {
+        let mut left = granted;
+        for id in 0..self.slots.len() {
+            let Some(slot) = &mut self.slots[id] else { continue };
+            let (id, most) = (id as address::Slot, left.saturating_sub(RECORD_HEAD));
+            let (idle, gone) = slot.windows.silent(now_ms, NAMES_PIECE);
+            if idle.is_empty() && gone.is_empty() && (slot.busy || !slot.outbox.has_trims()) {
+                continue;
+            }
+            let said = Said { idle: &idle, gone: &gone, ..Said::default() };
+            let Some(bytes) = self.control(id, now_ms, most, &said) else { continue };
+            self.slot(id).windows.forget(&idle, &gone);
+            left -= bytes + RECORD_HEAD;
         }
     }
 
-    /// A record of the slot itself.
-    fn control(
-        &mut self,
-        id: address::Slot,
-        now_ms: u64,
-        origin: Option<(address::Slot, Place)>,
-        idle: &[std::sync::Arc<str>],
-        gone: &[std::sync::Arc<str>],
-    ) {
-        let Ok(configuration) = self.owns(id) else { return };
+    /// A record of the slot itself, of at most `most` bytes. The answer is how many it has; `None`: there is none.
+    fn control(&mut self, id: address::Slot, now_ms: u64, most: usize, said: &Said) -> Option<usize> {
+        let configuration = self.owns(id).ok()?;
         let incarnation = self.incarnation;
         self.slot(id);
-        let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else { return };
+        let slot = self.slots.get_mut(usize::from(id))?.as_mut()?;
         let time_ms = slot.time(now_ms);
         let begin = Begin { history: slot.history, time_ms, generation: configuration.generation, agent: "" };
-        let start = self.records.buffer.len();
-        let parts = Parts {
-            begin,
-            event: None,
-            key: None,
-            origin,
-            changes: &[],
-            lanes: &[],
-            sends: &[],
-            trims: slot.outbox.trims(),
-            idle,
-            gone,
-        };
-        parts.write(&mut self.records.buffer);
+        let head = head(&configuration, incarnation, id, slot.lsn + 1);
+        let (Said { origin, idle, gone }, trims) = (*said, slot.outbox.next_trims());
+        let parts = Parts { origin, trims, idle, gone, ..Parts::of_slot(begin) };
+        let bytes = self.records.add(head, &parts, most).ok()?;
         slot.outbox.trims_said();
-        slot.windows.forget(idle, gone);
-        if let Some((from, place)) = origin {
-            slot.seen.insert(from, place);
-        }
         slot.count();
-        let head = head(&configuration, incarnation, id, slot.lsn);
-        self.records.heads.push((head, start..self.records.buffer.len()));
         self.touched.push(id);
+        Some(bytes)
     }
 }
 
@@ -466,7 +471,6 @@ fn write(
     given: &Given,
     origin: &Origin,
 ) -> Result<(), Refusal> {
-    let start = records.buffer.len();
     let (key, from) = match origin {
         Origin::Client(key) => (*key, None),
         Origin::Slot(from, place) => (None, Some((*from, *place))),
@@ -479,28 +483,25 @@ fn write(
             |before| Place { history: slot.history, lsn: head.lsn, index: before as u32 + 1 },
         );
     }
+    let trims = slot.outbox.next_trims();
+    // What the slot says beside the effects does not make them too long.
+    let most = EFFECTS_MAX + run.surplus_bytes + trims.len() * TRIM_BYTES;
     let parts = Parts {
-        begin,
         event: matches!(given.event, Value::Record(_) | Value::List(_)).then_some(given.event),
         key,
         origin: from,
         changes: &run.changes,
         lanes: &given.kind.lanes,
         sends: &run.sends,
-        trims: slot.outbox.trims(),
-        idle: &[],
-        gone: &[],
+        trims,
+        ..Parts::of_slot(begin)
     };
-    parts.write(&mut records.buffer);
-    let length = records.buffer.len() - start;
-    if length > EFFECTS_MAX {
-        records.buffer.truncate(start);
-        let text = format!("its effects are {length} bytes, and at most {EFFECTS_MAX} may be");
+    if let Err(Full { bytes }) = records.add(head, &parts, most) {
+        let text = format!("its effects are {bytes} bytes, and at most {EFFECTS_MAX} may be");
         return Err(Refusal::new(422, text, given.address.as_str()));
     }
     slot.outbox.trims_said();
     slot.count();
-    records.heads.push((head, start..records.buffer.len()));
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! changes and sends may refer to), key, origin, changes, sends, trims, idle clients, gone clients.
 
 use super::event::{Message, Place};
+use super::outbox::Trims;
 use crate::log::Head;
 use proto::address::{Address, Slot};
 use proto::binary;
@@ -65,12 +66,30 @@ pub struct Parts<'a> {
     pub changes: &'a [(usize, Change)],
     pub lanes: &'a [Lane],
     pub sends: &'a [Sent],
-    pub trims: &'a BTreeMap<Slot, Place>,
+    pub trims: Trims<'a>,
     pub idle: &'a [Arc<str>],
     pub gone: &'a [Arc<str>],
 }
 
-impl Parts<'_> {
+static NO_TRIMS: BTreeMap<Slot, Place> = BTreeMap::new();
+
+impl<'a> Parts<'a> {
+    /// A record of the slot itself, with nothing in it yet.
+    pub fn of_slot(begin: Begin<'a>) -> Parts<'a> {
+        Parts {
+            begin,
+            event: None,
+            key: None,
+            origin: None,
+            changes: &[],
+            lanes: &[],
+            sends: &[],
+            trims: NO_TRIMS.iter().take(0),
+            idle: &[],
+            gone: &[],
+        }
+    }
+
     pub fn write(&self, out: &mut Vec<u8>) {
         let Parts { begin, event, key, origin, changes, lanes, sends, trims, idle, gone } = self;
         out.push(FORMAT);
@@ -101,7 +120,7 @@ impl Parts<'_> {
             self.send(sent, out);
         }
         count(trims.len(), out);
-        for (to, at) in *trims {
+        for (to, at) in trims.clone() {
             varint((*to).into(), out);
             place(*at, out);
         }
@@ -152,6 +171,13 @@ impl Parts<'_> {
             binary::encode(value, out);
         }
     }
+}
+
+/// What the removal of an entry takes of a record.
+pub fn removal_bytes(key: &Value) -> usize {
+    let mut bytes = Vec::new();
+    binary::encode(key, &mut bytes);
+    size_of::<LaneId>() + 1 + bytes.len()
 }
 
 /// Whether two values are one in memory.

@@ -45,9 +45,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     fn replayed(&mut self, address: Address) -> &mut Agent {
         let next = self.agents.len() as u32;
-        let place = *self.places.entry(address.clone()).or_insert(next);
+        let place = *self.places.entry(address).or_insert(next);
         if place == next {
-            self.agents.push(Agent::new(address, None));
+            self.agents.push(Agent::default());
         }
         &mut self.agents[place as usize]
     }

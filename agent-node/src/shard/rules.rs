@@ -4,7 +4,7 @@
 //! *Guarantees*: after an error the lanes are as they were. The cost of a command is bounded.
 
 use super::lane::{Lane, Undo};
-use super::record::{Change, Sent, is_same};
+use super::record::{self, Change, Sent, is_same};
 use crate::refusal::Refusal;
 use proto::address::Address;
 use proto::cel::{COST_MAX, Cost, Entries, Scope};
@@ -15,6 +15,8 @@ use std::cell::OnceCell;
 
 const KEY_MAX: usize = 1 << 10;
 const STEPS_MAX: usize = 256;
+/// So many entries go with one command because a plan has made their lanes smaller, beside the one for each new entry.
+const SURPLUS_MAX: usize = 64;
 /// Below it a value's JSON can't be over the limit, whatever is in it.
 const SMALL: usize = BODY_MAX / 8;
 
@@ -39,6 +41,9 @@ pub struct Run<'a> {
     cost: Cost,
     steps: usize,
     undo: Vec<(usize, Undo)>,
+    /// Entries that went because a plan has made their lanes smaller, and what their removals take of the record.
+    surplus: usize,
+    pub surplus_bytes: usize,
     pub changes: Vec<(usize, Change)>,
     pub sends: Vec<Sent>,
 }
@@ -96,6 +101,8 @@ impl<'a> Run<'a> {
             cost: Cost(COST_MAX),
             steps: 0,
             undo: Vec::new(),
+            surplus: 0,
+            surplus_bytes: 0,
             changes: Vec::new(),
             sends: Vec::new(),
         }
@@ -198,20 +205,31 @@ impl<'a> Run<'a> {
     pub fn put(&mut self, lane: usize, key: Value, value: Value) -> Result<(), String> {
         let retain = self.given.kind.lanes[lane].retain;
         let map = self.lanes[lane].map();
-        if map.len() >= retain.entries && !map.has(&key) {
-            if !retain.evict {
-                return Err(format!("the lane has {} entries, and no more fit", retain.entries));
-            }
-            // A plan may have made the lane smaller.
-            while self.lanes[lane].map().len() >= retain.entries
-                && let Some(oldest) = self.lanes[lane].map().oldest().cloned()
-            {
-                self.remove(lane, oldest);
-            }
+        let is_new = !map.has(&key);
+        if is_new && !retain.evict && map.len() >= retain.entries {
+            return Err(format!("the lane has {} entries, and no more fit", retain.entries));
         }
         self.undo.push((lane, self.lanes[lane].put(key.clone(), value.clone(), self.given.version)));
         self.changes.push((lane, Change::Put(key, value)));
+        if retain.evict {
+            self.evict(lane, retain.entries, is_new);
+        }
         Ok(())
+    }
+
+    /// Removes the entries that were changed longest ago: one for a new one, and a few more while a lane has more
+    /// than `most` because a plan has made it smaller. Those do not count among the command's effects.
+    fn evict(&mut self, lane: usize, most: usize, mut for_new: bool) {
+        while self.lanes[lane].map().len() > most
+            && (for_new || self.surplus < SURPLUS_MAX)
+            && let Some(oldest) = self.lanes[lane].map().oldest().cloned()
+        {
+            if !std::mem::take(&mut for_new) {
+                self.surplus += 1;
+                self.surplus_bytes += record::removal_bytes(&oldest);
+            }
+            self.remove(lane, oldest);
+        }
     }
 
     /// If it is not there, nothing happens.

@@ -1,12 +1,15 @@
 //! Commands, sends, watchers and plans against one shard, with a log that forgets what was not synced.
 
 mod blocking;
+mod plans;
+mod room;
 
 use super::*;
 use crate::log::Head;
 use proto::address::Slot as SlotId;
 use proto::value::Text;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::LazyLock;
 
 type Out = Effect<u32, u32>;
 
@@ -52,9 +55,12 @@ struct Rig {
 }
 
 fn configuration() -> Arc<Configuration> {
-    let plan = Plan::parse(PLAN.as_bytes()).unwrap_or_else(|errors| panic!("{errors:?}"));
-    let owned = vec![Some(Term { epoch: 1, history: 5 }); 256];
-    Arc::new(Configuration { plan: Arc::new(plan), generation: 1, owned })
+    static FIRST: LazyLock<Arc<Configuration>> = LazyLock::new(|| {
+        let plan = Plan::parse(PLAN.as_bytes()).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let owned = vec![Some(Term { epoch: 1, history: 5 }); 256];
+        Arc::new(Configuration { plan: Arc::new(plan), generation: 1, owned })
+    });
+    FIRST.clone()
 }
 
 impl Rig {
@@ -71,8 +77,8 @@ impl Rig {
 
     fn write(&mut self) {
         let records = self.shard.records();
-        for (head, body) in &records.heads {
-            self.log.push((*head, records.buffer[body.clone()].to_vec()));
+        for (head, body) in records.heads() {
+            self.log.push((*head, records.buffer()[body.clone()].to_vec()));
         }
         self.shard.appended(Position(self.log.len() as u64));
     }
@@ -81,6 +87,10 @@ impl Rig {
         let mut out = Vec::new();
         self.shard.release(Position(self.durable as u64), &mut out);
         out
+    }
+
+    fn tick(&mut self) {
+        self.shard.tick(self.now_ms, TIDY_MAX);
     }
 
     /// Writes, syncs, and gives out what leaves.
@@ -295,7 +305,7 @@ fn a_key_has_one_effect_through_restarts_and_refusals_are_not_remembered() {
     }
     assert_eq!(rig.send("/counter/1", "add", "{\"n\": 1}", Some(5)).unwrap_err().code, 409);
     rig.now_ms += window::IDLE_MS;
-    rig.shard.tick(rig.now_ms);
+    rig.tick();
     rig.settle();
     rig.restart();
     assert_eq!(
@@ -304,7 +314,7 @@ fn a_key_has_one_effect_through_restarts_and_refusals_are_not_remembered() {
         "its highest is its floor"
     );
     rig.now_ms += window::REMEMBER_MS;
-    rig.shard.tick(rig.now_ms);
+    rig.tick();
     rig.settle();
     assert!(rig.send("/counter/1", "add", "{\"n\": 1}", Some(1)).is_ok(), "forgotten");
 }
@@ -356,8 +366,8 @@ fn sends_arrive_once_and_in_order_whatever_is_lost() {
     rig.deliver();
     assert_eq!((rig.shown("/sum/x", "total"), rig.shown("/sum/x", "count")), ("6".into(), "4".into()));
     assert_eq!(rig.shard.counts().outbox, 0);
-    rig.shard.tick(rig.now_ms);
-    rig.shard.tick(rig.now_ms);
+    rig.tick();
+    rig.tick();
     rig.settle();
     rig.restart();
     assert_eq!(rig.shard.counts().outbox, 0, "what was taken is said in a record");
@@ -603,7 +613,7 @@ mod laws {
                         rig.write();
                         rig.restart();
                     }
-                    Turn::Tick => rig.shard.tick(rig.now_ms),
+                    Turn::Tick => rig.tick(),
                 }
             }
             wire.clear();
@@ -612,9 +622,9 @@ mod laws {
             rig.restart();
             prop_assert_eq!(&live, &state(&mut rig));
             // All that is left goes on until nothing moves; then every send of a record has had its effect.
-            rig.shard.tick(rig.now_ms);
+            rig.tick();
             rig.deliver();
-            rig.shard.tick(rig.now_ms);
+            rig.tick();
             rig.deliver();
             prop_assert_eq!(rig.shard.counts().outbox, 0);
             let (mut sent, mut versions) = (0, BTreeMap::<(SlotId, u64), u32>::new());

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 const ANSWERS: usize = 1024;
 const CLIENTS: usize = 65_536;
+/// What a name takes of a record beside its text.
+const NAME_HEAD: usize = 3;
 /// Without a command for so long, a client keeps its highest sequence only.
 pub const IDLE_MS: u64 = 60 * 60 * 1000;
 /// Without one for so long, nothing.
@@ -73,16 +75,18 @@ impl Windows {
         }
     }
 
-    /// Clients that have been silent for long, and those for very long.
-    pub fn silent(&self, now_ms: u64) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
+    /// Clients that have been silent for long, and those for very long: as many as fit into so many bytes.
+    pub fn silent(&self, now_ms: u64, mut bytes: usize) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
         let (mut idle, mut gone) = (Vec::new(), Vec::new());
         for (name, client) in &self.clients {
             let silent_ms = now_ms.saturating_sub(client.last_ms);
-            if silent_ms >= REMEMBER_MS {
-                gone.push(name.clone());
-            } else if silent_ms >= IDLE_MS && !client.answers.is_empty() {
-                idle.push(name.clone());
+            let is_gone = silent_ms >= REMEMBER_MS;
+            if !is_gone && (silent_ms < IDLE_MS || client.answers.is_empty()) {
+                continue;
             }
+            let Some(left) = bytes.checked_sub(name.len() + NAME_HEAD) else { break };
+            bytes = left;
+            if is_gone { gone.push(name.clone()) } else { idle.push(name.clone()) }
         }
         (idle, gone)
     }

@@ -46,11 +46,11 @@ fn what_other_agents_send_waits_and_is_no_fault() {
     let event = rig.event("/counter/1", "both", "0", None, 0);
     rig.handle(event);
     rig.deliver();
-    rig.shard.tick(rig.now_ms);
+    rig.tick();
     rig.deliver();
     assert_eq!(rig.shown("/sum/x", "count"), "1");
     limit(&mut rig, "/sum/x", "take", 2);
-    rig.shard.tick(rig.now_ms);
+    rig.tick();
     rig.deliver();
     assert_eq!((rig.shown("/sum/x", "total"), rig.shown("/sum/x", "faults")), ("3".into(), "[]".into()));
     assert_eq!(rig.shard.counts().outbox, 0);
