@@ -543,6 +543,25 @@ mod laws {
         ]
     }
 
+    /// The command of a turn that is one: agent, lane, body, and the sequence of its key.
+    fn command(turn: &Turn) -> Option<(String, &'static str, String, Option<u64>)> {
+        let (agent, lane, body, key) = match turn {
+            Turn::Add { agent, n, to, key } => {
+                let to = to.map_or(String::new(), |to| format!(", \"to\": \"{to}\""));
+                (agent, "add", format!("{{\"n\": {n}{to}}}"), *key)
+            }
+            Turn::Both { agent } => (agent, "both", "0".to_owned(), None),
+            Turn::Mark { agent, key, value } => {
+                let change = value.map_or(format!("{{\"remove\": {{\"key\": {key}}}}}"), |value| {
+                    format!("{{\"update\": {{\"key\": {key}, \"value\": {value}}}}}")
+                });
+                (agent, "marks", change, None)
+            }
+            _ => return None,
+        };
+        Some((format!("/counter/{agent}"), lane, body, key))
+    }
+
     /// Everything that a shard holds, as clients could see it.
     fn state(rig: &mut Rig) -> Vec<String> {
         let mut all = Vec::new();
@@ -568,26 +587,13 @@ mod laws {
             let mut wire: VecDeque<Out> = VecDeque::new();
             let (mut asked, mut acknowledged) = (BTreeMap::new(), BTreeMap::<u64, (SlotId, u64)>::new());
             for turn in turns {
+                if let Some((agent, lane, body, key)) = command(&turn) {
+                    let event = rig.event(&agent, lane, &body, key, 0);
+                    asked.insert(rig.next, Rig::slot_of(&agent));
+                    rig.handle(event);
+                }
                 match turn {
-                    Turn::Add { agent, n, to, key } => {
-                        let to = to.map_or(String::new(), |to| format!(", \"to\": \"{to}\""));
-                        let event = rig.event(&format!("/counter/{agent}"), "add", &format!("{{\"n\": {n}{to}}}"), key, 0);
-                        asked.insert(rig.next, Rig::slot_of(&format!("/counter/{agent}")));
-                        rig.handle(event);
-                    }
-                    Turn::Both { agent } => {
-                        let event = rig.event(&format!("/counter/{agent}"), "both", "0", None, 0);
-                        asked.insert(rig.next, Rig::slot_of(&format!("/counter/{agent}")));
-                        rig.handle(event);
-                    }
-                    Turn::Mark { agent, key, value } => {
-                        let change = value.map_or(format!("{{\"remove\": {{\"key\": {key}}}}}"), |value| {
-                            format!("{{\"update\": {{\"key\": {key}, \"value\": {value}}}}}")
-                        });
-                        let event = rig.event(&format!("/counter/{agent}"), "marks", &change, None, 0);
-                        asked.insert(rig.next, Rig::slot_of(&format!("/counter/{agent}")));
-                        rig.handle(event);
-                    }
+                    Turn::Add { .. } | Turn::Both { .. } | Turn::Mark { .. } => {}
                     Turn::Deliver { drop } => match wire.pop_front() {
                         Some(Effect::Send(message)) if !drop => {
                             wire.push_back(Effect::Send(message.clone()));

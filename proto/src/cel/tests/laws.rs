@@ -87,6 +87,69 @@ fn texts() -> impl Strategy<Value = String> {
     ]
 }
 
+const FUNCTIONS: &[&str] = &[
+    "size",
+    "string",
+    "int",
+    "uint",
+    "double",
+    "bool",
+    "bytes",
+    "type",
+    "dyn",
+    "duration",
+    "timestamp",
+    "segment",
+    "math.abs",
+    "math.sign",
+    "math.ceil",
+    "math.sqrt",
+    "math.isNaN",
+    "math.bitNot",
+    "math.greatest",
+    "optional.of",
+    "optional.ofNonZeroValue",
+    "base64.encode",
+    "base64.decode",
+    "lists.range",
+    "strings.quote",
+    "-",
+    "!",
+];
+const METHODS: &[&str] = &[
+    "trim",
+    "reverse",
+    "lowerAscii",
+    "join",
+    "sort",
+    "distinct",
+    "flatten",
+    "first",
+    "last",
+    "value",
+    "hasValue",
+    "getHours",
+    "getDate",
+    "getMilliseconds",
+];
+const METHODS_OF_ONE: &[&str] = &[
+    "contains",
+    "startsWith",
+    "endsWith",
+    "indexOf",
+    "lastIndexOf",
+    "charAt",
+    "substring",
+    "split",
+    "join",
+    "matches",
+    "format",
+    "or",
+    "orValue",
+    "getHours",
+    "flatten",
+];
+
 /// Texts that compile, most of them.
 fn expressions() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
@@ -107,77 +170,12 @@ fn expressions() -> impl Strategy<Value = String> {
         .prop_map(str::to_owned),
     ];
     leaf.prop_recursive(5, 40, 3, |inner| {
-        let one = prop::sample::select(
-            &[
-                "size",
-                "string",
-                "int",
-                "uint",
-                "double",
-                "bool",
-                "bytes",
-                "type",
-                "dyn",
-                "duration",
-                "timestamp",
-                "segment",
-                "math.abs",
-                "math.sign",
-                "math.ceil",
-                "math.sqrt",
-                "math.isNaN",
-                "math.bitNot",
-                "math.greatest",
-                "optional.of",
-                "optional.ofNonZeroValue",
-                "base64.encode",
-                "base64.decode",
-                "lists.range",
-                "strings.quote",
-                "-",
-                "!",
-            ][..],
-        );
-        let method = prop::sample::select(
-            &[
-                "trim",
-                "reverse",
-                "lowerAscii",
-                "join",
-                "sort",
-                "distinct",
-                "flatten",
-                "first",
-                "last",
-                "value",
-                "hasValue",
-                "getHours",
-                "getDate",
-                "getMilliseconds",
-            ][..],
-        );
+        let one = prop::sample::select(FUNCTIONS);
+        let method = prop::sample::select(METHODS);
         let two = prop::sample::select(
             &["+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", " in ", "&&", "||"][..],
         );
-        let with_one = prop::sample::select(
-            &[
-                "contains",
-                "startsWith",
-                "endsWith",
-                "indexOf",
-                "lastIndexOf",
-                "charAt",
-                "substring",
-                "split",
-                "join",
-                "matches",
-                "format",
-                "or",
-                "orValue",
-                "getHours",
-                "flatten",
-            ][..],
-        );
+        let with_one = prop::sample::select(METHODS_OF_ONE);
         let walks = prop::sample::select(
             &["map", "filter", "all", "exists", "exists_one", "sortBy", "optMap", "optFlatMap"][..],
         );

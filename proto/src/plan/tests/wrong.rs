@@ -18,133 +18,136 @@ fn check_route(route: &str, expected: &Expect) {
     check(&format!("{{agents: [{{route: {route}, lanes: [{{name: v, type: Value}}]}}]}}"), expected);
 }
 
+/// Fields of a spec beside its agents, and what is wrong with each.
+const FIELDS: &[(&str, Expect)] = &[
+    ("replicas: 3", expect![[""]]),
+    (
+        "replicas: 0",
+        expect![[r#"
+        I spec.replicas: 0 is less than 1
+    "#]],
+    ),
+    (
+        "replicas: 257",
+        expect![[r#"
+        I spec.replicas: 257 is more than 256
+    "#]],
+    ),
+    (
+        "replicas: '3'",
+        expect![[r#"
+        I spec.replicas: an integer is expected, not a text
+    "#]],
+    ),
+    (
+        "replicas: 1.5",
+        expect![[r#"
+        I spec.replicas: an integer is expected, not a double
+    "#]],
+    ),
+    ("replicas: null", expect![[""]]),
+    (
+        "slots: 1000",
+        expect![[r#"
+        I spec.slots: `1000` is none of 256, 512, 1024, 2048, 4096, 8192, 16384
+    "#]],
+    ),
+    ("http: {}", expect![[""]]),
+    (
+        "http: {origins: [null, 'null', '*', 'https://a/b', 'https://a:99999']}",
+        expect![[r#"
+        I spec.http.origins[0]: a text is expected, not null
+        I spec.http.origins[1]: `null` does not match ^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$
+        I spec.http.origins[2]: `*` does not match ^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$
+        I spec.http.origins[3]: `https://a/b` does not match ^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$
+    "#]],
+    ),
+    (
+        "management: managed",
+        expect![[r#"
+        I spec.management: `managed` is none of Managed, Paused
+    "#]],
+    ),
+    ("durability: {mode: Local}", expect![[""]]),
+    (
+        "durability: {mode: Relaxed}",
+        expect![[r#"
+        N spec.durability.mode: `Relaxed` is not there yet
+    "#]],
+    ),
+    (
+        "durability: {mode: Replicated, copies: 1}",
+        expect![[r#"
+        N spec.durability.mode: `Replicated` is not there yet
+        N spec.durability.copies: `copies` is not there yet
+    "#]],
+    ),
+    (
+        "durability: {mode: Fast}",
+        expect![[r#"
+        I spec.durability.mode: `Fast` is none of Local
+    "#]],
+    ),
+    ("storage: {size: 2147483648}", expect![[""]]),
+    ("storage: {size: 1.5Ti}", expect![[""]]),
+    (
+        "storage: {size: 1023Mi}",
+        expect![[r#"
+        I spec.storage.size: `1023Mi` is no quantity of at least 1Gi
+    "#]],
+    ),
+    (
+        "storage: {size: 1023Mi, accessMode: ReadWriteMany}",
+        expect![[r#"
+        I spec.storage.accessMode: `ReadWriteMany` is none of ReadWriteOncePod, ReadWriteOnce
+    "#]],
+    ),
+    (
+        "storage: {size: plenty}",
+        expect![[r#"
+        I spec.storage.size: `plenty` is no quantity of at least 1Gi
+    "#]],
+    ),
+    (
+        "storage: {retention: {whenScaled: Keep}}",
+        expect![[r#"
+        I spec.storage.retention.whenScaled: `Keep` is none of Retain, Delete
+    "#]],
+    ),
+    ("pods: {resources: {limits: {cpu: 2, memory: 1Gi}}, nodeSelector: {disk: ssd}}", expect![[""]]),
+    (
+        "pods: {nodeSelector: {disk: 1}, labels: {a: b}, imagePullPolicy: Sometimes}",
+        expect![[r#"
+        I spec.pods.nodeSelector.disk: a text is expected: quote it, "1"
+        N spec.pods.labels: `labels` is not there yet
+        I spec.pods.imagePullPolicy: `Sometimes` is none of Always, IfNotPresent, Never
+    "#]],
+    ),
+    (
+        "pods: {tolerations: [{key: a, operator: Exists, until: now}]}",
+        expect![[r#"
+        I spec.pods.tolerations[0].until: there is no field `until` here, only effect, key, operator, tolerationSeconds, value
+    "#]],
+    ),
+    (
+        "access: {}",
+        expect![[r#"
+        N spec.access: `access` is not there yet
+    "#]],
+    ),
+    (
+        "nodes: 3",
+        expect![[r#"
+            I spec.nodes: there is no field `nodes` here, only agents, durability, http, management, pods, replicas, slots, storage
+        "#]],
+    ),
+];
+
 #[test]
 fn fields_of_the_spec() {
     let lanes = "agents: [{route: /a, lanes: [{name: v, type: Value}]}]";
-    for (fields, expected) in [
-        ("replicas: 3", expect![[""]]),
-        (
-            "replicas: 0",
-            expect![[r#"
-            I spec.replicas: 0 is less than 1
-        "#]],
-        ),
-        (
-            "replicas: 257",
-            expect![[r#"
-            I spec.replicas: 257 is more than 256
-        "#]],
-        ),
-        (
-            "replicas: '3'",
-            expect![[r#"
-            I spec.replicas: an integer is expected, not a text
-        "#]],
-        ),
-        (
-            "replicas: 1.5",
-            expect![[r#"
-            I spec.replicas: an integer is expected, not a double
-        "#]],
-        ),
-        ("replicas: null", expect![[""]]),
-        (
-            "slots: 1000",
-            expect![[r#"
-            I spec.slots: `1000` is none of 256, 512, 1024, 2048, 4096, 8192, 16384
-        "#]],
-        ),
-        ("http: {}", expect![[""]]),
-        (
-            "http: {origins: [null, 'null', '*', 'https://a/b', 'https://a:99999']}",
-            expect![[r#"
-            I spec.http.origins[0]: a text is expected, not null
-            I spec.http.origins[1]: `null` does not match ^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$
-            I spec.http.origins[2]: `*` does not match ^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$
-            I spec.http.origins[3]: `https://a/b` does not match ^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$
-        "#]],
-        ),
-        (
-            "management: managed",
-            expect![[r#"
-            I spec.management: `managed` is none of Managed, Paused
-        "#]],
-        ),
-        ("durability: {mode: Local}", expect![[""]]),
-        (
-            "durability: {mode: Relaxed}",
-            expect![[r#"
-            N spec.durability.mode: `Relaxed` is not there yet
-        "#]],
-        ),
-        (
-            "durability: {mode: Replicated, copies: 1}",
-            expect![[r#"
-            N spec.durability.mode: `Replicated` is not there yet
-            N spec.durability.copies: `copies` is not there yet
-        "#]],
-        ),
-        (
-            "durability: {mode: Fast}",
-            expect![[r#"
-            I spec.durability.mode: `Fast` is none of Local
-        "#]],
-        ),
-        ("storage: {size: 2147483648}", expect![[""]]),
-        ("storage: {size: 1.5Ti}", expect![[""]]),
-        (
-            "storage: {size: 1023Mi}",
-            expect![[r#"
-            I spec.storage.size: `1023Mi` is no quantity of at least 1Gi
-        "#]],
-        ),
-        (
-            "storage: {size: 1023Mi, accessMode: ReadWriteMany}",
-            expect![[r#"
-            I spec.storage.accessMode: `ReadWriteMany` is none of ReadWriteOncePod, ReadWriteOnce
-        "#]],
-        ),
-        (
-            "storage: {size: plenty}",
-            expect![[r#"
-            I spec.storage.size: `plenty` is no quantity of at least 1Gi
-        "#]],
-        ),
-        (
-            "storage: {retention: {whenScaled: Keep}}",
-            expect![[r#"
-            I spec.storage.retention.whenScaled: `Keep` is none of Retain, Delete
-        "#]],
-        ),
-        ("pods: {resources: {limits: {cpu: 2, memory: 1Gi}}, nodeSelector: {disk: ssd}}", expect![[""]]),
-        (
-            "pods: {nodeSelector: {disk: 1}, labels: {a: b}, imagePullPolicy: Sometimes}",
-            expect![[r#"
-            I spec.pods.nodeSelector.disk: a text is expected: quote it, "1"
-            N spec.pods.labels: `labels` is not there yet
-            I spec.pods.imagePullPolicy: `Sometimes` is none of Always, IfNotPresent, Never
-        "#]],
-        ),
-        (
-            "pods: {tolerations: [{key: a, operator: Exists, until: now}]}",
-            expect![[r#"
-            I spec.pods.tolerations[0].until: there is no field `until` here, only effect, key, operator, tolerationSeconds, value
-        "#]],
-        ),
-        (
-            "access: {}",
-            expect![[r#"
-            N spec.access: `access` is not there yet
-        "#]],
-        ),
-        (
-            "nodes: 3",
-            expect![[r#"
-                I spec.nodes: there is no field `nodes` here, only agents, durability, http, management, pods, replicas, slots, storage
-            "#]],
-        ),
-    ] {
-        check(&format!("{{{fields}, {lanes}}}"), &expected);
+    for (fields, expected) in FIELDS {
+        check(&format!("{{{fields}, {lanes}}}"), expected);
     }
     check(
         "{}",
@@ -184,72 +187,75 @@ fn fields_of_the_spec() {
     );
 }
 
+/// Routes and what follows them, and what is wrong with each.
+const ROUTES: &[(&str, Expect)] = &[
+    ("/a/:b, partitionBy: [b]", expect![[""]]),
+    (
+        "a",
+        expect![[r#"
+        I spec.agents[0].route: `a` does not match ^(/(:[A-Za-z][A-Za-z0-9_]{0,31}|[A-Za-z0-9][A-Za-z0-9._~-]{0,63}))+$
+    "#]],
+    ),
+    (
+        "/a/",
+        expect![[r#"
+        I spec.agents[0].route: `/a/` does not match ^(/(:[A-Za-z][A-Za-z0-9_]{0,31}|[A-Za-z0-9][A-Za-z0-9._~-]{0,63}))+$
+    "#]],
+    ),
+    (
+        "/metrics/:a",
+        expect![[r#"
+        I spec.agents[0].route: the first segment `metrics` is reserved
+    "#]],
+    ),
+    (
+        "/a/:b/:b",
+        expect![[r#"
+        I spec.agents[0].route: the parameter `:b` is there twice
+    "#]],
+    ),
+    (
+        "/a/:b, partitionBy: []",
+        expect![[r#"
+        I spec.agents[0].partitionBy: at least 1 item expected
+    "#]],
+    ),
+    (
+        "/a/:b, partitionBy: [c]",
+        expect![[r#"
+        I spec.agents[0].partitionBy[0]: the route has no parameter `:c`
+    "#]],
+    ),
+    (
+        "/a/:b, partitionBy: [b, b]",
+        expect![[r#"
+        I spec.agents[0].partitionBy[1]: `b` is there twice
+    "#]],
+    ),
+    (
+        "/a/:b, partitionBy: b",
+        expect![[r#"
+        I spec.agents[0].partitionBy: a list is expected, not a text
+    "#]],
+    ),
+    (
+        "/a/:b, expire: 1h",
+        expect![[r#"
+        N spec.agents[0].expire: `expire` is not there yet
+    "#]],
+    ),
+    (
+        "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q",
+        expect![[r#"
+        I spec.agents[0].route: a route has at most 256 bytes and 16 segments
+    "#]],
+    ),
+];
+
 #[test]
 fn routes_and_partitions() {
-    for (route, expected) in [
-        ("/a/:b, partitionBy: [b]", expect![[""]]),
-        (
-            "a",
-            expect![[r#"
-            I spec.agents[0].route: `a` does not match ^(/(:[A-Za-z][A-Za-z0-9_]{0,31}|[A-Za-z0-9][A-Za-z0-9._~-]{0,63}))+$
-        "#]],
-        ),
-        (
-            "/a/",
-            expect![[r#"
-            I spec.agents[0].route: `/a/` does not match ^(/(:[A-Za-z][A-Za-z0-9_]{0,31}|[A-Za-z0-9][A-Za-z0-9._~-]{0,63}))+$
-        "#]],
-        ),
-        (
-            "/metrics/:a",
-            expect![[r#"
-            I spec.agents[0].route: the first segment `metrics` is reserved
-        "#]],
-        ),
-        (
-            "/a/:b/:b",
-            expect![[r#"
-            I spec.agents[0].route: the parameter `:b` is there twice
-        "#]],
-        ),
-        (
-            "/a/:b, partitionBy: []",
-            expect![[r#"
-            I spec.agents[0].partitionBy: at least 1 item expected
-        "#]],
-        ),
-        (
-            "/a/:b, partitionBy: [c]",
-            expect![[r#"
-            I spec.agents[0].partitionBy[0]: the route has no parameter `:c`
-        "#]],
-        ),
-        (
-            "/a/:b, partitionBy: [b, b]",
-            expect![[r#"
-            I spec.agents[0].partitionBy[1]: `b` is there twice
-        "#]],
-        ),
-        (
-            "/a/:b, partitionBy: b",
-            expect![[r#"
-            I spec.agents[0].partitionBy: a list is expected, not a text
-        "#]],
-        ),
-        (
-            "/a/:b, expire: 1h",
-            expect![[r#"
-            N spec.agents[0].expire: `expire` is not there yet
-        "#]],
-        ),
-        (
-            "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q",
-            expect![[r#"
-            I spec.agents[0].route: a route has at most 256 bytes and 16 segments
-        "#]],
-        ),
-    ] {
-        check_route(route, &expected);
+    for (route, expected) in ROUTES {
+        check_route(route, expected);
     }
     let lane = "lanes: [{name: v, type: Value}]";
     for (one, other, expected) in [
@@ -274,141 +280,144 @@ fn routes_and_partitions() {
     }
 }
 
+/// Lanes, and what is wrong with each.
+const LANES: &[(&str, Expect)] = &[
+    ("{name: v, type: Value, initial: {a: [1, null]}}", expect![[""]]),
+    (
+        "{name: v}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].type: is missing
+    "#]],
+    ),
+    (
+        "{type: Value}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].name: is missing
+    "#]],
+    ),
+    (
+        "{name: 1v, type: Value}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].name: `1v` does not match ^[A-Za-z][A-Za-z0-9_]*$
+    "#]],
+    ),
+    (
+        "{name: in, type: Value}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].name: the name `in` is reserved
+    "#]],
+    ),
+    (
+        "{name: faults, type: Map}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].name: the name `faults` is reserved
+    "#]],
+    ),
+    (
+        "{name: v, type: value}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].type: `value` is none of Value, Map, Command, Supply
+    "#]],
+    ),
+    (
+        "{name: v, type: Window, window: {of: c}}",
+        expect![[r#"
+        N spec.agents[0].lanes[0].type: `Window` is not there yet
+        N spec.agents[0].lanes[0].window: `window` is not there yet
+    "#]],
+    ),
+    (
+        "{name: v, type: Value, persistence: Transient}",
+        expect![[r#"
+        N spec.agents[0].lanes[0].persistence: `persistence` is not there yet
+    "#]],
+    ),
+    (
+        "{name: v, type: Value, retain: {entries: 1}}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].retain: retain is for Map lanes, this is a Value
+    "#]],
+    ),
+    (
+        "{name: v, type: Value, queue: {items: 1}}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].queue: queue is for Command and Supply lanes, this is a Value
+    "#]],
+    ),
+    (
+        "{name: v, type: Map, initial: 1}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].initial: initial is for Value lanes, this is a Map
+    "#]],
+    ),
+    (
+        "{name: v, type: Map, retain: {}}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].retain: at least one of entries is expected
+    "#]],
+    ),
+    (
+        "{name: v, type: Map, retain: {entries: 0}}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].retain.entries: 0 is less than 1
+    "#]],
+    ),
+    (
+        "{name: v, type: Map, retain: {age: 1h}}",
+        expect![[r#"
+        N spec.agents[0].lanes[0].retain.age: `age` is not there yet
+    "#]],
+    ),
+    (
+        "{name: v, type: Supply, access: ReadWrite}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].access: a Supply lane takes nothing from clients
+    "#]],
+    ),
+    (
+        "{name: v, type: Supply, queue: {items: 100000, overflow: Drop}}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].queue.items: 100000 is more than 65536
+        I spec.agents[0].lanes[0].queue.overflow: `Drop` is none of DropOldest, Block, Close
+    "#]],
+    ),
+    (
+        "{name: v, type: Value, schema: {type: Integer}}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].schema.type: `Integer` is none of Any, Bool, Int, Double, Text, List, Record
+    "#]],
+    ),
+    (
+        "{name: v, type: Value, schema: Int}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].schema: fields are expected, not a text
+    "#]],
+    ),
+    (
+        "{name: v, type: Value, schema: {type: Int}, initial: 1.5}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].initial: an integer is expected, not a double
+    "#]],
+    ),
+    ("{name: v, type: Value, schema: {type: Int}, initial: 2.0}", expect![[""]]),
+    (
+        "{name: v, type: Value, schema: {type: Text}, initial: null}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].initial: a text is expected, not null
+    "#]],
+    ),
+    (
+        "{name: v, type: Value}, {name: v, type: Map}",
+        expect![[r#"
+        I spec.agents[0].lanes[1].name: "v" is there twice
+    "#]],
+    ),
+];
+
 #[test]
 fn lanes() {
-    for (lane, expected) in [
-        ("{name: v, type: Value, initial: {a: [1, null]}}", expect![[""]]),
-        (
-            "{name: v}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].type: is missing
-        "#]],
-        ),
-        (
-            "{type: Value}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].name: is missing
-        "#]],
-        ),
-        (
-            "{name: 1v, type: Value}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].name: `1v` does not match ^[A-Za-z][A-Za-z0-9_]*$
-        "#]],
-        ),
-        (
-            "{name: in, type: Value}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].name: the name `in` is reserved
-        "#]],
-        ),
-        (
-            "{name: faults, type: Map}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].name: the name `faults` is reserved
-        "#]],
-        ),
-        (
-            "{name: v, type: value}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].type: `value` is none of Value, Map, Command, Supply
-        "#]],
-        ),
-        (
-            "{name: v, type: Window, window: {of: c}}",
-            expect![[r#"
-            N spec.agents[0].lanes[0].type: `Window` is not there yet
-            N spec.agents[0].lanes[0].window: `window` is not there yet
-        "#]],
-        ),
-        (
-            "{name: v, type: Value, persistence: Transient}",
-            expect![[r#"
-            N spec.agents[0].lanes[0].persistence: `persistence` is not there yet
-        "#]],
-        ),
-        (
-            "{name: v, type: Value, retain: {entries: 1}}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].retain: retain is for Map lanes, this is a Value
-        "#]],
-        ),
-        (
-            "{name: v, type: Value, queue: {items: 1}}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].queue: queue is for Command and Supply lanes, this is a Value
-        "#]],
-        ),
-        (
-            "{name: v, type: Map, initial: 1}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].initial: initial is for Value lanes, this is a Map
-        "#]],
-        ),
-        (
-            "{name: v, type: Map, retain: {}}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].retain: at least one of entries is expected
-        "#]],
-        ),
-        (
-            "{name: v, type: Map, retain: {entries: 0}}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].retain.entries: 0 is less than 1
-        "#]],
-        ),
-        (
-            "{name: v, type: Map, retain: {age: 1h}}",
-            expect![[r#"
-            N spec.agents[0].lanes[0].retain.age: `age` is not there yet
-        "#]],
-        ),
-        (
-            "{name: v, type: Supply, access: ReadWrite}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].access: a Supply lane takes nothing from clients
-        "#]],
-        ),
-        (
-            "{name: v, type: Supply, queue: {items: 100000, overflow: Drop}}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].queue.items: 100000 is more than 65536
-            I spec.agents[0].lanes[0].queue.overflow: `Drop` is none of DropOldest, Block, Close
-        "#]],
-        ),
-        (
-            "{name: v, type: Value, schema: {type: Integer}}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].schema.type: `Integer` is none of Any, Bool, Int, Double, Text, List, Record
-        "#]],
-        ),
-        (
-            "{name: v, type: Value, schema: Int}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].schema: fields are expected, not a text
-        "#]],
-        ),
-        (
-            "{name: v, type: Value, schema: {type: Int}, initial: 1.5}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].initial: an integer is expected, not a double
-        "#]],
-        ),
-        ("{name: v, type: Value, schema: {type: Int}, initial: 2.0}", expect![[""]]),
-        (
-            "{name: v, type: Value, schema: {type: Text}, initial: null}",
-            expect![[r#"
-            I spec.agents[0].lanes[0].initial: a text is expected, not null
-        "#]],
-        ),
-        (
-            "{name: v, type: Value}, {name: v, type: Map}",
-            expect![[r#"
-            I spec.agents[0].lanes[1].name: "v" is there twice
-        "#]],
-        ),
-    ] {
-        check_lane(lane, &expected);
+    for (lane, expected) in LANES {
+        check_lane(lane, expected);
     }
     let long = format!("{{name: v, type: Value, initial: '{}'}}", "x".repeat(16 << 10));
     check_lane(

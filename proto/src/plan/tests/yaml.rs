@@ -59,6 +59,14 @@ fn what_is_around_the_spec() {
             I spec.agents: is missing
         "#]],
         ),
+    ] {
+        check(&yaml, &expected);
+    }
+}
+
+#[test]
+fn the_head_says_that_it_is_a_plan_and_how_it_is_called() {
+    for (yaml, expected) in [
         (
             format!("{}{SPEC}", HEAD.replace("v1alpha1", "v1")),
             expect![[r#"
