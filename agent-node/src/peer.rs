@@ -15,12 +15,12 @@ pub mod transport;
 pub mod wire;
 
 use crate::refusal::Refusal;
-use crate::shard::{Got, Key, Message, Stream, Taken};
+use crate::shard::{Command, Got, Key, Message, Stream, Taken};
 use bytes::Bytes;
 use proto::address::{Address, Slot};
 use proto::ring::StoreId;
 
-/// Of frames and of what they carry; a node beyond its neighbours' is refused.
+/// The format of frames and of what they carry; a node beyond its neighbours' is refused.
 pub const FORMAT: u32 = 1;
 /// A frame is closed when it has this much. One item may be larger.
 pub const FRAME_BYTES: usize = 64 << 10;
@@ -82,16 +82,10 @@ pub struct Report {
     pub had_ring: bool,
 }
 
-/// A client's command on its way to the owner.
+/// A client's command for its owner: it has a key by now, and is answered on the stream.
 #[derive(Clone, Debug)]
 pub struct Forward {
-    pub id: u64,
-    pub stream: Stream,
-    pub slot: Slot,
-    pub agent: Address,
-    pub lane: String,
-    pub body: Bytes,
-    pub key: Key,
+    pub command: Command<(), Key>,
     /// All before it of this slot have been answered, and what was answered with 421 follows.
     pub again: bool,
 }

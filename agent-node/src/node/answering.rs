@@ -31,18 +31,19 @@ use tracing::warn;
 /// From the opening of the stream until its first frame.
 const HELLO: Duration = Duration::from_secs(3);
 
-pub fn server(core: Arc<Core>) -> peers_server::PeersServer<Peers> {
-    peers_server::PeersServer::new(Peers { core })
+pub fn server(core: Arc<Core>) -> peers_server::PeersServer<PeersService> {
+    peers_server::PeersServer::new(PeersService { core })
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX)
 }
 
-pub struct Peers {
+/// What other nodes call.
+pub struct PeersService {
     core: Arc<Core>,
 }
 
 #[tonic::async_trait]
-impl peers_server::Peers for Peers {
+impl peers_server::Peers for PeersService {
     type ExchangeStream = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
 
     async fn exchange(
@@ -78,7 +79,7 @@ fn status(rejected: &Rejected) -> Status {
     }
 }
 
-impl Peers {
+impl PeersService {
     /// The stream takes the place of the one before: nothing that still comes on that is taken.
     fn accept(&self, peer: Arc<Peer>, frames: Streaming<Frame>, first: Incoming) -> Answering {
         let (mailbox, replaced) = (Arc::new(Mailbox::default()), CancellationToken::new());
@@ -168,7 +169,7 @@ impl Answering {
         self.core.gossip(&self.gossip, &mut batch);
         if self.mail.is_empty() {
             let mut mail = Vec::new();
-            self.mailbox.take(&mut mail);
+            self.mailbox.drain(&mut mail);
             self.mail = mail.into();
         }
         while batch.room() > 0 {
@@ -230,7 +231,7 @@ impl Listening {
             if let Some(given) = configuration {
                 configure::by_peer(&self.core, given).await;
             }
-            if !self.take(asked, numbers) {
+            if !self.admit(asked, numbers) {
                 return Ok(());
             }
             lock(&self.gossip).heard(self.core.numbers(), numbers, wants_configuration);
@@ -245,7 +246,7 @@ impl Listening {
     }
 
     /// False: a newer stream has come, and what was asked on this one was asked again on that.
-    fn take(&mut self, asked: Asked, theirs: Numbers) -> bool {
+    fn admit(&mut self, asked: Asked, theirs: Numbers) -> bool {
         let peer = self.peer.clone();
         let Some(_turn) = peer.turn(self.number) else { return false };
         let Asked { forwards, reads, attaches, detaches, limits, messages, ended } = asked;
@@ -253,7 +254,7 @@ impl Listening {
         let judges = theirs.generation <= ours.generation && self.core.life.open("").is_ok();
         let (mut here, mut mail) = (self.core.inboxes.iter().map(|_| Vec::new()).collect::<Vec<_>>(), vec![]);
         for forward in forwards {
-            let owner = if judges { self.core.owner(forward.slot) } else { Owner::Nobody };
+            let owner = if judges { self.core.owner(forward.command.slot) } else { Owner::Nobody };
             let new_stream = || self.core.new_stream();
             match self.admission.admit(forward, owner, self.mailbox.clone(), new_stream) {
                 Ok(command) => here[self.core.shard(command.slot)].push(Event::Command(command)),

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 const HELLO: Duration = Duration::from_secs(3);
 const AGAIN_MIN: Duration = Duration::from_millis(50);
 const AGAIN_MAX: Duration = Duration::from_secs(1);
-/// Of one message; a frame is closed much earlier, but one item may be large.
+/// The largest gRPC message; a frame is closed much earlier, but one item may be large.
 pub const MESSAGE_MAX: usize = 32 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +146,7 @@ async fn listen(
     let mut incoming = first;
     loop {
         let Incoming { numbers, wants_configuration, configuration, answered, .. } = incoming;
-        take(core, peer, answered);
+        deliver(core, peer, answered);
         lock(gossip).heard(core.numbers(), numbers, wants_configuration);
         if let Some(given) = configuration {
             configure::by_peer(core, given).await;
@@ -161,7 +161,7 @@ async fn listen(
     }
 }
 
-fn take(core: &Core, peer: &Peer, answered: Answered) {
+fn deliver(core: &Core, peer: &Peer, answered: Answered) {
     let Answered { settled, pieces, mut updates, taken } = answered;
     if !settled.is_empty() {
         let now_ms = core.now_ms();

@@ -4,7 +4,6 @@
 use crate::holds::Holds;
 use crate::link::Owner;
 use crate::node::core::{Core, Event, Reply};
-use crate::node::forwards::Outgoing;
 use crate::node::hold::Hold;
 use crate::node::request::{Full, Request};
 use crate::node::routing::{self, Routed};
@@ -14,7 +13,7 @@ use crate::shard::{Command, Stream};
 use proto::address::Slot;
 use std::sync::Arc;
 
-/// Of one client.
+/// The most commands of one client that are unanswered.
 const UNANSWERED_MAX: usize = 4_096;
 const BYTES_MAX: usize = 16 << 20;
 /// So many go out though the message may have more.
@@ -30,9 +29,9 @@ pub struct Commands {
     /// By shard of this node.
     here: Vec<Vec<Event>>,
     /// With their owners.
-    away: Vec<(u16, Outgoing<Reply>)>,
+    away: Vec<(u16, Command<Reply>)>,
     gathered: usize,
-    /// Of commands that went nowhere.
+    /// Answers to commands that went nowhere.
     refused: Vec<Mail>,
     mail: Vec<Mail>,
     holds: Holds,
@@ -74,7 +73,7 @@ impl Unanswered {
 /// Where a command goes.
 pub enum Way {
     Here(Command<Reply>),
-    Away(u16, Outgoing<Reply>),
+    Away(u16, Command<Reply>),
 }
 
 impl Way {
@@ -84,20 +83,17 @@ impl Way {
         let routing = core.routing.load();
         let routing = routing.as_ref().ok_or_else(|| routing::unknown(&agent))?;
         let Routed { address: agent, slot, owner, kind: _ } = routing.route(&agent)?;
-        let to = to.clone();
+        let command = Command { reply: to.clone(), id, stream, slot, agent, lane, body, key };
         match owner {
-            Owner::Here => Ok(Way::Here(Command { reply: to, id, stream, slot, agent, lane, body, key })),
-            Owner::Node(node) => {
-                Ok(Way::Away(node, Outgoing { to, id, stream, slot, agent, lane, body, key }))
-            }
-            Owner::Nobody => Err(Refusal::unavailable("nobody owns the slot", agent.as_str())),
+            Owner::Here => Ok(Way::Here(command)),
+            Owner::Node(node) => Ok(Way::Away(node, command)),
+            Owner::Nobody => Err(Refusal::unavailable("nobody owns the slot", command.agent.as_str())),
         }
     }
 
     fn slot(&self) -> Slot {
         match self {
-            Way::Here(command) => command.slot,
-            Way::Away(_, command) => command.slot,
+            Way::Here(command) | Way::Away(_, command) => command.slot,
         }
     }
 }
@@ -157,7 +153,7 @@ impl Commands {
     pub async fn answers(&mut self, out: &mut Vec<(u64, Result<u64, Refusal>)>) {
         self.flush();
         loop {
-            self.mailbox.take(&mut self.mail);
+            self.mailbox.drain(&mut self.mail);
             let mail = self.refused.drain(..).chain(self.mail.drain(..));
             let before = out.len();
             for mail in mail {

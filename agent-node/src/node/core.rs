@@ -3,7 +3,7 @@
 use crate::link::{Owner, Serving, Update, Upstream};
 use crate::lock::lock;
 use crate::node::contact::Contact;
-use crate::node::forwards::{Answer, Forwards, Outgoing};
+use crate::node::forwards::{Answer, Forwards};
 use crate::node::inbox::{self, Inbox};
 use crate::node::life::Life;
 use crate::node::routing::Routing;
@@ -14,7 +14,7 @@ use crate::peer::peers::Peers;
 use crate::peer::wire::Batch;
 use crate::peer::{FORMAT, Hello, Identity, Numbers};
 use crate::refusal::Refusal;
-use crate::shard::{Counts, Stream};
+use crate::shard::{Command, Counts, Stream};
 use crate::store::Store;
 use arc_swap::ArcSwapOption;
 use proto::address::Slot;
@@ -48,7 +48,7 @@ pub struct Core {
     pub contact: Mutex<Contact>,
     /// The operator has asked something since this was looked at.
     pub operator_asked: AtomicBool,
-    /// Of clients' connections: ends them when this node is cut off. The next one is for those that come later.
+    /// Ends clients' connections when this node is cut off. The next one is for those that come later.
     pub cut_off: Mutex<CancellationToken>,
     begun: Instant,
     streams: AtomicU64,
@@ -156,7 +156,7 @@ impl Core {
     }
 
     /// Passes commands on to their owners; what could not be taken is answered at once.
-    pub fn pass_on(&self, commands: &mut Vec<(u16, Outgoing<Reply>)>) {
+    pub fn pass_on(&self, commands: &mut Vec<(u16, Command<Reply>)>) {
         let now_ms = self.now_ms();
         let mut due: Vec<u16> = Vec::new();
         self.forwards(|forwards, answers| {

@@ -46,7 +46,7 @@ impl Delivery {
         std::mem::take(&mut self.spare)
     }
 
-    pub fn perform(&mut self, mut effects: Vec<Effect<Reply, Watch>>) {
+    pub fn deliver(&mut self, mut effects: Vec<Effect<Reply, Watch>>) {
         let routing = self.core.routing.load_full();
         let owner = |slot: Slot| routing.as_ref().map_or(Owner::Nobody, |routing| routing.owner(slot));
         for effect in effects.drain(..) {

@@ -13,37 +13,22 @@ use crate::holds::Holds;
 use crate::link::Owner;
 use crate::peer::Forward;
 use crate::refusal::{Fate, Refusal};
-use crate::shard::{Key, Stream};
-use bytes::Bytes;
+use crate::shard::{Command, Stream};
 use hashbrown::HashMap;
-use line::{Entry, Line, State};
-use proto::address::{Address, Slot};
+use line::{Entry, Line, Progress};
+use proto::address::Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How long a command waits for an owner that can be asked.
 pub const WAIT_MS: u64 = 2_000;
-/// Of one owner.
+/// The most commands for one owner.
 const COMMANDS_MAX: usize = 16_384;
 const BYTES_MAX: usize = 32 << 20;
 /// A sequence is never this far above the oldest unanswered one of its slot: the owner remembers the highest 1,024.
 const AHEAD_MAX: u64 = 1_000;
 /// After an owner has said that it is none.
 const AGAIN_MS: u64 = 50;
-
-/// A command that another node owns.
-#[derive(Debug)]
-pub struct Outgoing<R> {
-    pub to: R,
-    /// Comes back with the answer.
-    pub id: u64,
-    pub stream: Stream,
-    pub slot: Slot,
-    pub agent: Address,
-    pub lane: String,
-    pub body: Bytes,
-    pub key: Option<Key>,
-}
 
 /// Where an answer goes, with the command's id.
 pub type Answer<R> = (R, u64, Result<u64, Refusal>);
@@ -64,7 +49,7 @@ struct OfSlot {
     /// Who is asked, as long as any is unanswered.
     line: u16,
     unanswered: usize,
-    /// Of them, those that the owner has not answered since they were last sent.
+    /// How many of them the owner has not answered since they were last sent.
     sent: usize,
     pause: Option<Pause>,
     /// The next command is the first after a pause by `NotOwner`.
@@ -117,33 +102,26 @@ impl<R> Forwards<R> {
     }
 
     /// Takes a command over, or says why not. The answer is the node to tell that something is due.
-    pub fn submit(&mut self, command: Outgoing<R>, owner: u16, now_ms: u64) -> Result<u16, Answer<R>> {
-        let Outgoing { to, id, stream, slot, agent, lane, body, key } = command;
+    pub fn submit(&mut self, command: Command<R>, owner: u16, now_ms: u64) -> Result<u16, Answer<R>> {
+        let (stream, slot) = (command.stream, command.slot);
         if let Some(refusal) = self.holds.of(stream, slot) {
-            return Err((to, id, Err(refusal.clone())));
+            return Err((command.reply, command.id, Err(refusal.clone())));
         }
         let of_slot = self.slots.entry(slot).or_default();
         let owner = if of_slot.unanswered > 0 { of_slot.line } else { owner };
         let line = self.lines.entry(owner).or_default();
-        if line.count >= COMMANDS_MAX || line.bytes + body.len() > BYTES_MAX {
-            let refusal = Refusal::full("too many commands wait for the owner", agent.as_str());
+        if line.count >= COMMANDS_MAX || line.bytes + command.body.len() > BYTES_MAX {
+            let refusal = Refusal::full("too many commands wait for the owner", command.agent.as_str());
             self.holds.note(stream, slot, &refusal);
-            return Err((to, id, Err(refusal)));
+            return Err((command.reply, command.id, Err(refusal)));
         }
         of_slot.line = owner;
         of_slot.unanswered += 1;
         line.push(Entry {
-            to,
-            id,
-            stream,
-            slot,
-            agent,
-            lane,
-            body,
-            key,
+            command,
             own: None,
             since_ms: now_ms,
-            state: State::Waiting,
+            state: Progress::Waiting,
             doubtful: false,
             given_up: None,
             forgotten: false,
@@ -159,10 +137,10 @@ impl<R> Forwards<R> {
         while room && id < line.end() {
             let place = id;
             id += 1;
-            let Some(entry) = line.get_mut(place).filter(|entry| entry.state == State::Waiting) else {
+            let Some(entry) = line.get_mut(place).filter(|entry| entry.state == Progress::Waiting) else {
                 continue;
             };
-            let Some(of_slot) = self.slots.get_mut(&entry.slot) else { continue };
+            let Some(of_slot) = self.slots.get_mut(&entry.command.slot) else { continue };
             match entry.key_now(of_slot, &self.client, now_ms) {
                 None => {
                     skipped.get_or_insert(place);
@@ -170,7 +148,7 @@ impl<R> Forwards<R> {
                 Some(key) => {
                     let again = std::mem::take(&mut of_slot.again);
                     of_slot.sent += 1;
-                    entry.state = State::Sent;
+                    entry.state = Progress::Sent;
                     room = send(entry.forward(place, key, again));
                 }
             }
@@ -188,13 +166,13 @@ impl<R> Forwards<R> {
         answers: &mut Vec<Answer<R>>,
     ) {
         let Some(line) = self.lines.get_mut(&owner) else { return };
-        let Some(entry) = line.get_mut(id).filter(|entry| entry.state == State::Sent) else { return };
-        let (stream, slot) = (entry.stream, entry.slot);
+        let Some(entry) = line.get_mut(id).filter(|entry| entry.state == Progress::Sent) else { return };
+        let (stream, slot) = (entry.command.stream, entry.command.slot);
         let Some(of_slot) = self.slots.get_mut(&slot) else { return };
         of_slot.sent -= 1;
         match end {
             Err(refusal) if refusal.fate() == Fate::Elsewhere && entry.given_up.is_none() => {
-                entry.state = State::Waiting;
+                entry.state = Progress::Waiting;
                 of_slot.pause = Some(Pause::NotOwner { until_ms: now_ms + AGAIN_MS });
                 line.next = line.next.min(id);
             }
@@ -233,7 +211,7 @@ impl<R> Forwards<R> {
         }
     }
 
-    /// Of a new ring. What was sent stays where it is until it is answered.
+    /// Follows a new ring. What was sent stays where it is until it is answered.
     pub fn ring(&mut self, owners: Arc<[Owner]>, answers: &mut Vec<Answer<R>>) {
         self.owners = owners;
         let slots: Vec<Slot> = self.slots.keys().copied().filter(|slot| self.moved(*slot)).collect();
@@ -248,8 +226,8 @@ impl<R> Forwards<R> {
         for (owner, line) in &mut self.lines {
             for id in line.late(now_ms, &self.slots) {
                 let Some(entry) = line.get_mut(id) else { continue };
-                let (stream, slot) = (entry.stream, entry.slot);
-                let refusal = Refusal::unavailable("no owner could be reached", entry.agent.as_str());
+                let (stream, slot) = (entry.command.stream, entry.command.slot);
+                let refusal = Refusal::unavailable("no owner could be reached", entry.command.agent.as_str());
                 let Some(of_slot) = self.slots.get_mut(&slot) else { continue };
                 let end = Err(entry.not_now(refusal.clone()));
                 answers.extend(line.settle(id, of_slot, end));
@@ -303,10 +281,10 @@ impl<R> Forwards<R> {
             // It came here, where what follows is admitted at once: what waited would come too late.
             for entry in entries {
                 of_slot.settled(entry.own);
-                let refusal = Refusal::unavailable("the slot has moved", entry.agent.as_str());
-                self.holds.note(entry.stream, slot, &refusal);
+                let refusal = Refusal::unavailable("the slot has moved", entry.command.agent.as_str());
+                self.holds.note(entry.command.stream, slot, &refusal);
                 let end = Err(entry.not_now(refusal));
-                answers.push((entry.to, entry.id, end));
+                answers.push((entry.command.reply, entry.command.id, end));
             }
             return;
         };

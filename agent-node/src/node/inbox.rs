@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 pub type Event<R, W> = shard::Event<R, W>;
 
-/// Of commands and reads.
+/// The most commands and reads.
 const COMMANDS_MAX: usize = 32_768;
 const COMMAND_BYTES_MAX: usize = 64 << 20;
 const MESSAGES_MAX: usize = 65_536;

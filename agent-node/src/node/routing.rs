@@ -16,7 +16,7 @@ pub struct Routing {
     pub given: Configuration,
     pub plan: Arc<Plan>,
     pub ring: Ring,
-    /// Of each slot.
+    /// The owner of each slot.
     pub owners: Arc<[Owner]>,
     pub numbers: Numbers,
 }

@@ -45,19 +45,12 @@ impl Core {
     }
 
     pub fn status(&self) -> Status {
-        let Report { store, revision, generation, slots_owned, slots_serving, .. } = self.report();
         let agents = self.count().agents;
         let routing = self.routing.load();
         let routing = routing.as_ref();
         Status {
             plan: routing.map_or_else(String::new, |routing| routing.given.plan_name.clone()),
-            ordinal: self.identity.ordinal,
-            store,
-            incarnation: self.identity.incarnation,
-            revision,
-            generation,
-            slots_owned,
-            slots_serving,
+            report: self.report(),
             agents,
             links: self.serving.open_links(),
             nodes: routing.map_or_else(Vec::new, |routing| self.nodes(routing)),

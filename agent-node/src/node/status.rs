@@ -1,17 +1,13 @@
 //! What a node says of itself: how it stands, and what it has counted.
 
+use crate::peer::Report;
 use std::time::Duration;
 
+/// What a node says of itself to anyone.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
     pub plan: String,
-    pub ordinal: u16,
-    pub store: String,
-    pub incarnation: u64,
-    pub revision: u64,
-    pub generation: u64,
-    pub slots_owned: u32,
-    pub slots_serving: u32,
+    pub report: Report,
     pub agents: u64,
     pub links: u64,
     pub nodes: Vec<NodeStatus>,

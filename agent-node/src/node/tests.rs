@@ -240,7 +240,7 @@ async fn any_node_takes_any_command_and_answers_any_read() {
     cluster.totals_become(30).await;
     let status = cluster.node(1).status();
     assert_eq!(status.nodes.iter().map(|node| node.slots).sum::<u32>(), 256);
-    let owned: u32 = (0..3).map(|ordinal| cluster.node(ordinal).status().slots_serving).sum();
+    let owned: u32 = (0..3).map(|ordinal| cluster.node(ordinal).report().slots_serving).sum();
     assert_eq!(owned, 256);
     for (agent, lane, expected) in [
         ("/nothing/1", "n", 404),

@@ -141,7 +141,7 @@ impl Thread {
         let durable = self.delivery.core.inboxes[self.index].position();
         let mut effects: Vec<Effect<Reply, Watch>> = self.delivery.spare();
         self.shard.release(durable, &mut effects);
-        self.delivery.perform(effects);
+        self.delivery.deliver(effects);
     }
 }
 

@@ -26,7 +26,7 @@ impl Upstream for Core {
             }
             // One that is not connected is asked when it is.
             Owner::Node(node) => {
-                self.peers.get_or_add(node).attach(Attach { attachment, slot, agent, lane, limit });
+                self.peers.get_or_add(node).ask_attach(Attach { attachment, slot, agent, lane, limit });
             }
             Owner::Nobody => {}
         }

@@ -27,7 +27,8 @@ impl Admission {
         reply: R,
         new_stream: impl FnOnce() -> Stream,
     ) -> Result<Command<R>, (u64, Refusal)> {
-        let Forward { id, stream, slot, agent, lane, body, key, again } = forward;
+        let Forward { command, again } = forward;
+        let Command { reply: (), id, stream, slot, agent, lane, body, key } = command;
         if again {
             self.shut.remove(&slot);
         }
@@ -71,7 +72,10 @@ mod tests {
 
     fn forward(id: u64, stream: Stream, slot: Slot, again: bool) -> Forward {
         let (agent, lane, body) = (Address::trusted("/a/1"), "x".to_owned(), Bytes::new());
-        Forward { id, stream, slot, agent, lane, body, key: ("c".into(), id), again }
+        Forward {
+            command: Command { reply: (), id, stream, slot, agent, lane, body, key: ("c".into(), id) },
+            again,
+        }
     }
 
     fn said(admission: &mut Admission, forward: Forward, owner: Owner) -> Result<Stream, u16> {

@@ -74,7 +74,7 @@ impl Asks {
         Some((to, Ok(got?)))
     }
 
-    pub fn attach(&mut self, attach: Attach) {
+    pub fn queue_attach(&mut self, attach: Attach) {
         if self.connected {
             self.attaches.push_back(attach);
         }
@@ -131,7 +131,7 @@ impl Asks {
                     batch.read(reading.read.clone());
                 }
             } else if let Some(attach) = self.attaches.pop_front() {
-                batch.attach(attach);
+                batch.add_attach(attach);
             } else if let Some(attachment) = self.detaches.pop_front() {
                 batch.detach(attachment);
             } else if let Some((attachment, items)) = self.limits.pop_first() {

@@ -1,9 +1,10 @@
 //! Where shards and peers leave answers for one waiting task: a client's stream, one request, or the stream of a peer.
 //! Bounded by what its owner has asked for and not taken yet.
 
+use crate::lock::lock;
 use crate::refusal::Refusal;
 use crate::shard::{Got, Taken};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Mailbox {
     }
 
     /// Moves what is there to `out`, which is empty.
-    pub fn take(&self, out: &mut Vec<Mail>) {
+    pub fn drain(&self, out: &mut Vec<Mail>) {
         std::mem::swap(&mut *self.lock(), out);
     }
 
@@ -65,6 +66,6 @@ impl Mailbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Mail>> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.mail)
     }
 }

@@ -177,8 +177,8 @@ impl Peer {
         Ok(Awaited { peer: self, id })
     }
 
-    pub fn attach(&self, attach: Attach) {
-        self.ask(|asks| asks.attach(attach));
+    pub fn ask_attach(&self, attach: Attach) {
+        self.ask(|asks| asks.queue_attach(attach));
     }
 
     pub fn detach(&self, attachment: u64) {

@@ -58,8 +58,10 @@ pub enum Event<R, W> {
     Configured(Arc<Configuration>),
 }
 
-#[derive(Debug)]
-pub struct Command<R> {
+/// A client's command, wherever it is on its way. `R` says where the answer goes; `K` is the key: a client may leave it
+/// out, and gets one of the node's own when the command goes to another node.
+#[derive(Clone, Debug)]
+pub struct Command<R, K = Option<Key>> {
     pub reply: R,
     /// Comes back with the answer.
     pub id: u64,
@@ -69,7 +71,7 @@ pub struct Command<R> {
     pub lane: String,
     /// JSON as the client sent it.
     pub body: Bytes,
-    pub key: Option<Key>,
+    pub key: K,
 }
 
 #[derive(Debug)]
@@ -111,7 +113,7 @@ pub struct Message {
     pub from: Slot,
     pub to: Slot,
     pub place: Place,
-    /// Of the one before it from the same slot to the same slot.
+    /// The place of the one before it from the same slot to the same slot.
     pub previous: Place,
     pub sender: Address,
     pub agent: Address,

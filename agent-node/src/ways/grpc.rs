@@ -6,7 +6,7 @@ mod send_all;
 
 use crate::{
     answer::{self, Text},
-    node::{Got, Node, NodeStatus, Request as Command, Status as NodeState},
+    node::{Got, Node, NodeStatus, Report, Request as Command, Status as NodeState},
     refusal::Refusal,
     ways::metrics::Metrics,
 };
@@ -201,8 +201,9 @@ fn command(
 }
 
 fn status(state: NodeState, addresses: Addresses) -> v1::StatusResponse {
-    let NodeState {
-        plan,
+    let NodeState { plan, report, agents, links, nodes } = state;
+    let Report {
+        plan_uid: _,
         ordinal,
         store,
         incarnation,
@@ -210,10 +211,8 @@ fn status(state: NodeState, addresses: Addresses) -> v1::StatusResponse {
         generation,
         slots_owned,
         slots_serving,
-        agents,
-        links,
-        nodes,
-    } = state;
+        had_ring: _,
+    } = report;
     let own = nodes.iter().find(|node| node.ordinal == ordinal).map_or("", |node| &node.peer_at);
     let Addresses { client, peer, metrics } = addresses;
     let [client_at, peer_at, metrics_at] = [client, peer, metrics].map(|at| reached_at(at, own));

@@ -34,7 +34,7 @@ pub struct Metrics {
     pub reads: Counter,
     /// Connections that the public port has open.
     pub connections: Gauge,
-    state: State,
+    state: NodeGauges,
     registry: Registry,
 }
 
@@ -52,7 +52,7 @@ pub struct Outcomes {
 }
 
 /// Taken from the node's status when it is asked for.
-struct State {
+struct NodeGauges {
     plan_generation: Gauge,
     ring_revision: Gauge,
     slots_owned: Gauge,
@@ -99,7 +99,7 @@ impl Outcomes {
     }
 }
 
-impl State {
+impl NodeGauges {
     fn register(registry: &mut Registry) -> Self {
         Self {
             plan_generation: gauge(registry, "plan_generation", "The plan that this node runs"),
@@ -135,13 +135,13 @@ impl State {
         }
     }
 
-    fn take(&self, status: &Status, measured: &Measured, ready: bool) {
+    fn set(&self, status: &Status, measured: &Measured, ready: bool) {
         let reached =
-            status.nodes.iter().filter(|node| node.reached && node.ordinal != status.ordinal).count();
-        self.plan_generation.set(status.generation as i64);
-        self.ring_revision.set(status.revision as i64);
-        self.slots_owned.set(status.slots_owned.into());
-        self.slots_serving.set(status.slots_serving.into());
+            status.nodes.iter().filter(|node| node.reached && node.ordinal != status.report.ordinal).count();
+        self.plan_generation.set(status.report.generation as i64);
+        self.ring_revision.set(status.report.revision as i64);
+        self.slots_owned.set(status.report.slots_owned.into());
+        self.slots_serving.set(status.report.slots_serving.into());
         self.agents.set(status.agents as i64);
         self.links.set(status.links as i64);
         self.peers_connected.set(reached as i64);
@@ -184,7 +184,7 @@ impl Default for Metrics {
             commands: Outcomes::register(&mut registry),
             reads: counter(&mut registry, "reads", "States that clients asked for"),
             connections: gauge(&mut registry, "connections", "Open connections of the public port"),
-            state: State::register(&mut registry),
+            state: NodeGauges::register(&mut registry),
             registry,
         }
     }
@@ -193,7 +193,7 @@ impl Default for Metrics {
 impl Metrics {
     /// In the text format that Prometheus reads.
     pub fn text(&self, status: &Status, measured: &Measured, ready: bool) -> String {
-        self.state.take(status, measured, ready);
+        self.state.set(status, measured, ready);
         let mut text = String::new();
         // Writing to a text cannot fail.
         let _ = encode(&mut text, &self.registry);
@@ -270,7 +270,7 @@ fn plain(code: StatusCode, kind: &'static str, text: String) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::NodeStatus;
+    use crate::node::{NodeStatus, Report};
     use std::time::Duration;
 
     #[test]
@@ -315,7 +315,8 @@ mod tests {
         let metrics = Metrics::default();
         let node = |ordinal, reached| NodeStatus { ordinal, reached, ..NodeStatus::default() };
         let nodes = vec![node(0, true), node(1, true), node(2, false)];
-        let status = Status { slots_owned: 86, revision: 3, nodes, ..Status::default() };
+        let report = Report { slots_owned: 86, revision: 3, ..Report::default() };
+        let status = Status { report, nodes, ..Status::default() };
         let log = LogMeasured { syncs: 4, sync_time: Duration::from_millis(1500), ..LogMeasured::default() };
         let measured = Measured { messages: 7, outbox: 9, log, ..Measured::default() };
         let text = metrics.text(&status, &measured, true);

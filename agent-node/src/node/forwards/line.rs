@@ -3,10 +3,9 @@
 use super::{Answer, OfSlot, Pause, WAIT_MS};
 use crate::peer::Forward;
 use crate::refusal::Refusal;
-use crate::shard::{Key, Stream};
-use bytes::Bytes;
+use crate::shard::{Command, Key, Stream};
 use hashbrown::HashMap;
-use proto::address::{Address, Slot};
+use proto::address::Slot;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -24,18 +23,11 @@ pub struct Line<R> {
 
 #[derive(Debug)]
 pub struct Entry<R> {
-    pub to: R,
-    pub id: u64,
-    pub stream: Stream,
-    pub slot: Slot,
-    pub agent: Address,
-    pub lane: String,
-    pub body: Bytes,
-    pub key: Option<Key>,
+    pub command: Command<R>,
     /// The sequence of this node's own key, once it has one.
     pub own: Option<u64>,
     pub since_ms: u64,
-    pub state: State,
+    pub state: Progress,
     /// It was on its way when a connection broke.
     pub doubtful: bool,
     /// One before it of its stream and slot was not admitted: it is not sent again.
@@ -45,7 +37,7 @@ pub struct Entry<R> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum Progress {
     Waiting,
     Sent,
 }
@@ -68,7 +60,7 @@ impl<R> Entry<R> {
             Some(Pause::Ahead) => return None,
             None => {}
         }
-        if let Some(key) = &self.key {
+        if let Some(key) = &self.command.key {
             return Some(key.clone());
         }
         if self.own.is_none() {
@@ -81,14 +73,10 @@ impl<R> Entry<R> {
     }
 
     pub fn forward(&self, id: u64, key: Key, again: bool) -> Forward {
+        let Command { reply: _, id: _, stream, slot, agent, lane, body, key: _ } = &self.command;
+        let (agent, lane, body) = (agent.clone(), lane.clone(), body.clone());
         Forward {
-            id,
-            stream: self.stream,
-            slot: self.slot,
-            agent: self.agent.clone(),
-            lane: self.lane.clone(),
-            body: self.body.clone(),
-            key,
+            command: Command { reply: (), id, stream: *stream, slot: *slot, agent, lane, body, key },
             again,
         }
     }
@@ -106,7 +94,7 @@ impl<R> Line<R> {
 
     pub fn push(&mut self, entry: Entry<R>) {
         self.count += 1;
-        self.bytes += entry.body.len();
+        self.bytes += entry.command.body.len();
         self.entries.push_back(Some(entry));
     }
 
@@ -118,7 +106,7 @@ impl<R> Line<R> {
     pub fn settle(&mut self, id: u64, of_slot: &mut OfSlot, end: Result<u64, Refusal>) -> Option<Answer<R>> {
         let entry = self.remove(id)?;
         of_slot.settled(entry.own);
-        Some((entry.to, entry.id, end))
+        Some((entry.command.reply, entry.command.id, end))
     }
 
     /// A command was not admitted: none that follows it on its stream to its slot is. What is on its way will be
@@ -133,9 +121,9 @@ impl<R> Line<R> {
         answers: &mut Vec<Answer<R>>,
     ) {
         for id in after.max(self.first)..self.end() {
-            let same = |entry: &&mut Entry<R>| entry.stream == stream && entry.slot == slot;
+            let same = |entry: &&mut Entry<R>| entry.command.stream == stream && entry.command.slot == slot;
             let Some(entry) = self.get_mut(id).filter(same) else { continue };
-            if entry.state == State::Sent {
+            if entry.state == Progress::Sent {
                 entry.given_up = Some(refusal.clone());
             } else {
                 let end = Err(entry.not_now(refusal.clone()));
@@ -149,10 +137,10 @@ impl<R> Line<R> {
         self.connected = false;
         for id in self.first..self.end() {
             let Some(entry) = self.get_mut(id) else { continue };
-            let Some(of_slot) = slots.get_mut(&entry.slot) else { continue };
+            let Some(of_slot) = slots.get_mut(&entry.command.slot) else { continue };
             of_slot.pause = None;
             of_slot.again = false;
-            let sent = std::mem::replace(&mut entry.state, State::Waiting) == State::Sent;
+            let sent = std::mem::replace(&mut entry.state, Progress::Waiting) == Progress::Sent;
             of_slot.sent -= usize::from(sent);
             if let Some(refusal) = entry.given_up.take() {
                 let end = Err(entry.not_now(refusal));
@@ -169,9 +157,11 @@ impl<R> Line<R> {
     /// Those that wait, not by the owner's slowness, for longer than they may.
     pub fn late(&self, now_ms: u64, slots: &HashMap<Slot, OfSlot>) -> Vec<u64> {
         let stuck = |entry: &Entry<R>| {
-            let of_slot = slots.get(&entry.slot);
+            let of_slot = slots.get(&entry.command.slot);
             let none = of_slot.is_some_and(|of| matches!(of.pause, Some(Pause::NotOwner { .. }) | None));
-            entry.state == State::Waiting && now_ms >= entry.since_ms + WAIT_MS && (!self.connected || none)
+            entry.state == Progress::Waiting
+                && now_ms >= entry.since_ms + WAIT_MS
+                && (!self.connected || none)
         };
         let entries = (self.first..).zip(&self.entries);
         entries.filter(|(_, entry)| entry.as_ref().is_some_and(stuck)).map(|(id, _)| id).collect()
@@ -179,10 +169,12 @@ impl<R> Line<R> {
 
     pub fn forget(&mut self, stream: Stream, slots: &mut HashMap<Slot, OfSlot>) {
         for id in self.first..self.end() {
-            let Some(entry) = self.get_mut(id).filter(|entry| entry.stream == stream) else { continue };
+            let Some(entry) = self.get_mut(id).filter(|entry| entry.command.stream == stream) else {
+                continue;
+            };
             entry.forgotten = true;
-            if entry.state == State::Waiting
-                && let Some(of_slot) = slots.get_mut(&entry.slot)
+            if entry.state == Progress::Waiting
+                && let Some(of_slot) = slots.get_mut(&entry.command.slot)
             {
                 let unread = Err(Refusal::unknown("the stream is over", ""));
                 self.settle(id, of_slot, unread);
@@ -194,7 +186,10 @@ impl<R> Line<R> {
     pub fn extract(&mut self, slot: Slot) -> Vec<Entry<R>> {
         let mut out = Vec::new();
         for id in self.first..self.end() {
-            if self.get_mut(id).is_some_and(|entry| entry.slot == slot && entry.state == State::Waiting) {
+            if self
+                .get_mut(id)
+                .is_some_and(|entry| entry.command.slot == slot && entry.state == Progress::Waiting)
+            {
                 out.extend(self.remove(id));
             }
         }
@@ -205,7 +200,7 @@ impl<R> Line<R> {
         let place = usize::try_from(id.checked_sub(self.first)?).ok()?;
         let entry = self.entries.get_mut(place)?.take()?;
         self.count -= 1;
-        self.bytes -= entry.body.len();
+        self.bytes -= entry.command.body.len();
         while let Some(None) = self.entries.front() {
             self.entries.pop_front();
             self.first += 1;

@@ -3,6 +3,7 @@
 mod law;
 
 use super::*;
+use proto::address::Address;
 
 /// One node's forwards, as its peers 1 and 2 and its clients see them.
 struct World {
@@ -23,8 +24,8 @@ impl World {
     }
 
     fn submit(&mut self, id: u64, stream: Stream, slot: Slot, key: Option<u64>) {
-        let outgoing = Outgoing {
-            to: (),
+        let outgoing = Command {
+            reply: (),
             id,
             stream,
             slot,
@@ -83,11 +84,11 @@ impl World {
 }
 
 fn keys(forwards: &[Forward]) -> Vec<(&str, u64)> {
-    forwards.iter().map(|forward| (&*forward.key.0, forward.key.1)).collect()
+    forwards.iter().map(|forward| (&*forward.command.key.0, forward.command.key.1)).collect()
 }
 
 fn sequences(forwards: &[Forward]) -> Vec<u64> {
-    forwards.iter().map(|forward| forward.key.1).collect()
+    forwards.iter().map(|forward| forward.command.key.1).collect()
 }
 
 #[test]
@@ -100,8 +101,8 @@ fn commands_go_out_once_and_are_answered_once() {
     assert_eq!(keys(&taken), [("me", 7), ("node-x-1", 1), ("node-x-1", 1)]);
     assert!(world.taken(1).is_empty());
     for (forward, version) in taken.iter().zip([11, 12, 13]) {
-        world.settle(1, forward.id, Ok(version));
-        world.settle(1, forward.id, Ok(99));
+        world.settle(1, forward.command.id, Ok(version));
+        world.settle(1, forward.command.id, Ok(99));
     }
     assert_eq!(world.told(), [(70, 11), (71, 12), (72, 13)]);
     assert_eq!(world.forwards.count(), 0);
@@ -114,8 +115,8 @@ fn a_broken_connection_sends_again_from_the_oldest_with_the_same_keys() {
         world.submit(id, 1, 3, None);
     }
     let first = world.taken(1);
-    world.settle(1, first[0].id, Ok(1));
-    world.settle(1, first[2].id, Ok(3));
+    world.settle(1, first[0].command.id, Ok(1));
+    world.settle(1, first[2].command.id, Ok(3));
     world.disconnect(1);
     world.submit(5, 1, 3, None);
     assert!(world.taken(1).is_empty());
@@ -149,7 +150,7 @@ fn an_owner_that_is_reached_may_take_its_time() {
     let taken = world.taken(1);
     world.pass(WAIT_MS * 5);
     assert_eq!(world.told(), []);
-    world.settle(1, taken[0].id, Ok(5));
+    world.settle(1, taken[0].command.id, Ok(5));
     assert_eq!(world.told(), [(1, 5)]);
 }
 
@@ -161,7 +162,7 @@ fn after_a_command_that_was_not_admitted_none_of_its_stream_and_slot_is() {
     world.submit(2, 1, 3, Some(2));
     world.submit(3, 1, 4, Some(3));
     world.submit(4, 2, 3, Some(4));
-    world.settle(1, taken[0].id, Err(Refusal::full("no room", "")));
+    world.settle(1, taken[0].command.id, Err(Refusal::full("no room", "")));
     assert_eq!(sequences(&world.taken(1)), [3, 4]);
     world.submit(5, 1, 3, Some(5));
     assert_eq!(world.told(), [(1, 429), (2, 429), (5, 429)]);
@@ -177,7 +178,7 @@ fn what_follows_on_its_way_is_not_sent_again_and_what_went_before_is() {
         world.submit(id, 1, 3, Some(id));
     }
     let taken = world.taken(1);
-    world.settle(1, taken[1].id, Err(Refusal::full("no room", "")));
+    world.settle(1, taken[1].command.id, Err(Refusal::full("no room", "")));
     assert_eq!(world.told(), [(2, 429)]);
     world.disconnect(1);
     assert_eq!(world.told(), [(3, 429)], "the owner did not admit it either");
@@ -191,7 +192,7 @@ fn a_final_refusal_holds_nothing_up() {
         let mut world = World::new(&[1]);
         world.submit(1, 1, 3, Some(1));
         let taken = world.taken(1);
-        world.settle(1, taken[0].id, Err(Refusal::new(code, "no", "")));
+        world.settle(1, taken[0].command.id, Err(Refusal::new(code, "no", "")));
         world.submit(2, 1, 3, Some(2));
         assert_eq!((world.taken(1).len(), world.told()), (1, vec![(1, i64::from(code))]));
     }
@@ -206,8 +207,8 @@ fn not_now_after_a_broken_connection_is_no_word_about_the_first_try() {
     world.disconnect(1);
     world.forwards.connected(1);
     let again = world.taken(1);
-    world.settle(1, again[0].id, Err(Refusal::full("no room", "")));
-    world.settle(1, again[1].id, Err(Refusal::bad("no", "")));
+    world.settle(1, again[0].command.id, Err(Refusal::full("no room", "")));
+    world.settle(1, again[1].command.id, Err(Refusal::bad("no", "")));
     assert_eq!(world.told(), [(1, -503), (2, 400)]);
 }
 
@@ -219,18 +220,18 @@ fn a_node_that_is_no_owner_is_asked_again_when_all_is_answered_and_some_time_has
     }
     let first = world.taken(1);
     let no = || Err(Refusal::new(421, "not the owner", ""));
-    world.settle(1, first[0].id, no());
+    world.settle(1, first[0].command.id, no());
     world.submit(3, 1, 3, None);
     world.pass(AGAIN_MS);
     assert!(world.taken(1).is_empty(), "the second is on its way");
-    world.settle(1, first[1].id, no());
+    world.settle(1, first[1].command.id, no());
     assert!(world.taken(1).is_empty());
     assert_eq!(world.pass(AGAIN_MS), [1]);
     let again = world.taken(1);
     assert_eq!(sequences(&again), [1, 2, 3]);
     assert_eq!(again.iter().map(|forward| forward.again).collect::<Vec<_>>(), [true, false, false]);
     for forward in again {
-        world.settle(1, forward.id, no());
+        world.settle(1, forward.command.id, no());
     }
     world.pass(WAIT_MS);
     assert_eq!(world.told(), [(1, 503), (2, 503), (3, 503)], "it was never admitted");
@@ -247,9 +248,9 @@ fn a_new_ring_takes_what_waits_to_the_new_owner_in_order() {
     world.ring(Owner::Node(2));
     world.submit(5, 1, 3, None);
     assert!(world.taken(2).is_empty() && world.taken(1).is_empty(), "the first owner has not answered");
-    world.settle(1, first[0].id, Ok(9));
-    world.settle(1, first[1].id, Err(Refusal::new(421, "moved", "")));
-    world.settle(1, first[2].id, Err(Refusal::new(421, "moved", "")));
+    world.settle(1, first[0].command.id, Ok(9));
+    world.settle(1, first[1].command.id, Err(Refusal::new(421, "moved", "")));
+    world.settle(1, first[2].command.id, Err(Refusal::new(421, "moved", "")));
     assert_eq!(sequences(&world.taken(2)), [2, 3, 4, 5]);
     assert_eq!(world.told(), [(1, 9)]);
 }
@@ -277,14 +278,14 @@ fn own_sequences_stay_within_a_thousand_of_the_oldest_unanswered() {
     }
     world.submit(9_999, 0, 4, None);
     let first = world.taken(1);
-    let of_slot = |forwards: &[Forward], slot| forwards.iter().filter(|one| one.slot == slot).count();
+    let of_slot = |forwards: &[Forward], slot| forwards.iter().filter(|one| one.command.slot == slot).count();
     assert_eq!((of_slot(&first, 3), of_slot(&first, 4)), (1_000, 1));
     // The oldest is the slowest: nothing goes beyond it, however many others are answered.
     for forward in &first[1..] {
-        world.settle(1, forward.id, Ok(1));
+        world.settle(1, forward.command.id, Ok(1));
     }
     assert!(world.taken(1).is_empty());
-    world.settle(1, first[0].id, Ok(1));
+    world.settle(1, first[0].command.id, Ok(1));
     let second = world.taken(1);
     assert_eq!(sequences(&second), (1_001..=2_000).collect::<Vec<_>>());
     world.disconnect(1);
@@ -303,7 +304,7 @@ fn a_line_is_bounded_by_number_and_by_bytes() {
     world.submit(70_001, 0, 4, Some(70_001));
     assert_eq!(world.told(), [(70_000, 429), (70_001, 429)]);
     let taken = world.taken(1);
-    world.settle(1, taken[0].id, Ok(1));
+    world.settle(1, taken[0].command.id, Ok(1));
     world.submit(70_002, 1, 3, Some(70_002));
     world.submit(70_003, 2, 3, Some(70_003));
     assert_eq!(world.told(), [(0, 1), (70_002, 429)], "the first stream was refused in this slot");

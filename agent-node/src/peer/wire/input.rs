@@ -5,7 +5,7 @@ use crate::link::{Change, Update, Versioned};
 use crate::peer::Configuration;
 use crate::peer::{Answered, Asked, Attach, Forward, Hello, Identity, Limit, Numbers, Piece, Read};
 use crate::refusal::Refusal;
-use crate::shard::{Body, Got, Message, Place, Taken, Verdict};
+use crate::shard::{Body, Command, Got, Message, Place, Taken, Verdict};
 use proto::address::{Address, Slot};
 use proto::binary;
 use proto::value::Value;
@@ -94,16 +94,8 @@ pub fn configuration(request: peer::ConfigureRequest) -> (String, Configuration)
 
 fn forward(forward: peer::Forward) -> Result<Forward, Error> {
     let peer::Forward { id, stream, slot: place, agent, lane, body, client, sequence, again } = forward;
-    Ok(Forward {
-        id,
-        stream,
-        slot: slot(place)?,
-        agent: Address::trusted(&agent),
-        lane,
-        body,
-        key: (client.into(), sequence),
-        again,
-    })
+    let (slot, agent, key) = (slot(place)?, Address::trusted(&agent), (client.into(), sequence));
+    Ok(Forward { command: Command { reply: (), id, stream, slot, agent, lane, body, key }, again })
 }
 
 fn read(read: peer::Read) -> Result<Read, Error> {

@@ -4,7 +4,7 @@ use crate::link::{Change, Update};
 use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Limit, Numbers, Read};
 use crate::peer::{Configuration, Report};
 use crate::refusal::Refusal;
-use crate::shard::{Body, Got, Message, Place, Stream, Taken, Verdict};
+use crate::shard::{Body, Command, Got, Message, Place, Stream, Taken, Verdict};
 use bytes::Bytes;
 use proto::binary;
 use proto::value::Value;
@@ -57,7 +57,8 @@ impl Batch {
     }
 
     pub fn forward(&mut self, forward: Forward) {
-        let Forward { id, stream, slot, agent, lane, body, key: (client, sequence), again } = forward;
+        let Forward { command, again } = forward;
+        let Command { reply: (), id, stream, slot, agent, lane, body, key: (client, sequence) } = command;
         self.bytes += agent.as_str().len() + lane.len() + body.len() + client.len() + ITEM_BYTES;
         self.frame.forwards.push(peer::Forward {
             id,
@@ -79,7 +80,7 @@ impl Batch {
         self.frame.reads.push(peer::Read { id, agent, lane, if_none_match, slot: slot.into() });
     }
 
-    pub fn attach(&mut self, attach: Attach) {
+    pub fn add_attach(&mut self, attach: Attach) {
         let Attach { attachment, slot, agent, lane, limit } = attach;
         self.bytes += agent.as_str().len() + lane.len() + ITEM_BYTES;
         let agent = agent.as_str().to_owned();

@@ -4,7 +4,7 @@ use super::*;
 use crate::link::{Change, Update, Versioned};
 use crate::peer::{Attach, FORMAT, FRAME_BYTES, Forward, Hello, Identity, Numbers, Read};
 use crate::refusal::Refusal;
-use crate::shard::{Body, Got, Message, Place, Taken, Verdict};
+use crate::shard::{Body, Command, Got, Message, Place, Taken, Verdict};
 use proto::address::Address;
 use proto::ring::StoreId;
 use proto::value::Value;
@@ -27,7 +27,8 @@ fn what_is_asked_arrives_as_it_was() {
     let hello = Hello { token: "open".into(), identity, format: FORMAT };
     batch.hello(hello.clone());
     let agent = Address::trusted("/a/1");
-    let forward = Forward {
+    let command = Command {
+        reply: (),
         id: 1,
         stream: 2,
         slot: u16::MAX,
@@ -35,13 +36,13 @@ fn what_is_asked_arrives_as_it_was() {
         lane: "x".into(),
         body: "[1]".into(),
         key: ("me".into(), 9),
-        again: true,
     };
+    let forward = Forward { command, again: true };
     let read = Read { id: 3, slot: 4, agent: agent.clone(), lane: "y".into(), if_none_match: Some(0) };
     let attach = Attach { attachment: 5, slot: 6, agent: agent.clone(), lane: "z".into(), limit: Some(8) };
     batch.forward(forward.clone());
     batch.read(read.clone());
-    batch.attach(attach.clone());
+    batch.add_attach(attach.clone());
     batch.detach(8);
     batch.ended(2);
     let message = |body| Message {
@@ -162,17 +163,9 @@ fn a_frame_is_full_when_it_has_what_it_may() {
     let mut count = 0;
     while batch.room() > 0 {
         let body = vec![b'1'; 500].into();
-        let (agent, key) = (Address::trusted("/a/1"), ("me".into(), 9));
-        batch.forward(Forward {
-            id: 1,
-            stream: 2,
-            slot: 3,
-            agent,
-            lane: "x".into(),
-            body,
-            key,
-            again: false,
-        });
+        let (agent, key, lane) = (Address::trusted("/a/1"), ("me".into(), 9), "x".into());
+        let command = Command { reply: (), id: 1, stream: 2, slot: 3, agent, lane, body, key };
+        batch.forward(Forward { command, again: false });
         count += 1;
     }
     let bytes = prost::Message::encoded_len(&batch.finish(Numbers::default()));

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-/// Of one stream.
+/// The most links of one stream.
 const LINKS_MAX: usize = 65_536;
 
 /// The events of one lane; its link has the number 0.

@@ -14,7 +14,7 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-/// Of one message: its commands take more memory than the message did.
+/// The most commands of one gRPC message: they take more memory than the message did.
 const COMMANDS_MAX: usize = 16_384;
 
 type Answered = (u64, Result<u64, Refusal>);

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::peer::admission::Admission;
+use crate::shard::Key;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -120,7 +121,7 @@ impl Case {
         for _ in 0..count {
             let Some(forward) = self.net.frames.pop_front() else { break };
             // The body says which command it is.
-            let command = String::from_utf8_lossy(&forward.body).parse().unwrap();
+            let command = String::from_utf8_lossy(&forward.command.body).parse().unwrap();
             let by = if ours { super::Owner::Here } else { super::Owner::Nobody };
             let new_stream = || {
                 *streams += 1;
