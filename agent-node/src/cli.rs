@@ -14,7 +14,7 @@ mod watch;
 
 use crate::answer;
 use crate::run::{dev, serve};
-use calls::{Body, Lane};
+use calls::{Body, LaneAddress};
 use clap::{Parser, Subcommand};
 use proto::shown::{self, Exit, Output, Target};
 use reading::Source;
@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
-/// Runs nodes of a plan, and asks them.
+/// Runs the nodes of a Shoal plan, and sends them requests.
 #[derive(Debug, Parser)]
 #[command(name = "agent-node", version)]
 pub struct Args {
@@ -33,35 +33,36 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run one node of a plan, in a pod
+    /// Run one node of a plan in a pod; the operator starts it
     Serve(serve::Args),
-    /// Run a plan on this machine
+    /// Run all nodes of a plan on this machine
     Dev(dev::Args),
     /// Send a command, or all lines of a file
     Send(SendArgs),
     /// Show the state of a lane
     Get(LaneArgs),
-    /// Show what happens on a lane
+    /// Show the events of a lane as they happen
     Watch(WatchArgs),
-    /// Show what nodes are and what they serve
+    /// Show the state of each node, what it serves, and on which ports
     Status(AskArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct AskArgs {
-    /// Where nodes answer: HOST:PORT, several with commas; the next is asked when one fails
+    /// The addresses of nodes (HOST:PORT, separated by commas); when one fails, the next one is tried
     #[arg(long, env = "SHOAL_AT", default_value = "127.0.0.1:7777", value_delimiter = ',', value_parser = address)]
     at: Vec<String>,
-    /// For people, or one JSON object a line
+    /// The form of the output: `text` for people, or `json` for one JSON object per line
     #[arg(long, env = "SHOAL_OUTPUT", default_value = "text", value_name = "text|json")]
     output: Output,
 }
 
 #[derive(Debug, clap::Args)]
 struct LaneArgs {
-    /// An agent: /airport/JFK, or http://HOST:PORT/airport/JFK, which says where to ask
+    /// The address of an agent: /airport/JFK, or http://HOST:PORT/airport/JFK, which names the node and overrides --at
     #[arg(value_name = "ADDRESS")]
     agent: Target,
+    /// The name of the lane
     lane: String,
     #[command(flatten)]
     ask: AskArgs,
@@ -73,24 +74,25 @@ struct LaneArgs {
     override_usage = "agent-node send <ADDRESS> <LANE> <JSON>\n       agent-node send --file <FILE>"
 )]
 struct SendArgs {
-    /// An agent: /airport/JFK, or http://HOST:PORT/airport/JFK, which says where to ask
+    /// The address of an agent: /airport/JFK, or http://HOST:PORT/airport/JFK, which names the node and overrides --at
     #[arg(value_name = "ADDRESS", required_unless_present = "file", conflicts_with = "file")]
     agent: Option<Target>,
+    /// The name of the lane
     #[arg(required_unless_present = "file")]
     lane: Option<String>,
-    /// One JSON value; `-` reads it from standard input
+    /// The command: one JSON value; `-` reads it from standard input
     #[arg(value_name = "JSON", required_unless_present = "file")]
     body: Option<String>,
     /// Send all lines of a file, plain or gzipped: {"agent": text, "lane": text, "body": any}; `-` is standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The name under which the lines are numbered, instead of one made of the file's content
+    /// The client's name, under which the lines are numbered; if unset, it is derived from the content of the file
     #[arg(long, requires = "file", value_parser = client)]
     client: Option<String>,
-    /// Begin with this line
+    /// The number of the line to begin with
     #[arg(long, value_name = "N", requires = "file", value_parser = clap::value_parser!(u64).range(1..))]
     from_line: Option<u64>,
-    /// At most so many lines a second
+    /// The most lines to send per second
     #[arg(long, value_name = "N", requires = "file")]
     rate: Option<NonZeroU32>,
     #[command(flatten)]
@@ -101,10 +103,10 @@ struct SendArgs {
 struct WatchArgs {
     #[command(flatten)]
     lane: LaneArgs,
-    /// Go on after a token that an earlier watch has shown
+    /// The token at which an earlier watch ended; this one continues after it
     #[arg(long, value_name = "TOKEN")]
     from: Option<u64>,
-    /// End after so many events
+    /// The number of events after which the watch ends
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 }
@@ -113,9 +115,9 @@ struct WatchArgs {
 enum Config {
     Serve(serve::Config),
     Dev(dev::Config),
-    Send(Lane, Body),
+    Send(LaneAddress, Body),
     Feed(send_file::Config),
-    Get(Lane),
+    Get(LaneAddress),
     Watch(watch::Config),
     Status { at: Vec<String>, output: Output },
 }
@@ -141,11 +143,11 @@ impl TryFrom<Args> for Config {
     }
 }
 
-impl From<LaneArgs> for Lane {
-    fn from(args: LaneArgs) -> Lane {
+impl From<LaneArgs> for LaneAddress {
+    fn from(args: LaneArgs) -> LaneAddress {
         let LaneArgs { agent: Target { at: named, agent }, lane, ask: AskArgs { at, output } } = args;
         let at = named.map_or(at, |at| vec![at]);
-        Lane { at, output, agent: agent.as_str().to_owned(), lane }
+        LaneAddress { at, output, agent: agent.as_str().to_owned(), lane }
     }
 }
 

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 const FIRST_REQUEST: Duration = Duration::from_secs(3);
-/// Of HTTP/1 between requests, and for the headers of one.
+/// How long HTTP/1 may take between requests, and for the headers of one.
 const IDLE: Duration = Duration::from_secs(30);
 /// From `stop` until what is still open is cut.
 const DRAIN: Duration = Duration::from_secs(10);

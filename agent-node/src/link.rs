@@ -73,7 +73,7 @@ pub struct Update {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Versioned {
     pub change: Change,
-    /// Of the record that made it; within the state that an attachment begins with, of the entry.
+    /// The version of the record that made it; within the state that an attachment begins with, of the entry.
     pub version: u64,
 }
 

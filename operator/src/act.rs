@@ -15,7 +15,7 @@ use proto::ring::{Member, Ring};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Of what the API server says against an object.
+/// The most bytes of what the API server says against an object.
 const REJECTION_MAX: usize = 500;
 
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +75,7 @@ pub async fn begin_ring(client: &Client, plan: &Plan, members: Vec<Member>, slot
     create(client, plan, &map).await
 }
 
-/// Of the very object that it was decided from.
+/// Writes the status of the very object that it was decided from.
 pub async fn report(client: &Client, plan: &Plan, status: &AgentPlanStatus) -> Result<(), Error> {
     let Plan { key, uid, resource_version, .. } = plan;
     let body = json!({

@@ -9,7 +9,7 @@ use proto::plan::Quantity;
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Of an object as it is to be applied.
+/// The hash of an object as it is to be applied.
 pub fn hash(desired: &Value) -> String {
     format!("{:016x}", xxh3_64(desired.to_string().as_bytes()))
 }

@@ -80,19 +80,19 @@ mod tests {
         Held { holder: holder.into(), resource_version: version.into(), lease: LEASE, transitions: 3 }
     }
 
-    fn take(version: &str, transitions: i32) -> Act {
+    fn acquire(version: &str, transitions: i32) -> Act {
         Act::Take { resource_version: version.into(), transitions }
     }
 
     #[test]
     fn a_lease_that_is_not_there_is_made_and_a_free_one_is_taken() {
         assert_eq!(Candidate::new("a").look(None, s(0)), Act::Create);
-        assert_eq!(Candidate::new("a").look(Some(held("", "7")), s(0)), take("7", 4));
+        assert_eq!(Candidate::new("a").look(Some(held("", "7")), s(0)), acquire("7", 4));
     }
 
     #[test]
     fn ones_own_is_taken_up_again_at_once() {
-        assert_eq!(Candidate::new("a").look(Some(held("a", "7")), s(0)), take("7", 3));
+        assert_eq!(Candidate::new("a").look(Some(held("a", "7")), s(0)), acquire("7", 3));
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
         for now in [16, 20, 31] {
             assert_eq!(candidate.look(Some(held("b", "2")), s(now)), Act::Wait, "{now}");
         }
-        assert_eq!(candidate.look(Some(held("b", "2")), s(32)), take("2", 4));
+        assert_eq!(candidate.look(Some(held("b", "2")), s(32)), acquire("2", 4));
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
         let long = Held { lease: s(60), ..held("b", "1") };
         assert_eq!(candidate.look(Some(long.clone()), s(0)), Act::Wait);
         assert_eq!(candidate.look(Some(long.clone()), s(60)), Act::Wait);
-        assert_eq!(candidate.look(Some(long), s(61)), take("1", 4));
+        assert_eq!(candidate.look(Some(long), s(61)), acquire("1", 4));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use kube::{Api, Client, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Of the token in its Secret, and of the ring in its ConfigMap.
+/// The key of the token in its Secret; `RING_KEY` is that of the ring in its ConfigMap.
 pub const TOKEN_KEY: &str = "token";
 pub const RING_KEY: &str = "ring";
 

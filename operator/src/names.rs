@@ -6,7 +6,7 @@ pub const API_VERSION: &str = "shoal.dev/v1alpha1";
 pub const KIND: &str = "AgentPlan";
 /// The conditions of a plan, in their order.
 pub const CONDITIONS: [&str; 5] = ["Accepted", "Ready", "Progressing", "Degraded", "Paused"];
-/// Of the fields that the operator applies.
+/// The manager of the fields that the operator applies.
 pub const FIELD_MANAGER: &str = "shoal-operator";
 pub const STATUS_FIELD_MANAGER: &str = "shoal-operator-status";
 
@@ -20,7 +20,7 @@ pub const PLAN_UID: &str = "shoal.dev/plan-uid";
 pub const APPLIED: &str = "shoal.dev/applied";
 /// Kubernetes' own, on pods: the template that they were made from.
 pub const POD_REVISION: &str = "controller-revision-hash";
-/// Of the operator's pods, as the chart labels them.
+/// The label of the operator's pods, as the chart writes it.
 pub const OPERATOR_POD: (&str, &str) = ("app.kubernetes.io/name", "shoal-operator");
 
 pub const CLIENT_PORT: u16 = 7777;

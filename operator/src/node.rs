@@ -96,7 +96,7 @@ impl Stand {
 /// What nodes should be and have.
 pub struct Meant<'a> {
     pub plan_uid: &'a str,
-    /// Of the plan's spec as it is now.
+    /// The generation of the plan's spec as it is now.
     pub latest: u64,
     /// The generation that nodes are given; 0: none.
     pub generation: u64,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// A container that ends sooner than this after its start has not run.
 const RAN_S: i64 = 60;
-/// Of what a node says as it ends.
+/// The most bytes of what a node says as it ends.
 const LAST_WORDS_MAX: usize = 300;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +41,7 @@ pub struct Objects {
 pub enum Seen<T> {
     Absent,
     Ours(T),
-    /// Of an earlier plan of this name, or of ours and being deleted: it goes by itself.
+    /// It belongs to an earlier plan of this name, or to ours and is being deleted: it goes by itself.
     Going,
     /// It has the name, and is not the plan's. Whose it is.
     Taken(String),
@@ -94,7 +94,7 @@ impl Volume {
 pub struct Pod {
     /// Where it can be asked, once it has an address.
     pub ip: Option<String>,
-    /// Of the template that it was made from.
+    /// The revision of the template that it was made from.
     pub revision: String,
     pub life: Life,
 }

@@ -68,7 +68,7 @@ impl Part {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForce {
     pub replicas: u16,
-    /// Of each volume, as it was written.
+    /// The size of each volume, as it was written.
     pub size: String,
 }
 
@@ -91,7 +91,7 @@ pub fn desired(part: Part, plan: &Plan, force: &InForce, settings: &Settings) ->
     Some(object)
 }
 
-/// Of everything that belongs to the plan and goes when it goes.
+/// The metadata of everything that belongs to the plan and goes when it goes.
 pub fn metadata(plan: &Plan, name: &str) -> Value {
     json!({
         "name": name,

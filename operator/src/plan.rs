@@ -79,8 +79,8 @@ fn wish(spec: &Value) -> Result<Wish, Vec<plan::Error>> {
     Ok(Wish { spec, json: json.into() })
 }
 
-/// Of a status that another version has written, at least that there was a ring is not forgotten. Conditions that
-/// others have added are theirs.
+/// A status as far as it can be read: if another version has written it, at least that there was a ring. Conditions
+/// that others have added are theirs.
 fn status(status: &Value) -> AgentPlanStatus {
     let of_another =
         |_| AgentPlanStatus { revision: status["revision"].as_i64(), ..AgentPlanStatus::default() };

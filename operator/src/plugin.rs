@@ -17,16 +17,16 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-shoal", bin_name = "kubectl shoal", version)]
 pub struct Args {
-    /// The plan whose agents are meant
+    /// The name of the plan
     #[arg(long, global = true, env = "SHOAL_PLAN", default_value = "")]
     plan: String,
-    /// Where the plan is; unset: the namespace of the kubeconfig's context
+    /// The namespace of the plan; if unset, that of the kubeconfig's context
     #[arg(long, short, global = true)]
     namespace: Option<String>,
-    /// The context of the kubeconfig; unset: the current one
+    /// The context of the kubeconfig; if unset, the current one
     #[arg(long, global = true)]
     context: Option<String>,
-    /// `text` for people, or `json`: one object a line
+    /// The form of the output: `text` for people, or `json` for one JSON object per line
     #[arg(long, short, global = true, default_value = "text")]
     output: Output,
     #[command(subcommand)]
@@ -35,22 +35,22 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// What each node of the plan says of itself
+    /// Show the state of each node of the plan
     Status,
-    /// The state of a Value or Map lane
+    /// Show the state of a Value or Map lane
     Get { address: Target, lane: String },
-    /// The events of a lane, until it is interrupted
+    /// Show the events of a lane as they happen, until interrupted
     Watch {
         address: Target,
         lane: String,
-        /// Go on after the token (`@N`) of an earlier watch
+        /// The token (`@N`) at which an earlier watch ended; this one continues after it
         #[arg(long)]
         from: Option<u64>,
-        /// End after so many events
+        /// The number of events after which the watch ends
         #[arg(long)]
         count: Option<u64>,
     },
-    /// One command to a Command lane, a change of a lane that is `ReadWrite`, or all lines of a file
+    /// Send a command to a Command lane, a change to a lane that is `ReadWrite`, or all lines of a file
     #[command(
         override_usage = "kubectl shoal send <ADDRESS> <LANE> <JSON>\n       kubectl shoal send --file <FILE>"
     )]
@@ -59,19 +59,19 @@ enum Verb {
         address: Option<Target>,
         #[arg(required_unless_present = "file")]
         lane: Option<String>,
-        /// One JSON value; `-` reads it from standard input
+        /// The command: one JSON value; `-` reads it from standard input
         #[arg(required_unless_present = "file")]
         json: Option<String>,
         /// Send all lines of a file, plain or gzipped: {"agent": text, "lane": text, "body": any}; `-` is standard input
         #[arg(long)]
         file: Option<PathBuf>,
-        /// The name under which the lines are numbered, instead of one made of the file's content
+        /// The client's name, under which the lines are numbered; if unset, it is derived from the content of the file
         #[arg(long, requires = "file")]
         client: Option<String>,
-        /// Begin with this line
+        /// The number of the line to begin with
         #[arg(long, requires = "file")]
         from_line: Option<u64>,
-        /// At most so many lines a second
+        /// The most lines to send per second
         #[arg(long, requires = "file")]
         rate: Option<u32>,
     },

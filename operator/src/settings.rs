@@ -1,4 +1,4 @@
-//! What the operator is told at its start: flags, or the environment.
+//! The settings of the operator: command line flags, or variables of the environment.
 
 use clap::{Parser, ValueEnum};
 use std::net::SocketAddr;
@@ -7,33 +7,34 @@ use std::net::SocketAddr;
 #[derive(Debug, Parser)]
 #[command(name = "shoal-operator", version)]
 pub struct Args {
-    /// Namespaces whose plans it runs, with commas between them; none: all
+    /// The namespaces whose plans this operator runs, separated by commas; if unset, all namespaces
     #[arg(long, env = "SHOAL_NAMESPACES", value_delimiter = ',')]
     pub namespaces: Vec<String>,
-    /// The image of nodes whose plan names none
+    /// The image of the nodes of plans that name no image
     #[arg(long, env = "SHOAL_NODE_IMAGE")]
     pub node_image: String,
-    /// When kubelets fetch that image; unset: as Kubernetes decides by its tag
+    /// When kubelets pull that image; if unset, Kubernetes decides by its tag
     #[arg(long, env = "SHOAL_NODE_IMAGE_PULL_POLICY")]
     pub node_image_pull_policy: Option<PullPolicy>,
-    /// The namespace that the operator itself runs in
+    /// The namespace in which this operator runs
     #[arg(long, env = "SHOAL_OPERATOR_NAMESPACE", default_value = "shoal-system")]
     pub operator_namespace: String,
-    /// The Lease, in that namespace, whose holder acts
+    /// The name of the Lease in that namespace; only its holder acts
     #[arg(long, env = "SHOAL_LEASE", default_value = "shoal-operator")]
     pub lease: String,
-    /// The name under which it holds the Lease: its pod's
+    /// The name under which this operator holds the Lease: the name of its pod
     #[arg(long, env = "POD_NAME", default_value = "shoal-operator")]
     pub identity: String,
-    /// How many plans it works on at once
+    /// The number of plans on which it works at the same time
     #[arg(long, env = "SHOAL_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub concurrency: u16,
-    /// Where `/metrics`, `/livez` and `/readyz` are
+    /// The address and port of `/metrics`, `/livez` and `/readyz`
     #[arg(long, env = "SHOAL_LISTEN", default_value = "[::]:8080")]
     pub listen: SocketAddr,
+    /// The form of log lines
     #[arg(long, env = "SHOAL_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// Which records are logged, by level and module: `info`, `operator=debug`
+    /// The log lines that are written, by level and module: `info`, `operator=debug`
     #[arg(long, env = "SHOAL_LOG", default_value = "info")]
     pub log: String,
 }

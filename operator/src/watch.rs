@@ -23,7 +23,7 @@ use tracing::warn;
 /// Keys of plans of which something has changed. Streams begin again by themselves.
 pub type Touched = SelectAll<BoxStream<'static, Key>>;
 
-/// Of these namespaces, or of all.
+/// Plans of which something was touched, in these namespaces or in all.
 pub fn touched(client: &Client, namespaces: &[String]) -> Touched {
     let mut all = Touched::new();
     let mut add = |namespace: Option<&str>| {

@@ -14,10 +14,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Of an address in normal form.
+/// The longest address in normal form, in bytes.
 pub const BYTES_MAX: usize = 1024;
 pub const SEGMENTS_MAX: usize = 16;
-/// Of one segment, decoded.
+/// The longest segment, decoded, in bytes.
 pub const SEGMENT_BYTES_MAX: usize = 256;
 
 /// First segments that name no agent, as nodes answer there themselves; and all that begin with `shoal`, `.` or `_`.
@@ -89,7 +89,7 @@ pub fn decoded(segment: &str) -> Cow<'_, str> {
     }
     let mut out = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
-    while let Ok(Some((byte, _))) = take(&mut rest) {
+    while let Ok(Some((byte, _))) = next_byte(&mut rest) {
         out.push(byte);
     }
     String::from_utf8_lossy(&out).into_owned().into()
@@ -146,7 +146,7 @@ fn normal(path: &str) -> Result<String, Error> {
 fn normal_segment(segment: &str) -> Result<String, Error> {
     let (mut out, mut decoded) = (String::with_capacity(segment.len()), Vec::with_capacity(segment.len()));
     let mut rest = segment.as_bytes();
-    while let Some((byte, escaped)) = take(&mut rest)? {
+    while let Some((byte, escaped)) = next_byte(&mut rest)? {
         push(byte, if escaped { is_unreserved(byte) } else { is_plain(byte) }, &mut out);
         decoded.push(byte);
     }
@@ -157,7 +157,7 @@ fn normal_segment(segment: &str) -> Result<String, Error> {
 }
 
 /// The next byte of a segment, and whether it was escaped.
-fn take(rest: &mut &[u8]) -> Result<Option<(u8, bool)>, Error> {
+fn next_byte(rest: &mut &[u8]) -> Result<Option<(u8, bool)>, Error> {
     let Some((first, behind)) = rest.split_first() else { return Ok(None) };
     if *first != b'%' {
         *rest = behind;

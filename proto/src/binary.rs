@@ -98,18 +98,18 @@ fn varint(mut number: u64, out: &mut Vec<u8>) {
 }
 
 fn value(bytes: &mut &[u8], levels: usize) -> Result<Value, Error> {
-    let tag = take(bytes, 1)?[0];
+    let tag = split_off(bytes, 1)?[0];
     match tag {
         NULL => Ok(Value::Null),
         FALSE => Ok(Value::Bool(false)),
         TRUE => Ok(Value::Bool(true)),
         INTEGER => take_varint(bytes).map(|number| Value::Int((number >> 1) as i64 ^ -((number & 1) as i64))),
-        DOUBLE => double(take(bytes, 8)?),
+        DOUBLE => double(split_off(bytes, 8)?),
         TEXT => take_text(bytes).map(Value::Text),
         LIST | RECORD if levels == 0 => Err(Error("too many levels")),
         LIST => list(bytes, levels - 1),
         RECORD => record(bytes, levels - 1),
-        SHORT_TEXT..SMALL_INTEGER => text(take(bytes, usize::from(tag & 0x3f))?).map(Value::Text),
+        SHORT_TEXT..SMALL_INTEGER => text(split_off(bytes, usize::from(tag & 0x3f))?).map(Value::Text),
         SMALL_INTEGER.. => Ok(Value::Int(i64::from(tag & 0x7f))),
         _ => Err(Error("an unknown tag")),
     }
@@ -138,20 +138,20 @@ fn record(bytes: &mut &[u8], levels: usize) -> Result<Value, Error> {
     Record::new(members).map(Value::Record).map_err(|_| Error("a member is there twice"))
 }
 
-fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Error> {
+fn split_off<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Error> {
     bytes.split_off(..length).ok_or(Error("it ends too early"))
 }
 
 fn take_text(bytes: &mut &[u8]) -> Result<Text, Error> {
     let length = take_length(bytes)?;
-    text(take(bytes, length)?)
+    text(split_off(bytes, length)?)
 }
 
 fn text(bytes: &[u8]) -> Result<Text, Error> {
     std::str::from_utf8(bytes).map(Text::new).map_err(|_| Error("a text is no UTF-8"))
 }
 
-/// Of as many bytes, items or members as can follow: each takes a byte at least.
+/// A length, of no more bytes, items or members than can follow: each takes a byte at least.
 fn take_length(bytes: &mut &[u8]) -> Result<usize, Error> {
     let length = usize::try_from(take_varint(bytes)?).unwrap_or(usize::MAX);
     if length > bytes.len() { Err(Error("it ends too early")) } else { Ok(length) }
@@ -160,7 +160,7 @@ fn take_length(bytes: &mut &[u8]) -> Result<usize, Error> {
 fn take_varint(bytes: &mut &[u8]) -> Result<u64, Error> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
-        let byte = take(bytes, 1)?[0];
+        let byte = split_off(bytes, 1)?[0];
         if shift == 63 && byte > 1 {
             break;
         }

@@ -73,9 +73,9 @@ pub struct Program {
 
 /// What an expression sees.
 pub trait Scope {
-    /// Of a Value lane.
+    /// The value of a Value lane.
     fn value(&self, lane: usize) -> &Value;
-    /// Of a Map lane.
+    /// The entries of a Map lane.
     fn map(&self, lane: usize) -> &dyn Entries;
     fn event(&self) -> &Value;
     /// The parameters of the route, decoded: a record of texts.
@@ -105,7 +105,7 @@ pub struct Fault(pub String);
 #[derive(Debug, Clone, Copy)]
 pub struct Cost(pub u32);
 
-/// Of one command.
+/// What all expressions of one command may cost.
 pub const COST_MAX: u32 = 100_000;
 
 /// The longest text of an expression, in characters.

@@ -116,7 +116,7 @@ pub struct Lane {
     pub initial: Value,
     /// A Map's most entries, and what happens to one more.
     pub retain: Retain,
-    /// Of a subscriber to a Command or Supply lane.
+    /// What waits for each subscriber to a Command or Supply lane.
     pub queue: Queue,
 }
 

@@ -67,7 +67,7 @@ pub struct Ring {
     pub plan_uid: String,
     pub revision: u64,
     pub parent: u64,
-    /// Of the writer: an ambiguous write is settled by reading.
+    /// A number that the writer draws: a write whose answer was lost is settled by reading it.
     pub nonce: u64,
     /// By ordinal.
     pub members: Vec<Member>,

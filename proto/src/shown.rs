@@ -133,7 +133,7 @@ impl Following {
     }
 
     /// The lines to show.
-    pub fn take(&mut self, response: &WatchResponse) -> Vec<String> {
+    pub fn lines_of(&mut self, response: &WatchResponse) -> Vec<String> {
         let mut lines = Vec::new();
         for event in &response.events {
             if self.is_done() {

@@ -1,7 +1,8 @@
 //! The generated protobuf types. They stop at the modules that read and write sockets.
 #![allow(clippy::all, clippy::pedantic)]
 
-/// Of HTTP/2. Small frames that pile up unread end a whole connection, by a budget that grows with this window.
+/// HTTP/2's window of a connection. Small frames that pile up unread end a whole connection, by a budget that grows with
+/// this window.
 pub const CONNECTION_WINDOW: u32 = 16 << 20;
 pub const STREAM_WINDOW: u32 = 64 << 10;
 

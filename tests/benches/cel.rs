@@ -40,7 +40,7 @@ fn main() {
 }
 
 /// The median ratio.
-fn compared(text: &str, lanes: &[Lane], agent: &Agent, rounds: usize, turns: u32) -> f64 {
+fn compared(text: &str, lanes: &[OneLane], agent: &Agent, rounds: usize, turns: u32) -> f64 {
     let names = Names { lanes: lanes.iter().enumerate().map(|(lane, of)| of.name(lane)).collect() };
     let program = Program::compile(text, &names).expect(text);
     let env = Arc::new(cel::Env::stdlib());
@@ -91,17 +91,17 @@ fn timed(one: impl Fn()) -> f64 {
 }
 
 struct Kind {
-    lanes: Vec<Lane>,
+    lanes: Vec<OneLane>,
     texts: Vec<String>,
 }
 
-struct Lane {
+struct OneLane {
     name: String,
     map: bool,
     initial: serde_json::Value,
 }
 
-impl Lane {
+impl OneLane {
     fn name(&self, lane: usize) -> Name {
         Name { name: self.name.clone(), lane, map: self.map, double: false }
     }
@@ -120,7 +120,7 @@ fn kinds() -> Vec<Kind> {
             expressions(&agent["rules"], &mut texts);
             Kind {
                 lanes: state
-                    .map(|lane| Lane {
+                    .map(|lane| OneLane {
                         name: lane["name"].as_str().expect("a name").to_owned(),
                         map: lane["type"] == "Map",
                         initial: lane["initial"].clone(),
@@ -157,7 +157,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(lanes: &[Lane], event: Value) -> Agent {
+    fn new(lanes: &[OneLane], event: Value) -> Agent {
         let values = lanes.iter().map(|lane| value(&lane.initial)).collect();
         Agent { values, entries: Table::default(), event, parameters: Value::record(vec![]) }
     }

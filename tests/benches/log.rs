@@ -33,7 +33,7 @@ fn main() {
 struct Round {
     bare: Bare,
     per_second: f64,
-    /// Of one acknowledgement, with one in flight.
+    /// The median time of an acknowledgement, with one in flight.
     p50: f64,
     p99: f64,
     cpu_us: f64,

@@ -22,7 +22,7 @@ pub struct Case {
 #[derive(Debug, Deserialize)]
 pub struct Verdict {
     pub refused: Vec<Fault>,
-    /// Of the CEL rules; the API server allows ten million.
+    /// The cost of the CEL rules; the API server allows ten million.
     pub cost: u64,
 }
 

@@ -60,7 +60,7 @@ impl Dev {
         Ok(dev)
     }
 
-    /// Of a start that is refused: how it ended and what it said.
+    /// How a start that is refused ended, and what it said.
     pub fn refused(plan: &Path, nodes: u16, data: &Path) -> Result<(Option<i32>, String)> {
         let port = free_ports(nodes)?.to_string();
         let ended = Command::new(program("agent-node"))

@@ -218,7 +218,7 @@ async fn follow_once(address: &str, agent: &str, lane: &str, tell: &watch::Sende
     let mut state = Folded::default();
     while let Some(batch) = events.message().await? {
         for event in &batch.events {
-            state.take(event)?;
+            state.fold(event)?;
         }
         if state.synced {
             tell.send_replace(state.value());
@@ -236,7 +236,7 @@ struct Folded {
 }
 
 impl Folded {
-    fn take(&mut self, event: &Event) -> Result<()> {
+    fn fold(&mut self, event: &Event) -> Result<()> {
         match event.kind() {
             EventKind::Set => self.value = Some(serde_json::from_slice(&event.value)?),
             EventKind::Update => {
@@ -280,7 +280,7 @@ mod tests {
             (EventKind::Reset, "", "", "{}"),
             (EventKind::Set, "", "7", "7"),
         ] {
-            state.take(&event(kind, key, value)).unwrap();
+            state.fold(&event(kind, key, value)).unwrap();
             assert_eq!(state.value().to_string(), expected);
         }
     }

@@ -140,3 +140,32 @@ pub const FED: &str = r"
       - set: {lane: total, to: total + event.n}
       - put: {lane: ids, key: event.id, to: event.n}
 ";
+
+/// A plan with every kind of lane, for what an API server takes and refuses of one.
+pub const EACH_KIND: &str = "
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: p}
+spec:
+  replicas: 3
+  slots: 256
+  management: Managed
+  http: {origins: ['https://shop.example', 'http://[::1]:8080']}
+  storage: {size: 10Gi, storageClassName: fast}
+  pods: {resources: {limits: {cpu: 2, memory: 1Gi}}, tolerations: [{key: a, operator: Exists}]}
+  agents:
+  - route: /v/:fleet/:id
+    partitionBy: [fleet]
+    lanes:
+    - {name: c, type: Command, queue: {items: 5}}
+    - {name: v, type: Value, initial: {a: [1, null]}}
+    - {name: m, type: Map, retain: {entries: 5}}
+    - {name: s, type: Supply}
+    rules:
+    - command: c
+      do:
+      - set: {lane: v, to: event}
+  - route: /w
+    lanes:
+    - {name: v, type: Value, access: ReadWrite, schema: {type: Int}}
+";

@@ -6,34 +6,7 @@ use proto::plan::{AgentPlan, Plan};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use tests::crdcheck::{Case, Verdict, judge};
-
-const PLAN: &str = "
-apiVersion: shoal.dev/v1alpha1
-kind: AgentPlan
-metadata: {name: p}
-spec:
-  replicas: 3
-  slots: 256
-  management: Managed
-  http: {origins: ['https://shop.example', 'http://[::1]:8080']}
-  storage: {size: 10Gi, storageClassName: fast}
-  pods: {resources: {limits: {cpu: 2, memory: 1Gi}}, tolerations: [{key: a, operator: Exists}]}
-  agents:
-  - route: /v/:fleet/:id
-    partitionBy: [fleet]
-    lanes:
-    - {name: c, type: Command, queue: {items: 5}}
-    - {name: v, type: Value, initial: {a: [1, null]}}
-    - {name: m, type: Map, retain: {entries: 5}}
-    - {name: s, type: Supply}
-    rules:
-    - command: c
-      do:
-      - set: {lane: v, to: event}
-  - route: /w
-    lanes:
-    - {name: v, type: Value, access: ReadWrite, schema: {type: Int}}
-";
+use tests::plans;
 
 /// What the API server allows all CEL rules on one object.
 const COST_MAX: u64 = 10_000_000;
@@ -43,8 +16,8 @@ fn workspace() -> PathBuf {
 }
 
 fn edited(from: &str, to: &str) -> String {
-    assert_eq!(PLAN.matches(from).count(), 1, "`{from}`");
-    PLAN.replace(from, to)
+    assert_eq!(plans::EACH_KIND.matches(from).count(), 1, "`{from}`");
+    plans::EACH_KIND.replace(from, to)
 }
 
 /// What the API server says of the plans, each over an old one or none. The CRD itself must be right.
@@ -67,7 +40,7 @@ fn the_samples_are_taken() -> Result<()> {
     let mut plans =
         samples.map(|file| Ok(std::fs::read_to_string(file?.path())?)).collect::<Result<Vec<_>>>()?;
     assert_eq!(plans.len(), 3);
-    plans.push(PLAN.into());
+    plans.push(plans::EACH_KIND.into());
     for (plan, verdict) in plans.iter().zip(verdicts(plans.iter().map(|plan| (plan.clone(), String::new())))?)
     {
         assert!(verdict.refused.is_empty(), "{:?}", verdict.refused);
@@ -181,7 +154,7 @@ fn what_cannot_change_is_refused() -> Result<()> {
         ("route: /w", "route: /w\n    partitionBy: [x]", "spec.agents[1].partitionBy"),
         ("name: s, type: Supply", "name: s, type: Value", "spec.agents[0].lanes[3].type"),
     ];
-    let updates = cases.map(|(from, to, _)| (edited(from, to), PLAN.to_owned()));
+    let updates = cases.map(|(from, to, _)| (edited(from, to), plans::EACH_KIND.to_owned()));
     for ((from, to, at), verdict) in cases.iter().zip(verdicts(updates)?) {
         let refused: Vec<_> = verdict.refused.iter().map(|fault| fault.at.as_str()).collect();
         assert!(refused.contains(at), "`{from}` -> `{to}`: {:?}", verdict.refused);
@@ -204,7 +177,7 @@ fn what_may_change_is_taken() -> Result<()> {
         ("route: /w", "route: /x"),
         ("to: event", "to: '1'"),
     ];
-    let updates = cases.map(|(from, to)| (edited(from, to), PLAN.to_owned()));
+    let updates = cases.map(|(from, to)| (edited(from, to), plans::EACH_KIND.to_owned()));
     for ((from, to), verdict) in cases.iter().zip(verdicts(updates)?) {
         assert!(verdict.refused.is_empty(), "`{from}` -> `{to}`: {:?}", verdict.refused);
     }

@@ -17,7 +17,7 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Of the parts that run, as the harness has written them down.
+/// Process ids of the parts that run, as the harness has written them down.
 fn pids() -> Result<Vec<(String, i32)>> {
     let text = std::fs::read_to_string(Path::new(FOLDER).join("pids"))?;
     let one = |line: &str| {

@@ -5,9 +5,9 @@ use crate::cli::client::Client;
 use proto::shown::{self, Exit, Output};
 use std::io::Read as _;
 
-/// Of one agent's lane.
+/// One lane of one agent, and where to ask for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lane {
+pub struct LaneAddress {
     pub at: Vec<String>,
     pub output: Output,
     pub agent: String,
@@ -20,8 +20,8 @@ pub enum Body {
     Stdin,
 }
 
-pub async fn send(lane: Lane, body: Body) -> Exit {
-    let Lane { at, output, agent, lane } = lane;
+pub async fn send(lane: LaneAddress, body: Body) -> Exit {
+    let LaneAddress { at, output, agent, lane } = lane;
     let body = match body {
         Body::Json(body) => body,
         Body::Stdin => match from_stdin() {
@@ -42,8 +42,8 @@ fn from_stdin() -> Result<Vec<u8>, String> {
     shown::body(&text).map_err(|error| error.to_string())
 }
 
-pub async fn get(lane: Lane) -> Exit {
-    let Lane { at, output, agent, lane } = lane;
+pub async fn get(lane: LaneAddress) -> Exit {
+    let LaneAddress { at, output, agent, lane } = lane;
     match Client::new(at).get(&agent, &lane).await {
         Ok(response) => said(&shown::got(output, response.version, &response.body)),
         Err(failure) => out::failed(output, &failure),

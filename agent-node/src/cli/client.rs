@@ -18,7 +18,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// A connection on which nothing comes is asked for a sign of life this often, and is lost when none comes.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(5);
-/// Of one answer; a node gives states of up to 64 MiB.
+/// The largest answer; a node gives states of up to 64 MiB.
 const MESSAGE_MAX: usize = 80 << 20;
 
 pub type Lanes = LanesClient<Channel>;

@@ -11,12 +11,12 @@ use std::collections::VecDeque;
 
 /// How far a line may be past the oldest unanswered one. Nodes remember a little more.
 pub const WINDOW: u64 = 1_000;
-/// Of lines that are unanswered, so that a feed of large bodies needs no more memory than one of small ones.
+/// The most bytes of unanswered lines, so that a feed of large bodies needs no more memory than one of small ones.
 const BYTES_MAX: usize = 8 << 20;
 /// Fewer lines than this wait for the next ones, as long as there are answers to come.
 const WORTH_A_MESSAGE: usize = 100;
 
-/// Of lines that have come and not ended: first those in the window, then those that wait for it to move.
+/// Lines that have come and not ended: first those in the window, then those that wait for it to move.
 #[derive(Debug, Default)]
 pub struct Feed {
     window: VecDeque<Entry>,
@@ -25,7 +25,7 @@ pub struct Feed {
     /// How many of those have not ended.
     in_flight: usize,
     ahead: VecDeque<Line>,
-    /// Of bodies in the window.
+    /// Bytes of the bodies in the window.
     bytes: usize,
     /// The number of the line after the last that was given.
     next: u64,

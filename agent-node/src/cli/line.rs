@@ -29,11 +29,11 @@ pub fn parse(line: &[u8]) -> Result<Option<Command>, Error> {
         return Ok(None);
     }
     let (mut agent, mut lane, mut body) = (None, None, None);
-    cursor.take(b'{', "an object is expected: {\"agent\": .., \"lane\": .., \"body\": ..}")?;
+    cursor.expect(b'{', "an object is expected: {\"agent\": .., \"lane\": .., \"body\": ..}")?;
     while cursor.next() != Some(b'}') {
         let at = cursor.at;
         let name: String = cursor.value()?.0;
-        cursor.take(b':', "`:` is expected")?;
+        cursor.expect(b':', "`:` is expected")?;
         let doubled = match name.as_str() {
             "agent" => agent.replace(cursor.value::<String>()?.0).is_some(),
             "lane" => lane.replace(cursor.value::<String>()?.0).is_some(),
@@ -44,7 +44,7 @@ pub fn parse(line: &[u8]) -> Result<Option<Command>, Error> {
             return Err(Error { at, error: format!("`{name}` stands there twice") });
         }
         if cursor.next() != Some(b'}') {
-            cursor.take(b',', "`,` or `}` is expected")?;
+            cursor.expect(b',', "`,` or `}` is expected")?;
         }
     }
     cursor.at += 1;
@@ -73,7 +73,7 @@ impl<'a> Cursor<'a> {
         self.line.get(self.at).copied()
     }
 
-    fn take(&mut self, byte: u8, otherwise: &str) -> Result<(), Error> {
+    fn expect(&mut self, byte: u8, otherwise: &str) -> Result<(), Error> {
         if self.next() != Some(byte) {
             return Err(self.error(otherwise));
         }

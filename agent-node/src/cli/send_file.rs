@@ -186,7 +186,7 @@ impl Sending {
                 answered = answers.message() => match answered {
                     Ok(Some(answered)) => {
                         heard = Instant::now();
-                        self.take(answered);
+                        self.settle(answered);
                     }
                     Ok(None) => return self.over(),
                     Err(status) => return self.put_off.take().map_or_else(|| Over::Lost(Failure::of(&status)), Over::PutOff),
@@ -254,7 +254,7 @@ impl Sending {
         SendAllRequest { client: if first { self.name.clone() } else { String::new() }, commands }
     }
 
-    fn take(&mut self, answered: SendAllResponse) {
+    fn settle(&mut self, answered: SendAllResponse) {
         for v1::Answer { id, version: _, refusal } in answered.answers {
             match self.feed.answered(id, refusal.map_or(Ok(()), |refusal| Err(of_wire(refusal)))) {
                 Meaning::Done => self.patience.succeeded(),

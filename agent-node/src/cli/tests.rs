@@ -8,9 +8,9 @@ fn config(arguments: &[&str]) -> Result<Config, String> {
     Config::try_from(args).map_err(|(_, error)| error)
 }
 
-fn lane(at: &[&str], output: Output) -> Lane {
+fn lane(at: &[&str], output: Output) -> LaneAddress {
     let at = at.iter().map(|at| (*at).to_owned()).collect();
-    Lane { at, output, agent: "/airport/JFK".into(), lane: "late".into() }
+    LaneAddress { at, output, agent: "/airport/JFK".into(), lane: "late".into() }
 }
 
 fn feed(source: Source) -> send_file::Config {

@@ -1,6 +1,6 @@
 //! `watch`: what happens on a lane, over however many connections.
 
-use super::calls::Lane;
+use super::calls::LaneAddress;
 use super::out;
 use super::patience::{After, Patience};
 use crate::cli::client::{Client, Lanes};
@@ -13,7 +13,7 @@ const OPEN: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    pub lane: Lane,
+    pub lane: LaneAddress,
     pub from: Option<u64>,
     pub count: Option<u64>,
 }
@@ -21,7 +21,7 @@ pub struct Config {
 /// Until as many events were shown as are wanted, or nobody reads them any more. What can pass is tried again, at
 /// another node: once one was reached, for as long as the program runs.
 pub async fn run(config: Config) -> Exit {
-    let Config { lane: Lane { at, output, agent, lane }, from, count } = config;
+    let Config { lane: LaneAddress { at, output, agent, lane }, from, count } = config;
     let mut following = Following::new(output, from, count);
     let (mut nodes, mut patience, begun) = (Client::new(at), Patience::new(None), Instant::now());
     while !following.is_done() {
@@ -73,7 +73,7 @@ async fn follow(mut lanes: Lanes, request: WatchRequest, following: &mut Followi
         let failure = match events.message().await {
             Ok(Some(response)) => {
                 told = true;
-                let read = following.take(&response).iter().all(|line| out::answer(line));
+                let read = following.lines_of(&response).iter().all(|line| out::answer(line));
                 if !read || following.is_done() {
                     return Told::All;
                 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// Of one stream. Places are the stream's own numbers of its lanes.
+/// Lanes of one stream that have something for it. Places are the stream's own numbers of its lanes.
 #[derive(Debug, Default)]
 pub struct Due {
     places: Mutex<VecDeque<u32>>,

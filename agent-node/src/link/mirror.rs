@@ -191,7 +191,7 @@ impl Mirror {
         Mirror { state, whole: false, next: None, version: 0, changed: 0, head: 0, era: 0, stale: false }
     }
 
-    /// Of an event lane, how many items are kept for watchers from now on.
+    /// How many items of an event lane are kept for watchers from now on.
     pub fn bound(&mut self, queue: Queue) {
         if let State::Items(items) = &mut self.state {
             items.bound(queue.items);
@@ -432,7 +432,7 @@ impl Mirror {
         }
     }
 
-    /// Of an event lane, how many items may come in all without any being dropped.
+    /// How many items of an event lane may come in all without any being dropped.
     pub fn limit(&self) -> u64 {
         match &self.state {
             State::Items(items) => items.limit(),

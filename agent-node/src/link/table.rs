@@ -13,7 +13,7 @@ use proto::plan::{LaneKind, Queue};
 use proto::value::Text;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Of a watched lane on this node; never used twice.
+/// The number of a watched lane on this node; never used twice.
 pub type Number = u64;
 
 const RETRY_MS_MIN: u64 = 50;

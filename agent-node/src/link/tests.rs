@@ -18,7 +18,7 @@ struct Node {
     /// What was asked and not looked at.
     asked: Mutex<Vec<(bool, u64, Target)>>,
     queue: AtomicU64,
-    /// Of attachments: how many items may come.
+    /// How many items of each attachment may come.
     limits: Mutex<Vec<(u64, Option<u64>)>>,
 }
 

@@ -27,7 +27,7 @@ pub struct Places {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
-    /// Of the batch's first record.
+    /// The position of the batch's first record.
     first: Position,
     segment: u64,
     at: u64,

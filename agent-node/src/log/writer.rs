@@ -23,7 +23,7 @@ pub const BUFFER_MAX: usize = 4 << 20;
 pub struct Counts {
     pub records: AtomicU64,
     pub batches: AtomicU64,
-    /// Of batches and openings. Zeros are not counted, nor marks, which the next batch mostly overwrites in memory.
+    /// Bytes of batches and openings. Zeros are not counted, nor marks, which the next batch mostly overwrites in memory.
     pub bytes: AtomicU64,
     pub syncs: AtomicU64,
     pub sync_us: AtomicU64,

@@ -34,7 +34,7 @@ use tracing::{Instrument as _, error, info, info_span};
 
 /// For the sockets of all nodes.
 pub const THREADS: usize = 2;
-/// How often it is looked for an edit of the plan.
+/// How often the plan's file is checked for changes.
 const LOOK: Duration = Duration::from_secs(1);
 const READY_LOOK: Duration = Duration::from_millis(2);
 /// Until nodes that have their plan must serve.
@@ -42,19 +42,19 @@ const READY: Duration = Duration::from_mins(1);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A file with an AgentPlan; edits are taken while it runs
+    /// A file with an AgentPlan; changes of the file are applied while the nodes run
     #[arg(value_name = "PLAN.yaml")]
     plan: PathBuf,
-    /// How many nodes; unset: the plan's `replicas`
+    /// The number of nodes; if unset, the plan's `replicas`
     #[arg(long, env = "SHOAL_NODES", value_parser = clap::value_parser!(u16).range(1..=256))]
     nodes: Option<u16>,
-    /// The data folder; unset: .shoal/ and the plan's name
+    /// The data folder; if unset, .shoal/ followed by the plan's name
     #[arg(long, env = "SHOAL_DATA")]
     data: Option<PathBuf>,
-    /// Where node 0 answers; the others answer on the ports after it
+    /// The port of node 0; the other nodes use the ports after it
     #[arg(long, env = "SHOAL_PORT", default_value = "7777", value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
-    /// Threads that run agents, for each node
+    /// The number of threads that run agents in each node
     #[arg(long, env = "SHOAL_SHARDS", default_value = "1")]
     shards: NonZeroUsize,
     #[command(flatten)]
@@ -101,7 +101,7 @@ pub async fn run(config: Config) -> Exit {
     match lives(config).await {
         Ok(()) => Exit::Done,
         Err(Error::Plan(path, errors)) => {
-            tell(&path, &errors);
+            log_errors(&path, &errors);
             Exit::Usage
         }
         Err(Error::Usage(error)) => {
@@ -115,7 +115,7 @@ pub async fn run(config: Config) -> Exit {
     }
 }
 
-fn tell(path: &Path, errors: &[plan::Error]) {
+fn log_errors(path: &Path, errors: &[plan::Error]) {
     for error in errors {
         eprintln!("{}: {error}", path.display());
     }
@@ -250,12 +250,12 @@ impl Dev {
         let generation = self.kept.generation;
         match self.edited() {
             Ok(None) => {}
-            Ok(Some(next)) => match self.take(next).await {
+            Ok(Some(next)) => match self.put_in_force(next).await {
                 Ok(()) => info!(generation = self.kept.generation, "the edited plan is in force"),
                 Err(error) => error!("the edited plan is not in force: {error:#}"),
             },
             Err(Error::Plan(path, errors)) => {
-                tell(&path, &errors);
+                log_errors(&path, &errors);
                 error!(generation, "the edit is wrong: the plan before it stays");
             }
             Err(Error::Usage(error)) => error!(generation, "{error}: the plan before it stays"),
@@ -271,7 +271,7 @@ impl Dev {
     }
 
     /// What is durable here before a node has it can be given again after whatever happens in between.
-    async fn take(&mut self, next: Kept) -> anyhow::Result<()> {
+    async fn put_in_force(&mut self, next: Kept) -> anyhow::Result<()> {
         self.folder.keep(&next)?;
         self.kept = next;
         self.configure(&self.kept).await

@@ -23,22 +23,22 @@ pub struct Args {
     /// The uid of the plan
     #[arg(long, env = "SHOAL_PLAN_UID")]
     plan_uid: String,
-    /// The pod's name, NAME-N: N is the number of the node
+    /// The name of the pod, NAME-N, where N is the number of the node
     #[arg(long, env = "POD_NAME")]
     pod_name: String,
     /// The file with the plan's token, without which nobody is let in on the peers' port
     #[arg(long, env = "SHOAL_TOKEN_FILE")]
     token_file: PathBuf,
-    /// Where clients are answered
+    /// The address and port for clients
     #[arg(long, env = "SHOAL_LISTEN", default_value = "[::]:7777")]
     listen: SocketAddr,
-    /// Where other nodes and the operator are answered
+    /// The address and port for other nodes and the operator
     #[arg(long, env = "SHOAL_PEER_LISTEN", default_value = "[::]:7778")]
     peer_listen: SocketAddr,
-    /// Where /metrics, /livez and /readyz are
+    /// The address and port of /metrics, /livez and /readyz
     #[arg(long, env = "SHOAL_METRICS_LISTEN", default_value = "[::]:7779")]
     metrics_listen: SocketAddr,
-    /// Threads that run agents; unset: as many as there are cores
+    /// The number of threads that run agents; if unset, one per core
     #[arg(long, env = "SHOAL_SHARDS")]
     shards: Option<NonZeroUsize>,
     #[command(flatten)]

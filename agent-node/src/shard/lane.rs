@@ -20,9 +20,9 @@ pub enum Lane {
 pub struct Map {
     entries: BTreeMap<Value, Entry>,
     order: BTreeMap<u64, Value>,
-    /// Of the next change.
+    /// The order of the next change.
     next: u64,
-    /// Of the last change.
+    /// The version of the last change.
     version: u64,
 }
 

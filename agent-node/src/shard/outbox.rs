@@ -33,7 +33,7 @@ pub type Trims<'a> = std::iter::Take<std::collections::btree_map::Iter<'a, Slot,
 pub struct Outbox {
     pairs: HashMap<Slot, Pair>,
     waiting: usize,
-    /// Of the messages in memory.
+    /// Bytes of the messages in memory.
     bytes: usize,
     /// Taken by their receivers, and not yet said in a record.
     trims: BTreeMap<Slot, Place>,
@@ -42,13 +42,13 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Pair {
     queue: VecDeque<InMemory>,
-    /// Of those in the queue.
+    /// Bytes of those in the queue.
     bytes: usize,
     /// Those after them, which are in the log only.
     rest: VecDeque<InLog>,
     /// How many of the first are under way.
     sent: usize,
-    /// Of the last one that was ever put in.
+    /// The place of the last one that was ever put in.
     last: Place,
     /// It can't go on before `again`.
     held: bool,

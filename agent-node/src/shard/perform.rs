@@ -18,7 +18,7 @@ use proto::plan::{Access, Kind, LaneKind};
 use proto::value::{BODY_MAX, Text, Value};
 use std::sync::Arc;
 
-/// Of one command's record.
+/// The most bytes of the effects in one command's record.
 const EFFECTS_MAX: usize = 1 << 20;
 /// So many bytes of names one record forgets at most.
 const NAMES_PIECE: usize = 64 << 10;

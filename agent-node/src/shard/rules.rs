@@ -28,9 +28,9 @@ pub struct Given<'a> {
     pub event: &'a Value,
     pub sender: &'a str,
     pub now_ms: u64,
-    /// Of the record that is to be.
+    /// The version of the record that is to be.
     pub version: u64,
-    /// Of the sends that it makes.
+    /// The hops of the messages that it sends.
     pub hops: u8,
 }
 

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 #[derive(Debug, Default)]
 pub struct Slot {
-    /// Of the last record.
+    /// The LSN of the last record.
     pub lsn: u64,
     pub history: u16,
     /// Never falls.

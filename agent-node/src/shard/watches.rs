@@ -23,7 +23,7 @@ pub struct Watching<W> {
     room: Option<Room>,
 }
 
-/// Of a queue that blocks, counted from the beginning of the watch.
+/// How far a queue that blocks has come, counted from the beginning of the watch.
 #[derive(Debug)]
 struct Room {
     limit: u64,

@@ -123,7 +123,7 @@ fn container(plan: &Plan, pods: &Pods, settings: &Settings) -> Value {
     container
 }
 
-/// Of `agent-node`.
+/// The arguments of `agent-node`.
 fn arguments(plan: &Plan) -> Value {
     json!([
         "serve",

@@ -126,7 +126,7 @@ async fn watch_once(
     let mut events = answer(&tunnel.pod, tunnel.lanes.watch(request)).await?;
     while let Some(response) = events.message().await.map_err(|status| failure(&tunnel.pod, &status))? {
         *begun = true;
-        let read = following.take(&response).iter().all(|line| say(line));
+        let read = following.lines_of(&response).iter().all(|line| say(line));
         if !read || following.is_done() {
             return Ok(Told::All);
         }

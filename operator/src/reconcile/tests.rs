@@ -25,7 +25,7 @@ struct Api {
     written: Vec<String>,
     /// The API server will not have these.
     refused: BTreeSet<String>,
-    /// Of these, somebody else was faster to write.
+    /// Objects that somebody else was faster to write.
     overtaken: BTreeSet<String>,
     revision: u64,
 }

@@ -83,7 +83,7 @@ impl Route {
         })
     }
 
-    /// Of two routes that match an address, the one with the lower key has it: at the first difference from the left
+    /// The lower key of two routes that match an address says which one has it: at the first difference from the left
     /// the literal wins.
     pub fn precedence(&self) -> impl Ord + use<> {
         let parameter = |segment: &Segment| matches!(segment, Segment::Parameter(_));

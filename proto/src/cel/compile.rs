@@ -11,7 +11,7 @@ use super::{Error, Name, Names};
 use crate::value::{Record, Text, Value};
 use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr, ListExpr, LiteralValue, SelectExpr};
 
-/// Of nodes in one another: chains such as `a + b + c` count as well.
+/// The most nodes in one another: chains such as `a + b + c` count as well.
 const DEPTH_MAX: usize = 200;
 
 pub fn compile(text: &str, names: &Names) -> Result<Node, Error> {

@@ -85,7 +85,7 @@ fn sort<'a>(cost: &mut Cost, args: &[Val<'a>]) -> Result<Val<'a>, Fault> {
     sort_by_key(items("sort", args)?.iter().map(|item| (item.clone(), item)).collect(), cost)
 }
 
-/// Of keys and items: the items in the order of their keys, equal ones as they came.
+/// Items in the order of their keys, those of equal keys as they came.
 pub fn sort_by_key<'a>(mut keyed: Vec<(Val<'a>, Val<'a>)>, cost: &mut Cost) -> Result<Val<'a>, Fault> {
     charge_sort(keyed.iter().map(|(key, _)| key), cost)?;
     if !sortable(keyed.iter().map(|(key, _)| key)) {

@@ -70,7 +70,7 @@ fn sign<'a>(value: &Val<'a>) -> Result<Val<'a>, Fault> {
     }
 }
 
-/// Of a list of numbers, or of one number: the first that no other is beyond.
+/// The first number of a list, or of one number, that no other is beyond.
 fn extreme<'a>(name: &str, of: &Val<'a>, beyond: Ordering, cost: &mut Cost) -> Result<Val<'a>, Fault> {
     let Val::List(list) = of else {
         return number(name, of).map(|_| of.clone());

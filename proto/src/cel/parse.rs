@@ -4,7 +4,7 @@ use super::{Error, TEXT_MAX};
 use cel::common::ast::{IdedExpr, SourceInfo};
 use cel::parser::{ParseErrors, Parser};
 
-/// Of parentheses, brackets, arguments and conditions in one another.
+/// The most parentheses, brackets, arguments and conditions in one another.
 const NESTING_MAX: u16 = 32;
 
 pub struct Parsed<'t> {

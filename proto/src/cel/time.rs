@@ -58,7 +58,7 @@ pub fn between<'a>(a: Moment, b: Moment) -> Result<Val<'a>, Fault> {
     span(a.0.checked_sub(b.0).and_then(Span::of).map(|span| span.0))
 }
 
-/// Of nanoseconds, if they fit.
+/// A duration of so many nanoseconds, if they fit.
 pub fn span<'a>(nanos: Option<i64>) -> Result<Val<'a>, Fault> {
     nanos.map(|nanos| Val::Span(Span(nanos))).ok_or_else(|| Fault("the duration is beyond 292 years".into()))
 }

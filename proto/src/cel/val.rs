@@ -142,7 +142,7 @@ impl<'a> Val<'a> {
         }
     }
 
-    /// Of a lane whose numbers are doubles.
+    /// A value of a lane whose numbers are doubles.
     #[inline]
     pub fn double_of(value: &'a Value) -> Val<'a> {
         match value {

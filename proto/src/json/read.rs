@@ -55,7 +55,7 @@ impl Parser<'_> {
         }
     }
 
-    fn take(&mut self, byte: u8) -> bool {
+    fn skip_if(&mut self, byte: u8) -> bool {
         let there = self.peek() == Some(byte);
         self.at += usize::from(there);
         there
@@ -89,7 +89,7 @@ impl Parser<'_> {
         let first = self.items.len();
         self.at += 1;
         self.space();
-        if self.take(b']') {
+        if self.skip_if(b']') {
             return Ok(Value::List(Arc::default()));
         }
         loop {
@@ -124,7 +124,7 @@ impl Parser<'_> {
         let (begin, first) = (self.at, self.members.len());
         self.at += 1;
         self.space();
-        if self.take(b'}') {
+        if self.skip_if(b'}') {
             return Ok(Value::Record(Record::default()));
         }
         if self.members.capacity() == 0 {
@@ -148,7 +148,7 @@ impl Parser<'_> {
         }
         let name = self.text()?;
         self.space();
-        if !self.take(b':') {
+        if !self.skip_if(b':') {
             return self.fail("`:` is expected here");
         }
         self.space();
@@ -176,7 +176,7 @@ impl Parser<'_> {
     fn text(&mut self) -> Result<Text, Error> {
         let begin = self.at + 1;
         self.at = plain(self.bytes, begin);
-        if self.take(b'"') {
+        if self.skip_if(b'"') {
             return Ok(Text::new(&self.text[begin..self.at - 1]));
         }
         let mut text = String::from(&self.text[begin..self.at]);
@@ -240,7 +240,7 @@ impl Parser<'_> {
 
     fn number(&mut self) -> Result<Value, Error> {
         let begin = self.at;
-        let negative = self.take(b'-');
+        let negative = self.skip_if(b'-');
         let whole = self.digits()?;
         if self.at - begin - usize::from(negative) > 1 && self.bytes[begin + usize::from(negative)] == b'0' {
             return fail(begin, "a number has no zeros before it");
@@ -248,11 +248,11 @@ impl Parser<'_> {
         if !matches!(self.peek(), Some(b'.' | b'e' | b'E')) {
             return self.integer(begin, negative, whole);
         }
-        if self.take(b'.') {
+        if self.skip_if(b'.') {
             self.digits()?;
         }
-        if self.take(b'e') || self.take(b'E') {
-            let _ = self.take(b'+') || self.take(b'-');
+        if self.skip_if(b'e') || self.skip_if(b'E') {
+            let _ = self.skip_if(b'+') || self.skip_if(b'-');
             self.digits()?;
         }
         let number = self.text[begin..self.at].parse().ok().and_then(Value::number);

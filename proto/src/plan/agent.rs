@@ -53,7 +53,7 @@ pub struct Agent {
         length(min = 1, max = 64),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
-    pub lanes: Vec<Lane>,
+    pub lanes: Vec<LaneSpec>,
 
     /// What commands do, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -70,7 +70,7 @@ struct Parameter(#[schemars(length(min = 1, max = 32))] String);
 /// One named piece of an agent: state (Value, Map) or stream (Command, Supply).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Lane {
+pub struct LaneSpec {
     #[schemars(length(max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
     pub name: String,
 
@@ -79,7 +79,7 @@ pub struct Lane {
     #[serde(rename = "type")]
     pub kind: LaneKind,
 
-    /// Of a Value lane: its value before the first change. Any JSON value of at most 16 KiB.
+    /// The value of a Value lane before its first change. Any JSON value of at most 16 KiB.
     #[serde(default, deserialize_with = "null_is_a_value", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_value")]
     pub initial: Option<Value>,
@@ -87,12 +87,12 @@ pub struct Lane {
     #[serde(default, skip_serializing_if = "Form::is_any")]
     pub schema: Form,
 
-    /// Of a Map lane: how many entries it keeps.
+    /// How many entries a Map lane keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Retain")]
     pub retain: Option<Retain>,
 
-    /// Of a Command or Supply lane: what waits for each subscriber.
+    /// What waits for each subscriber of a Command or Supply lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Queue")]
     pub queue: Option<Queue>,

@@ -14,11 +14,11 @@ use crate::origin::Origin;
 use crate::value::{DEPTH_MAX, Text, Value};
 use std::collections::HashMap;
 
-/// Of a spec, which is deeper than the deepest `initial` in it.
+/// The deepest spec; it is deeper than the deepest `initial` in it.
 const LEVELS_MAX: usize = 100;
-/// Of an `initial`, as JSON.
+/// The longest `initial`, as JSON.
 const INITIAL_MAX: usize = 16 << 10;
-/// Of a Map lane that says nothing else; then `put` is refused.
+/// The most entries of a Map lane that says nothing else; with so many, `put` is refused.
 const ENTRIES_MAX: usize = 1_000_000;
 /// The built-in Map lane with what was refused of what other agents sent, and how many of those it keeps.
 const FAULTS: &str = "faults";
@@ -102,7 +102,7 @@ fn find_same_id(kinds: &[Option<Kind>], errors: &mut Vec<Error>) {
     }
 }
 
-/// Of one kind of agents.
+/// Parses one kind of agents.
 struct Parser<'a> {
     spec: &'a AgentPlanSpec,
     at: String,
@@ -157,7 +157,7 @@ impl<'a> Parser<'a> {
         places
     }
 
-    fn lane(&mut self, route: &str, n: usize, lane: &agent::Lane) -> Lane {
+    fn lane(&mut self, route: &str, n: usize, lane: &agent::LaneSpec) -> Lane {
         if crd::RESERVED_LANES.contains(&lane.name.as_str()) {
             self.fault(&format!("lanes[{n}].name"), format!("the name `{}` is reserved", lane.name));
         }
@@ -194,7 +194,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn initial(&mut self, n: usize, lane: &agent::Lane) -> Value {
+    fn initial(&mut self, n: usize, lane: &agent::LaneSpec) -> Value {
         let Some(initial) = &lane.initial else { return lane.schema.kind.initial() };
         let error = if json::length(initial) > INITIAL_MAX {
             format!("at most {INITIAL_MAX} bytes of JSON are expected")

@@ -13,7 +13,7 @@ use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-/// Of a plan's `spec`.
+/// The shape of a plan's `spec`.
 pub static SPEC: LazyLock<Shape> = LazyLock::new(|| {
     let crd = super::crd();
     let schema = crd.spec.versions[0].schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
@@ -40,7 +40,7 @@ enum Expects {
 
 struct Fields {
     known: BTreeMap<String, Shape>,
-    /// Of fields with any other name.
+    /// The shape of fields with any other name.
     others: Option<Box<Shape>>,
     required: Vec<String>,
     count: Bounds,
@@ -82,7 +82,7 @@ impl Shape {
         }
     }
 
-    /// Of what has no parts.
+    /// The fault of a value that has no parts.
     fn fault(&self, expects: &Expects, value: &Value, at: &str) -> Option<Error> {
         let error = match (expects, value) {
             (Expects::Anything, _)
@@ -245,7 +245,7 @@ impl Bounds {
     }
 }
 
-/// Of a list whose items have keys, each key is there once.
+/// Finds keys that stand twice in a list whose items have keys.
 fn find_doubled(list: &[Value], keys: &[String], at: &str, errors: &mut Vec<Error>) {
     for key in keys {
         let mut seen = BTreeSet::new();

@@ -119,7 +119,7 @@ pub enum Mode {
     "fieldPath": ".storageClassName"
 }]))]
 pub struct Storage {
-    /// Of each node's volume, at least 1Gi. It only grows, which is not there yet: a condition says so.
+    /// The size of each node's volume, at least 1Gi. It only grows, which is not there yet: a condition says so.
     #[serde(default = "default::size")]
     #[schemars(extend("maxLength" = 32, "x-kubernetes-validations" = [
         {

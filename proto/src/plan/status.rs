@@ -36,7 +36,7 @@ pub struct AgentPlanStatus {
     #[schemars(with = "SlotsStatus")]
     pub slots: Option<SlotsStatus>,
 
-    /// Of the ring.
+    /// The revision of the ring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i64")]
     pub revision: Option<i64>,

@@ -13,7 +13,7 @@ pub fn place(nodes: &[u16], now: &[Option<u16>]) -> Vec<u16> {
     pool.extend(shares.shed());
     pool.sort_unstable();
     for slot in pool {
-        shares.take(slot);
+        shares.assign(slot);
     }
     shares.owners(now.len())
 }
@@ -93,7 +93,7 @@ impl Shares {
         shed
     }
 
-    fn take(&mut self, slot: u16) {
+    fn assign(&mut self, slot: u16) {
         let best =
             self.0.iter_mut().filter(|share| share.has_room()).max_by_key(|share| score(slot, share.node));
         best.expect("the shares add up to all slots").slots.push(slot);

@@ -82,13 +82,13 @@ fn a_watch_counts_its_events_and_keeps_the_last_token() {
     let first = WatchResponse {
         events: vec![event(EventKind::Set, "", "1", None), event(EventKind::Synced, "", "", Some(4))],
     };
-    assert_eq!(following.take(&first), ["set 1", "synced  @4"]);
+    assert_eq!(following.lines_of(&first), ["set 1", "synced  @4"]);
     assert_eq!((following.from, following.is_done()), (Some(4), false));
-    assert_eq!(following.take(&first), ["set 1"]);
+    assert_eq!(following.lines_of(&first), ["set 1"]);
     assert_eq!((following.from, following.is_done()), (Some(4), true));
-    assert!(following.take(&first).is_empty());
+    assert!(following.lines_of(&first).is_empty());
     let mut endless = Following::new(Output::Text, None, None);
-    assert_eq!(endless.take(&first).len(), 2);
+    assert_eq!(endless.lines_of(&first).len(), 2);
     assert!(!endless.is_done());
 }
 

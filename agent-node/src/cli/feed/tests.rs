@@ -113,7 +113,7 @@ fn few_lines_wait_for_more_while_answers_are_to_come() {
 struct Nodes {
     applied: BTreeSet<u64>,
     in_order: BTreeMap<u64, Vec<u64>>,
-    /// Of the stream that is open.
+    /// What was sent on the stream that is open.
     queue: VecDeque<u64>,
     put_off: BTreeSet<u64>,
     answers: Vec<(u64, Result<(), Refusal>)>,
@@ -122,7 +122,7 @@ struct Nodes {
 const AGENTS: u64 = 7;
 
 impl Nodes {
-    fn take(&mut self, put_off: bool) {
+    fn answer(&mut self, put_off: bool) {
         let Some(number) = self.queue.pop_front() else { return };
         let agent = number % AGENTS;
         let end = if put_off || self.put_off.contains(&agent) {
@@ -194,8 +194,8 @@ impl Run {
                 self.feed.give(lines, self.last + 1);
             }
             Move::Go(count) => self.go((*count).into()),
-            Move::Take(count) => (0..*count).for_each(|_| self.nodes.take(false)),
-            Move::PutOff => self.nodes.take(true),
+            Move::Take(count) => (0..*count).for_each(|_| self.nodes.answer(false)),
+            Move::PutOff => self.nodes.answer(true),
             Move::Answer(seed) => self.answer((*seed).into()),
             Move::Break => self.new_stream(),
         }

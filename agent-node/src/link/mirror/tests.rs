@@ -696,7 +696,7 @@ impl Model {
 struct Watcher {
     cursor: Cursor,
     state: BTreeMap<Value, Value>,
-    /// Of the last change of each key that was told.
+    /// The version of the last change of each key that was told.
     versions: BTreeMap<Value, u64>,
     id: Option<u64>,
     synced: bool,

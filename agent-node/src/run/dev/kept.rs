@@ -14,7 +14,7 @@ pub struct Kept {
     pub uid: String,
     pub generation: u64,
     pub nodes: u16,
-    /// Of this generation.
+    /// The spec of this generation.
     pub spec: AgentPlanSpec,
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 pub struct PlanFile {
     pub path: PathBuf,
-    /// Of the file that was read last; `None`: it was not there.
+    /// The stamp of the file that was read last; `None`: it was not there.
     seen: Option<Stamp>,
 }
 
