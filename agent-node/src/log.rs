@@ -15,6 +15,7 @@ mod scan;
 mod tests;
 mod writer;
 
+use crate::lock::lock;
 use crate::store::{self, Store};
 use chain::Chain;
 use committer::Intake;
@@ -28,7 +29,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use writer::Writer;
@@ -212,7 +213,7 @@ impl Log {
     pub fn close(&self) {
         self.intake.close();
         self.pool.stop();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {
             let _ = thread.join();
         }

@@ -25,8 +25,8 @@ mod window;
 
 pub use crate::holds::Stream;
 pub use event::{
-    Body, Command, Configuration, Counts, Effect, Event, Fetch, Got, Key, Message, Place, Read, Taken, Term,
-    Verdict,
+    Body, Command, Configuration, Counts, Effect, Event, Fetch, Got, Key, Message, Ownership, Place, Read,
+    Taken, Verdict,
 };
 pub use record::messages;
 pub use records::{RECORD_MAX, Records};
@@ -53,7 +53,7 @@ pub struct Shard<R, W> {
     incarnation: u64,
     configuration: Option<Arc<Configuration>>,
     agents: Vec<Agent>,
-    /// Of the configuration's plan.
+    /// The layouts of the configuration's plan.
     layouts: Layouts,
     places: HashMap<Address, u32>,
     slots: Vec<Option<Box<Slot>>>,
@@ -177,7 +177,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     pub fn counts(&self) -> Counts {
         let owned = self.configuration.as_ref().map_or(0, |configuration| {
-            configuration.owned.iter().filter(|term| term.is_some()).count() as u32
+            configuration.owned.iter().filter(|owned| owned.is_some()).count() as u32
         });
         Counts {
             slots_owned: owned,
@@ -294,9 +294,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         if before.is_none_or(|before| !Arc::ptr_eq(&before.plan, &configuration.plan)) {
             self.layouts.change(&configuration.plan);
         }
-        for (id, term) in configuration.owned.iter().enumerate() {
-            if let Some(term) = term {
-                self.slot(id as address::Slot).adopt(*term);
+        for (id, owned) in configuration.owned.iter().enumerate() {
+            if let Some(ownership) = owned {
+                self.slot(id as address::Slot).adopt(*ownership);
             }
         }
         self.end_watches(configuration);

@@ -1,9 +1,10 @@
 //! Which lanes have something new for one stream of links: each stands in the list at most once, however often it
 //! changes.
 
+use crate::lock::lock;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// Lanes of one stream that have something for it. Places are the stream's own numbers of its lanes.
@@ -50,7 +51,7 @@ impl Due {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<u32>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.places)
     }
 }
 

@@ -4,10 +4,11 @@ use super::Update;
 use super::due::Mark;
 use super::mirror::{Applied, Mirror};
 use super::table::{Number, Owner, Target};
+use crate::lock::lock;
 use crate::refusal::Refusal;
 use crate::shard::Got;
 use proto::plan::{Overflow, Queue};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 #[derive(Debug)]
 pub struct Lane {
@@ -48,7 +49,7 @@ impl Lane {
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Only what comes with this number counts from now on. With a queue that blocks, so many items may come at first.

@@ -4,9 +4,10 @@ use super::groups::{Groups, Teller};
 use super::lane::State as Lane;
 use super::mirror::{Budget, Cell, Cursor, Listener, Said, Told};
 use super::{Event, EventKind, LinkOutput, Serving};
+use crate::lock::lock;
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// What one call of `next` gives at most, but for one event that is larger.
 const FLUSH: Budget = Budget { events: 512, bytes: 64 << 10 };
@@ -104,7 +105,7 @@ impl Links {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -6,10 +6,11 @@ use super::lane::State as Lane;
 use super::mirror::{Budget, Cell, Cursor, Listener, Said, Told};
 use super::table::Owner;
 use super::{Change, Serving, Update, Versioned};
+use crate::lock::lock;
 use crate::refusal::Refusal;
 use proto::json;
 use proto::value::Value;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// In one piece of a flush.
 const EVENTS_MAX: usize = 4_096;
@@ -88,7 +89,7 @@ impl PeerLinks {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

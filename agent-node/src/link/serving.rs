@@ -6,11 +6,12 @@
 use super::Update;
 use super::lane::{Grant, Lane};
 use super::table::{Owner, Step, Table, Target};
+use crate::lock::lock;
 use crate::refusal::Refusal;
 use crate::shard::Got;
 use proto::address::{Address, Slot};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 /// What the node does for its links. None of it waits, and none of it calls back.
 pub trait Upstream: Send + Sync {
@@ -176,6 +177,6 @@ impl Serving {
     }
 
     fn table(&self) -> MutexGuard<'_, Table<Arc<Lane>>> {
-        self.shared.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.table)
     }
 }

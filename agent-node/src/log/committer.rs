@@ -4,6 +4,7 @@
 use super::Error;
 use super::format::{self, Head, Position};
 use super::writer::{BUFFER_MAX, Writer};
+use crate::lock::lock;
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -74,7 +75,7 @@ impl Intake {
     }
 
     fn lock(&self) -> MutexGuard<'_, Gathered> {
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.gathered)
     }
 }
 

@@ -6,10 +6,11 @@
 
 use super::Error;
 use super::format::{self, BatchHead, HEADER, Head, Kind, Position};
+use crate::lock::lock;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Between two entries of a segment. From an entry on, batches are gone through by their headers.
 const SPARSE: u64 = 128 << 10;
@@ -60,7 +61,7 @@ impl Places {
     }
 
     fn table(&self) -> MutexGuard<'_, Vec<Place>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::Error;
 use super::format::BLOCK;
+use crate::lock::lock;
 use crate::store;
 use std::fs::{self, File};
 use std::io;
@@ -296,7 +297,7 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

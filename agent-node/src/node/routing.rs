@@ -75,8 +75,8 @@ impl Routing {
     /// What one shard of so many has to know. Slots go round them in turn.
     pub fn for_shard(&self, index: usize, count: usize) -> shard::Configuration {
         let owned = self.ring.slots.iter().zip(self.owners.iter()).enumerate().map(|(at, (slot, owner))| {
-            let term = shard::Term { epoch: slot.epoch, history: slot.history };
-            (at % count == index && *owner == Owner::Here).then_some(term)
+            let ownership = shard::Ownership { epoch: slot.epoch, history: slot.history };
+            (at % count == index && *owner == Owner::Here).then_some(ownership)
         });
         shard::Configuration {
             plan: self.plan.clone(),

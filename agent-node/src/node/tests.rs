@@ -308,14 +308,14 @@ async fn what_memory_does_not_keep_for_a_node_that_is_gone_comes_from_the_log_wh
     let gone = cluster.owner_of("/total/0");
     let sender = (gone + 1) % 3;
     cluster.kill(gone.into()).await;
-    let agents: Vec<_> = cluster.agents_of(sender).take(20).collect();
-    let requests = agents.iter().flat_map(|agent| (1..=150).map(move |event| add(agent, event, None)));
+    let agents: Vec<_> = cluster.agents_of(sender).take(2).collect();
+    let requests = agents.iter().flat_map(|agent| (1..=1_500).map(move |event| add(agent, event, None)));
     let ends = send_all(cluster.node(sender.into()), requests.collect()).await;
     assert!(ends.values().all(Result::is_ok), "{:?}", ends.values().find(|end| end.is_err()));
-    until(|| cluster.node(sender.into()).measured().outbox >= 300).await;
+    until(|| cluster.node(sender.into()).measured().outbox >= 3_000).await;
     cluster.kill(sender.into()).await;
     cluster.restart(sender.into()).await;
-    until(|| cluster.node(sender.into()).measured().outbox >= 300).await;
+    until(|| cluster.node(sender.into()).measured().outbox >= 3_000).await;
     cluster.restart(gone.into()).await;
     cluster.ready().await;
     cluster.totals_become(3_000).await;

@@ -90,16 +90,17 @@ pub struct Configuration {
     pub plan: Arc<Plan>,
     pub generation: u64,
     /// For each slot, what this node owns of it.
-    pub owned: Vec<Option<Term>>,
+    pub owned: Vec<Option<Ownership>>,
 }
 
+/// What the ring says of a slot that this node owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Term {
+pub struct Ownership {
     pub epoch: u64,
     pub history: u16,
 }
 
-/// The place of a send in the history of its sender's slot.
+/// The place of a message in the history of its sender's slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     pub history: u16,

@@ -11,16 +11,16 @@ use crate::log::Position;
 use proto::address::Slot;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// So many messages of a pair are in memory at most. Few in tests, so that all of them go by the log.
-const HEAD: usize = if cfg!(test) { 4 } else { 1024 };
+/// The most messages of a pair that are in memory.
+const HEAD: usize = 1024;
 /// With so many bytes in memory for one slot, each pair keeps few there: [`LEAST`], or one when it is large.
 const BYTES: usize = 1 << 20;
-const LEAST: usize = if cfg!(test) { 2 } else { 8 };
+const LEAST: usize = 8;
 const LARGE: usize = 32 << 10;
 /// So many are read from the log at once.
 const FETCH: usize = 256;
 /// With so many waiting, commands from outside are refused.
-const FULL: usize = if cfg!(test) { 4_096 } else { 262_144 };
+const FULL: usize = 262_144;
 
 /// So many trims stand in one record at most, each of up to [`TRIM_BYTES`].
 pub const TRIMS_MAX: usize = 256;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 const EFFECTS_MAX: usize = 1 << 20;
 /// So many bytes of names one record forgets at most.
 const NAMES_PIECE: usize = 64 << 10;
-/// A send made by a chain of more than so many is a fault.
+/// A message at the end of a longer chain is a fault.
 const HOPS_MAX: u8 = 64;
 
 /// Where an effect comes from: a client, with or without a key, or another slot.
@@ -107,7 +107,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
         if self.slot(command.slot).outbox.is_full() {
             return Err(Refusal::full(
-                "too many sends of this slot wait for their receivers",
+                "too many messages of this slot wait for their receivers",
                 command.agent.as_str(),
             ));
         }
@@ -163,7 +163,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let done = match configuration.plan.kinds[kind].lane(&message.lane) {
             _ if message.hops > HOPS_MAX => Err(Refusal::new(
                 422,
-                format!("it was sent by a chain of more than {HOPS_MAX} sends"),
+                format!("it was sent by a chain of more than {HOPS_MAX} messages"),
                 message.agent.as_str(),
             )),
             Some((index, lane)) if lane.kind == LaneKind::Command => {
@@ -393,7 +393,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 }
 
 fn head(configuration: &Configuration, incarnation: u64, slot: address::Slot, lsn: u64) -> Head {
-    let epoch = configuration.owned[usize::from(slot)].map_or(0, |term| term.epoch);
+    let epoch = configuration.owned[usize::from(slot)].map_or(0, |owned| owned.epoch);
     Head { slot, epoch, incarnation, lsn }
 }
 

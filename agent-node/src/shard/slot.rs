@@ -1,6 +1,6 @@
 //! One slot of the shard: its numbers, and what it remembers of clients and of other slots.
 
-use super::event::{Place, Term};
+use super::event::{Ownership, Place};
 use super::gate::GATHERED;
 use super::outbox::Outbox;
 use super::window::Windows;
@@ -48,7 +48,7 @@ impl Slot {
         self.busy = true;
     }
 
-    pub fn adopt(&mut self, term: Term) {
-        self.history = term.history;
+    pub fn adopt(&mut self, ownership: Ownership) {
+        self.history = ownership.history;
     }
 }

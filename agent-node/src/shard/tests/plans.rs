@@ -25,7 +25,7 @@ fn parsed(number: usize) -> Arc<Plan> {
 }
 
 fn change(rig: &mut Rig, number: usize) {
-    let owned = vec![Some(Term { epoch: 1, history: 5 }); 256];
+    let owned = vec![Some(Ownership { epoch: 1, history: 5 }); 256];
     rig.handle(Event::Configured(Arc::new(Configuration { plan: plan(number), generation: 2, owned })));
 }
 
