@@ -94,7 +94,7 @@ fn closed(open: &Gauge, ended: Result<(), JoinError>) {
 }
 
 /// Others, such as too many open files, are of the whole process and would come again at once.
-fn is_of_one_connection(error: &io::Error) -> bool {
+pub fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

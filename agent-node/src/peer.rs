@@ -1,12 +1,18 @@
 //! Other nodes: what is said between two of them. Each opens one stream to the other, on which it asks and the other
 //! answers; a frame is a batch. `docs/node.md` tells the life of a command and of an update.
 //!
-//! *Guarantees.* Nothing is read from who has not shown the plan's token. Of two processes with one store the one of
-//! the lower incarnation is refused, and ends itself. Both sides always read, whatever their queues hold: what finds
-//! no room is refused, never waited for. *Assumptions.* Who has the token is a node of this plan or its operator.
+//! *Guarantees.* Nothing is read from who has not shown a certificate of the plan, and nothing is done for who has
+//! another role than the call needs. Of two processes with one store the one of the lower incarnation is refused, and
+//! ends itself; nothing but the word of a node inside of a stream makes it do so. Both sides always read, whatever
+//! their queues hold: what finds no room is refused, never waited for. *Assumptions.* Who has a key of the plan's CA
+//! is a node of this plan or its operator.
 
+pub mod accepting;
+pub mod access;
 pub mod admission;
 pub mod asks;
+pub mod certificates;
+pub mod complaints;
 pub mod gossip;
 pub mod hello;
 pub mod mailbox;
@@ -36,9 +42,16 @@ pub struct Identity {
 /// The first thing that each side says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    pub token: String,
     pub identity: Identity,
     pub format: u32,
+}
+
+/// Why the side that answers goes on with nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    pub error: String,
+    /// The highest start of the opener's store that it has seen, if that is why; else 0.
+    pub later_start: u64,
 }
 
 /// How new plan and ring of a node are; 0: none.
@@ -80,6 +93,8 @@ pub struct Report {
     pub slots_owned: u32,
     pub slots_serving: u32,
     pub had_ring: bool,
+    /// Of the certificates that the node uses.
+    pub certificates: proto::trust::Digests,
 }
 
 /// A client's command for its owner: it has a key by now, and is answered on the stream.

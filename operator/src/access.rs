@@ -29,7 +29,7 @@ pub const PLANS: &[Rule] = &[
     rule("networking.k8s.io", "networkpolicies", APPLIED, "closes the nodes' port for peers"),
     rule("policy", "poddisruptionbudgets", APPLIED, "one node at a time"),
     rule("apps", "statefulsets", APPLIED, "the nodes"),
-    rule("", "secrets", &["get", "create"], "the plan's token, made once"),
+    rule("", "secrets", &["get", "create", "patch"], "the plan's CA, made once, and the nodes' certificates"),
     rule("", "configmaps", &["get", "list", "watch", "create"], "the ring"),
     rule("", "pods", &["list", "watch"], "where nodes are, and what keeps them"),
     rule("", "persistentvolumeclaims", &["list", "watch"], "volumes of plans that are gone"),

@@ -1,5 +1,6 @@
 //! Takes the steps that concern the API server, one request each.
 
+use crate::authority::AuthorityPems;
 use crate::look;
 use crate::names;
 use crate::parts::{self, Part};
@@ -12,6 +13,7 @@ use kube::core::Resource;
 use kube::{Api, Client};
 use proto::plan::AgentPlanStatus;
 use proto::ring::{Member, Ring};
+use proto::trust::{self, Authority, Pair, Role};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -28,6 +30,13 @@ pub enum Error {
     Rejected(String),
     #[error("{0}")]
     Failed(#[source] kube::Error),
+}
+
+/// Of keys that cannot be drawn or used.
+impl From<trust::Error> for Error {
+    fn from(error: trust::Error) -> Error {
+        Error::Rejected(error.to_string())
+    }
 }
 
 impl From<kube::Error> for Error {
@@ -52,16 +61,56 @@ pub async fn apply(client: &Client, plan: &Plan, part: Part, desired: &Value) ->
 }
 
 /// Made once: one that is there already stays.
-pub async fn make_token(client: &Client, plan: &Plan) -> Result<(), Error> {
-    // 256 bits.
-    let token = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+pub async fn make_authority(client: &Client, plan: &Plan, trusted: &str, now_s: u64) -> Result<(), Error> {
+    let pair = Authority::make(&plan.uid, now_s)?;
+    let mut members = vec![
+        (names::AUTHORITY_CERTIFICATE, pair.certificate.as_str()),
+        (names::AUTHORITY_KEY, pair.key.as_str()),
+    ];
+    if !trusted.is_empty() {
+        members.push((names::AUTHORITY_TRUSTED, trusted));
+    }
     let secret = Secret {
-        metadata: metadata(plan, &names::token(plan.name())),
-        immutable: Some(true),
-        data: Some(BTreeMap::from([(look::TOKEN_KEY.to_owned(), ByteString(token.into_bytes()))])),
+        metadata: metadata(plan, &names::authority(plan.name())),
+        data: Some(data(&members)),
         ..Secret::default()
     };
     create(client, plan, &secret).await
+}
+
+/// All three members at once, so that nobody ever reads parts that do not fit each other.
+pub async fn give_certificates(
+    client: &Client,
+    plan: &Plan,
+    authority: &AuthorityPems,
+    pair: Option<Pair>,
+    now_s: u64,
+) -> Result<(), Error> {
+    let pair = match pair {
+        Some(pair) => pair,
+        None => authority.load(&plan.uid)?.issue(Role::Node, now_s)?,
+    };
+    let name = names::certificates(plan.name());
+    let bundle = authority.bundle();
+    let members = [
+        (trust::CERTIFICATE, pair.certificate.as_str()),
+        (trust::KEY, pair.key.as_str()),
+        (trust::BUNDLE, bundle.as_str()),
+    ];
+    let secret = Secret {
+        metadata: metadata(plan, &name),
+        type_: Some("kubernetes.io/tls".to_owned()),
+        data: Some(data(&members)),
+        ..Secret::default()
+    };
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &plan.key.namespace);
+    let params = PatchParams::apply(names::FIELD_MANAGER).force();
+    secrets.patch(&name, &params, &Patch::Apply(&secret)).await?;
+    Ok(())
+}
+
+fn data(members: &[(&str, &str)]) -> BTreeMap<String, ByteString> {
+    members.iter().map(|(name, text)| ((*name).to_owned(), ByteString(text.as_bytes().to_vec()))).collect()
 }
 
 /// It succeeds only where there is no ring. Whether it has, when no answer came, is read the next time.

@@ -1,12 +1,15 @@
 //! The operator: turns an `AgentPlan` into a running set of nodes, and says in its status how that stands.
 //!
-//! What decides: `plan` and `observed` are what is wished and seen; `ring`, `node` and `outlook` what they come to;
+//! What decides: `plan` and `observed` are what is wished and seen; `ring`, `node`, `authority`,
+//! `certificates` and `outlook` what they come to;
 //! `words` says it; `parts`, `steps` and `status` what follows; `queue` and `lease` when, and who. What waits: `look` and
 //! `nodes` see, `act` and `news` do, `reconcile` joins them, `control` turns, `hold` keeps the lease, `port` answers.
 //! Beside it stands `plugin`, which is `kubectl shoal`.
 
 pub mod access;
 pub mod act;
+pub mod authority;
+pub mod certificates;
 pub mod client;
 pub mod control;
 pub mod drift;

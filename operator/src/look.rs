@@ -3,6 +3,7 @@
 //! *Guarantees.* Each read is answered by the API server's store, not by a cache, so nothing is decided from before the
 //! operator's own last write. *Assumptions.* The client limits how long an answer takes.
 
+use crate::authority::AuthorityPems;
 use crate::names;
 use crate::observed::{Objects, Pod, Seen, Volume};
 use crate::parts::Part;
@@ -13,11 +14,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod as Manife
 use kube::api::{DynamicObject, ListParams};
 use kube::core::{ApiResource, PartialObjectMeta};
 use kube::{Api, Client, Result};
+use proto::trust::{self, Pair, Pems};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The key of the token in its Secret; `RING_KEY` is that of the ring in its ConfigMap.
-pub const TOKEN_KEY: &str = "token";
+/// The key of the ring in its ConfigMap.
 pub const RING_KEY: &str = "ring";
 
 pub fn plans(client: Client, namespace: &str) -> Api<DynamicObject> {
@@ -31,9 +32,10 @@ pub async fn plan(client: &Client, key: &Key) -> Result<Option<Plan>> {
 
 pub async fn objects(client: &Client, plan: &Plan) -> Result<Objects> {
     let parts = try_join_all(Part::ALL.map(|one| part(client, plan, one)));
-    let (parts, token, ring, pods, volumes) = tokio::try_join!(
+    let (parts, authority, certificates, ring, pods, volumes) = tokio::try_join!(
         parts,
-        token(client, plan),
+        authority(client, plan),
+        certificates(client, plan),
         ring(client, plan),
         pods(client, plan),
         volumes(client, plan)
@@ -44,7 +46,7 @@ pub async fn objects(client: &Client, plan: &Plan) -> Result<Objects> {
         .map_or("", |set| set["metadata"]["uid"].as_str().unwrap_or_default());
     let pods =
         pods.iter().filter(|pod| is_of(pod, set)).filter_map(|pod| Some((ordinal(plan, pod)?, Pod::of(pod))));
-    Ok(Objects { pods: pods.collect(), parts, token, ring, volumes })
+    Ok(Objects { pods: pods.collect(), parts, authority, certificates, ring, volumes })
 }
 
 async fn part(client: &Client, plan: &Plan, part: Part) -> Result<(Part, Seen<Value>)> {
@@ -62,14 +64,35 @@ pub fn parts(client: Client, plan: &Plan, part: Part) -> Api<DynamicObject> {
     Api::namespaced_with(client, &plan.key.namespace, &part.resource())
 }
 
-pub async fn token(client: &Client, plan: &Plan) -> Result<Seen<String>> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), &plan.key.namespace);
-    let found = secrets.get_opt(&names::token(plan.name())).await?;
-    let content = |secret: &Secret| {
-        let token = secret.data.as_ref().and_then(|data| data.get(TOKEN_KEY));
-        token.map(|token| String::from_utf8_lossy(&token.0).into_owned()).unwrap_or_default()
+async fn authority(client: &Client, plan: &Plan) -> Result<Seen<AuthorityPems>> {
+    let found = secret(client, plan, &names::authority(plan.name())).await?;
+    let content = |secret: &Secret| AuthorityPems {
+        pair: Pair {
+            certificate: text(secret, names::AUTHORITY_CERTIFICATE),
+            key: text(secret, names::AUTHORITY_KEY),
+        },
+        trusted: text(secret, names::AUTHORITY_TRUSTED),
     };
     Ok(Seen::of(found.as_ref().map(|secret| (&secret.metadata, content(secret))), plan))
+}
+
+async fn certificates(client: &Client, plan: &Plan) -> Result<Seen<Pems>> {
+    let found = secret(client, plan, &names::certificates(plan.name())).await?;
+    let content = |secret: &Secret| Pems {
+        pair: Pair { certificate: text(secret, trust::CERTIFICATE), key: text(secret, trust::KEY) },
+        bundle: text(secret, trust::BUNDLE),
+    };
+    Ok(Seen::of(found.as_ref().map(|secret| (&secret.metadata, content(secret))), plan))
+}
+
+async fn secret(client: &Client, plan: &Plan, name: &str) -> Result<Option<Secret>> {
+    Api::namespaced(client.clone(), &plan.key.namespace).get_opt(name).await
+}
+
+/// A member of a Secret; empty where there is none.
+fn text(secret: &Secret, member: &str) -> String {
+    let text = secret.data.as_ref().and_then(|data| data.get(member));
+    text.map(|text| String::from_utf8_lossy(&text.0).into_owned()).unwrap_or_default()
 }
 
 async fn ring(client: &Client, plan: &Plan) -> Result<Seen<Bytes>> {

@@ -62,7 +62,8 @@ impl Metrics {
 
     pub fn took(&self, step: &Step) {
         self.count_step(match step {
-            Step::MakeToken => "make_token",
+            Step::MakeAuthority { .. } => "make_ca",
+            Step::GiveCertificates { .. } => "give_certificates",
             Step::Apply(..) => "apply",
             Step::BeginRing { .. } => "begin_ring",
         });

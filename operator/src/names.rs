@@ -31,6 +31,12 @@ pub const METRICS_PORT: u16 = 7779;
 pub const NODE_USER: i64 = 65532;
 pub const CONTAINER: &str = "node";
 pub const CLAIM: &str = "data";
+/// The volume by which a pod has its certificates.
+pub const CERTIFICATES: &str = "certificates";
+/// The members of the Secret of the CA.
+pub const AUTHORITY_CERTIFICATE: &str = "ca.crt";
+pub const AUTHORITY_KEY: &str = "ca.key";
+pub const AUTHORITY_TRUSTED: &str = "trusted.crt";
 
 pub fn nodes_service(plan: &str) -> String {
     format!("{plan}-nodes")
@@ -40,8 +46,14 @@ pub fn service_account(plan: &str) -> String {
     format!("{plan}-node")
 }
 
-pub fn token(plan: &str) -> String {
-    format!("{plan}-token")
+/// The Secret of the plan's CA, which no pod mounts.
+pub fn authority(plan: &str) -> String {
+    format!("{plan}-ca")
+}
+
+/// The Secret with what nodes show and whom they trust, which their pods mount.
+pub fn certificates(plan: &str) -> String {
+    format!("{plan}-certificates")
 }
 
 pub fn ring(plan: &str) -> String {

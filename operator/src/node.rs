@@ -21,7 +21,10 @@ pub enum Stand {
     Failing(String),
     /// Its pod is ready, and it does not answer the operator.
     Silent(String),
-    TokenRefused,
+    /// Its pod was started before nodes had certificates, and speaks to nobody.
+    NoCertificates,
+    /// It and the operator do not trust each other yet.
+    Untrusted(String),
     /// Its store was written for the plan of this uid.
     OtherPlan(String),
     /// Another store than the ring's.
@@ -54,7 +57,7 @@ impl Stand {
     pub fn fault(&self) -> Option<Reason> {
         match self {
             Stand::Failing(_) => Some(Reason::NodeFails),
-            Stand::TokenRefused => Some(Reason::TokenRefused),
+            Stand::NoCertificates => Some(Reason::PodsWithoutCertificates),
             Stand::Refuses(_) => Some(Reason::ConfigurationRefused),
             Stand::OtherPlan(_) => Some(Reason::VolumesOfAnotherPlan),
             Stand::Exchanged { .. } => Some(Reason::StoreExchanged),
@@ -63,6 +66,7 @@ impl Stand {
             Stand::NoPod
             | Stand::Starting(_)
             | Stand::Silent(_)
+            | Stand::Untrusted(_)
             | Stand::Empty
             | Stand::Behind
             | Stand::Loading
@@ -76,6 +80,7 @@ impl Stand {
         match self {
             Stand::NoPod | Stand::Starting(_) => Some(Reason::NodesStarting),
             Stand::Silent(_) => Some(Reason::NodesSilent),
+            Stand::Untrusted(_) => Some(Reason::CertificatesSpreading),
             Stand::Empty | Stand::Behind => Some(Reason::Configuring),
             Stand::Loading => Some(Reason::NodesLoading),
             _ => None,
@@ -132,11 +137,12 @@ impl Meant<'_> {
         let answer: Option<&Answer> = seen.answers.get(&ordinal);
         match (answer, &pod.life) {
             (_, Life::Going) => Stand::Starting("its pod is being deleted".to_owned()),
+            (_, life) if !pod.has_certificates && !matches!(life, Life::Pending(_)) => Stand::NoCertificates,
             (Some(Ok(report)), _) => match (self.answered(ordinal, report), seen.refusals.get(&ordinal)) {
                 (Stand::Behind, Some(why)) => Stand::Refuses(why.clone()),
                 (stand, _) => stand,
             },
-            (Some(Err(Silence::TokenRefused)), _) => Stand::TokenRefused,
+            (Some(Err(Silence::Untrusted(why))), _) => Stand::Untrusted(why.clone()),
             (Some(Err(Silence::Nonsense(why))), _) => Stand::Silent(why.clone()),
             (_, Life::Failing(words)) => Stand::Failing(words.clone()),
             (_, Life::Pending(why)) => Stand::Starting(why.clone()),

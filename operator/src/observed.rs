@@ -1,5 +1,6 @@
 //! What was seen of a plan: its objects, its pods, and what its nodes say. Values only; `look` and `nodes` fill them.
 
+use crate::authority::AuthorityPems;
 use crate::names;
 use crate::parts::Part;
 use crate::plan::Plan;
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod as Manifest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use proto::ring::StoreId;
+use proto::trust::{Digests, Pems};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -30,7 +32,10 @@ pub struct Observed {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Objects {
     pub parts: BTreeMap<Part, Seen<Value>>,
-    pub token: Seen<String>,
+    /// The plan's CA.
+    pub authority: Seen<AuthorityPems>,
+    /// What nodes show and whom they trust.
+    pub certificates: Seen<Pems>,
     pub ring: Seen<Bytes>,
     pub volumes: Vec<Volume>,
     /// By ordinal.
@@ -96,6 +101,8 @@ pub struct Pod {
     pub ip: Option<String>,
     /// The revision of the template that it was made from.
     pub revision: String,
+    /// It was started since nodes have certificates.
+    pub has_certificates: bool,
     pub life: Life,
 }
 
@@ -115,7 +122,10 @@ impl Pod {
     pub fn of(pod: &Manifest) -> Pod {
         let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
         let revision = label(&pod.metadata, names::POD_REVISION).unwrap_or_default();
-        Pod { ip, revision, life: life(pod) }
+        let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
+        let has_certificates =
+            volumes.is_some_and(|all| all.iter().any(|one| one.name == names::CERTIFICATES));
+        Pod { ip, revision, has_certificates, life: life(pod) }
     }
 }
 
@@ -202,13 +212,16 @@ pub struct Report {
     pub slots_owned: u32,
     pub slots_serving: u32,
     pub had_ring: bool,
+    /// Of the certificates that it uses.
+    pub certificates: Digests,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Silence {
     /// Not reached, or not within the time.
     Unreached,
-    TokenRefused,
+    /// One of the two does not take the other's certificate.
+    Untrusted(String),
     /// What it says cannot be understood.
     Nonsense(String),
 }

@@ -1,6 +1,7 @@
 //! What a plan and what was seen of it come to. Steps and status are both taken from this, so that they never disagree.
 //! It judges; [`crate::words`] says it.
 
+use crate::certificates;
 use crate::names;
 use crate::node::{Meant, Node, Stand};
 use crate::observed::{Observed, Seen};
@@ -27,6 +28,8 @@ pub enum Obstacle {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
     Ring(RingState),
+    /// The plan's CA cannot be used, and why.
+    Authority(String),
     Node {
         ordinal: u16,
         stand: Stand,
@@ -63,6 +66,7 @@ impl Fault {
             Fault::Ring(RingState::Unreadable(_)) => Some(Reason::RingUnreadable),
             Fault::Ring(RingState::Older { .. }) => Some(Reason::RingOlder),
             Fault::Ring(_) => None,
+            Fault::Authority(_) => Some(Reason::CertificatesUnusable),
             Fault::Node { stand, .. } => stand.fault(),
             Fault::Part { .. } => Some(Reason::PartRefused),
             Fault::Size { .. } => Some(Reason::NotSupportedYet),
@@ -76,6 +80,7 @@ pub struct Outlook<'a> {
     pub verdict: Result<&'a Wish, Vec<Error>>,
     pub force: InForce,
     pub ring: RingState,
+    pub certificates: certificates::Stand,
     pub nodes: Vec<Node>,
     /// How many serve all that is theirs.
     pub nodes_serving: usize,
@@ -89,7 +94,7 @@ pub struct Outlook<'a> {
     pub faults: Vec<Fault>,
 }
 
-pub fn outlook<'a>(plan: &'a Plan, seen: &Observed) -> Outlook<'a> {
+pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, now_s: u64) -> Outlook<'a> {
     let force = in_force(plan, seen);
     let verdict = verdict(plan, &force);
     let state = ring::state(plan, seen, force.replicas);
@@ -103,7 +108,10 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed) -> Outlook<'a> {
     let nodes: Vec<Node> = (0..force.replicas).map(|ordinal| meant.node(ordinal, seen)).collect();
     let reports = || nodes.iter().filter_map(|node| node.report.as_ref());
     let wished = plan.wish.as_ref().map_or(0, |wish| wish.spec.slots.unsigned_abs());
-    let faults = faults(plan, seen, &force, &nodes, &state);
+    let certificates = certificates::stand(plan, seen, now_s);
+    let mut faults = faults(plan, seen, &force, &nodes, &state);
+    faults.extend(certificates.unusable.clone().map(Fault::Authority));
+    faults.sort_by_key(Fault::reason);
     Outlook {
         nodes_serving: nodes.iter().filter(|node| meant.serves(node)).count(),
         slots_total: ring.map_or(wished, |ring| ring.slots.len() as u32),
@@ -115,14 +123,20 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed) -> Outlook<'a> {
         nodes,
         faults,
         ring: state,
+        certificates,
     }
 }
 
 impl Outlook<'_> {
     /// What is waited for first, and the nodes that keep it.
     pub fn wait(&self) -> Option<(Reason, Vec<&Node>)> {
-        let first = self.nodes.iter().filter_map(|node| node.stand.wait()).min()?;
-        Some((first, self.nodes.iter().filter(|node| node.stand.wait() == Some(first)).collect()))
+        let behind = &self.certificates.behind;
+        let wait = |node: &Node| {
+            let spreading = behind.contains(&node.ordinal).then_some(Reason::CertificatesSpreading);
+            node.stand.wait().or(spreading)
+        };
+        let first = self.nodes.iter().filter_map(wait).min()?;
+        Some((first, self.nodes.iter().filter(|node| wait(node) == Some(first)).collect()))
     }
 
     pub fn serves_all(&self) -> bool {
@@ -200,7 +214,8 @@ fn taken(plan: &Plan, seen: &Observed) -> Vec<Obstacle> {
         .iter()
         .map(|(part, seen)| (format!("{} {}", part.resource().kind, part.name(plan.name())), whose(seen)));
     let others = [
-        (format!("Secret {}", names::token(plan.name())), whose(&objects.token)),
+        (format!("Secret {}", names::authority(plan.name())), whose(&objects.authority)),
+        (format!("Secret {}", names::certificates(plan.name())), whose(&objects.certificates)),
         (format!("ConfigMap {}", names::ring(plan.name())), whose(&objects.ring)),
     ];
     let obstacle = |(object, whose): (String, Option<Whose>)| match whose? {

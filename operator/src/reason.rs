@@ -51,7 +51,8 @@ reasons! {
     RingOlder Warning "The ring's ConfigMap is older than the ring that nodes have.",
     StoreExchanged Warning "A node has another store than the ring's. It is given nothing.",
     RolledBack Warning "A node's store has gone back to an earlier state. It is given nothing.",
-    TokenRefused Warning "A node refuses the plan's token.",
+    CertificatesUnusable Warning "The Secret of the plan's CA cannot be used. It is left as it is.",
+    PodsWithoutCertificates Warning "Pods were started before nodes had certificates. They reach nobody until they are deleted.",
     PlanOlder Warning "Nodes have a newer generation of the plan than the API server.",
     NodeFails Warning "A node's container ends soon after each start.",
     ConfigurationRefused Warning "A node refuses the plan or the ring that it is given.",
@@ -62,6 +63,7 @@ reasons! {
     NodesStarting Normal "Nodes are starting.",
     NodesSilent Warning "Nodes do not answer.",
     Configuring Normal "Nodes are given the plan and the ring.",
+    CertificatesSpreading Normal "Nodes do not use the newest certificates yet.",
     NodesLoading Normal "Nodes are reading their stores.",
     PodsOutdated Normal "Pods run an older template; each takes the new one when someone deletes it.",
     // The plan.

@@ -53,7 +53,7 @@ pub async fn reconcile(
     look: Look,
     memory: Option<Memory>,
 ) -> (Option<Memory>, Outcome) {
-    match tokio::time::timeout(LIMIT, rounds(context, key, look, memory)).await {
+    match tokio::time::timeout(LIMIT, Box::pin(rounds(context, key, look, memory))).await {
         Ok(Ok(end)) => end,
         Ok(Err(act::Error::Overtaken(what))) => {
             info!(%what, "someone else was faster");
@@ -91,7 +91,7 @@ async fn rounds(
                 None => return Ok((None, Outcome::Gone)),
             },
         };
-        let seen = ask(context, objects, &refusals, plan.generation).await;
+        let seen = ask(context, &plan, objects, &refusals).await;
         let next = steps::toward(&plan, &seen, &context.settings, now());
         if next.is_empty() {
             return Ok((Some(Memory { plan, objects: seen.objects, refusals }), outcome(next.pace)));
@@ -125,12 +125,12 @@ async fn see(client: &Client, key: &Key) -> Result<Option<(Plan, Objects)>, act:
     Ok(Some((plan, objects)))
 }
 
-async fn ask(context: &Context, objects: Objects, refusals: &Refusals, generation: u64) -> Observed {
-    let answers = match objects.token.ours() {
-        Some(token) => context.nodes.ask(&objects.pods, token).await,
+async fn ask(context: &Context, plan: &Plan, objects: Objects, refusals: &Refusals) -> Observed {
+    let answers = match objects.authority.ours() {
+        Some(authority) => context.nodes.ask(plan, &objects.pods, authority).await,
         None => BTreeMap::new(),
     };
-    let refusals = of_generation(refusals, generation);
+    let refusals = of_generation(refusals, plan.generation);
     Observed { objects, answers, refusals, rejections: BTreeMap::new() }
 }
 
@@ -151,8 +151,13 @@ async fn make(
         info!("{step}");
         context.metrics.took(&step);
         let (object, made) = match step {
-            Step::MakeToken => {
-                (format!("Secret {}", names::token(plan.name())), act::make_token(client, plan).await)
+            Step::MakeAuthority { trusted } => {
+                let object = format!("Secret {}", names::authority(plan.name()));
+                (object, act::make_authority(client, plan, &trusted, now_s()).await)
+            }
+            Step::GiveCertificates { authority, pair, why: _ } => {
+                let object = format!("Secret {}", names::certificates(plan.name()));
+                (object, act::give_certificates(client, plan, &authority, pair, now_s()).await)
             }
             Step::Apply(part, desired) => {
                 let object = format!("{} {}", part.resource().kind, part.name(plan.name()));
@@ -181,13 +186,13 @@ async fn give(
     seen: &Observed,
     given: &[Given],
 ) -> Vec<(u16, Result<(), String>)> {
-    let Some(token) = seen.objects.token.ours() else { return Vec::new() };
+    let Some(authority) = seen.objects.authority.ours() else { return Vec::new() };
     let mut calls = Vec::new();
     for given in given {
         info!("{given}");
         context.metrics.gave();
         if let Some(ip) = seen.objects.pods.get(&given.ordinal).and_then(|pod| pod.ip.as_ref()) {
-            let call = context.nodes.configure(plan, ip, token, given);
+            let call = context.nodes.configure(plan, ip, authority, given);
             calls.push(async move { (given.ordinal, call.await) });
         }
     }
@@ -223,6 +228,10 @@ fn outcome(pace: Pace) -> Outcome {
         Pace::Waiting => Outcome::Waiting,
         Pace::Obstructed => Outcome::Obstructed,
     }
+}
+
+fn now_s() -> u64 {
+    now().as_second().unsigned_abs()
 }
 
 /// Whole seconds, as Kubernetes writes them.

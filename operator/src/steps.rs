@@ -5,6 +5,8 @@
 //! of a ring only when it was read from its ConfigMap. *Assumptions.* What was seen of the API server is not older than
 //! the operator's own last write.
 
+use crate::authority::AuthorityPems;
+use crate::certificates::Due;
 use crate::drift;
 use crate::names;
 use crate::observed::{Observed, Seen};
@@ -18,14 +20,23 @@ use bytes::Bytes;
 use k8s_openapi::jiff::Timestamp;
 use proto::plan::AgentPlanStatus;
 use proto::ring::Member;
+use proto::trust::Pair;
 use serde_json::Value;
 use std::fmt;
 
 /// What is made on the API server, one after the other: each needs those before it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Draws the plan's token and makes its Secret.
-    MakeToken,
+    /// Makes the plan's CA, if there is none; these are trusted beside it.
+    MakeAuthority {
+        trusted: String,
+    },
+    /// Writes the Secret that pods mount. Without a pair a new one is made.
+    GiveCertificates {
+        authority: AuthorityPems,
+        pair: Option<Pair>,
+        why: &'static str,
+    },
     Apply(Part, Value),
     /// Makes the ConfigMap of the first ring, if there is none.
     BeginRing {
@@ -81,7 +92,7 @@ pub fn toward(plan: &Plan, seen: &Observed, settings: &Settings, now: Timestamp)
     if plan.deleting {
         return next;
     }
-    let outlook = outlook(plan, seen);
+    let outlook = outlook(plan, seen, now.as_second().unsigned_abs());
     next.pace = pace(&outlook);
     let has_run = plan.wish.is_ok() || outlook.has_begun();
     if has_run && !plan.paused && outlook.obstacles.is_empty() {
@@ -107,10 +118,16 @@ fn pace(outlook: &Outlook) -> Pace {
 
 fn steps(plan: &Plan, seen: &Observed, outlook: &Outlook, settings: &Settings) -> Vec<Step> {
     let mut steps = Vec::new();
-    if seen.objects.token == Seen::Absent {
-        steps.push(Step::MakeToken);
+    match outlook.certificates.due.clone() {
+        Due::Nothing => {}
+        Due::Authority { trusted } => steps.push(Step::MakeAuthority { trusted }),
+        Due::Nodes { authority, pair, why } => steps.push(Step::GiveCertificates { authority, pair, why }),
     }
     for part in Part::ALL {
+        // A pod that has to wait for its Secret is tried again ever more rarely.
+        if part == Part::StatefulSet && seen.objects.certificates.ours().is_none() {
+            continue;
+        }
         let Some(desired) = parts::desired(part, plan, &outlook.force, settings) else { continue };
         let applied = seen.objects.parts.get(&part).and_then(Seen::ours);
         // A plan that is not accepted changes nothing; what was lost is made again.
@@ -151,7 +168,11 @@ fn given(plan: &Plan, seen: &Observed, outlook: &Outlook) -> Vec<Given> {
 impl fmt::Display for Step {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::MakeToken => write!(out, "make the token"),
+            Step::MakeAuthority { .. } => write!(out, "make the CA"),
+            Step::GiveCertificates { pair: None, why, .. } => {
+                write!(out, "make the nodes' certificate: {why}")
+            }
+            Step::GiveCertificates { pair: Some(_), why, .. } => write!(out, "give nodes other CAs: {why}"),
             Step::Apply(part, object) => {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
                 write!(out, "apply {} {name}", part.resource().kind)

@@ -41,6 +41,11 @@ pub fn obstacle(plan: &Plan, obstacle: &Obstacle) -> Cause {
 pub fn fault(plan: &Plan, fault: &Fault) -> Option<Cause> {
     let text = match fault {
         Fault::Ring(state) => ring_fault(plan, state),
+        Fault::Authority(why) => format!(
+            "the Secret {} cannot be used: {why}. It is left as it is, and nodes go on with the certificates that \
+             they have. Put it back from a backup; or delete it, and another CA is made",
+            names::authority(plan.name()),
+        ),
         Fault::Node { ordinal, stand } => node_fault(plan, *ordinal, stand),
         Fault::Part { object, why } => format!("the API server refuses {object}: {why}"),
         Fault::Size { has, wished } => format!(
@@ -78,9 +83,9 @@ fn node_fault(plan: &Plan, ordinal: u16, stand: &Stand) -> String {
     let (pod, claim) = (names::pod(name, ordinal), names::claim(name, ordinal));
     match stand {
         Stand::Failing(words) => format!("pod {pod} ends soon after each start: {words}"),
-        Stand::TokenRefused => format!(
-            "pod {pod} was started with another token than the Secret {} has: delete the pod, so that it starts again",
-            names::token(name)
+        Stand::NoCertificates => format!(
+            "pod {pod} was started before nodes had certificates, and neither other nodes nor the operator speak to \
+             it: delete the pod, so that it starts again"
         ),
         Stand::Refuses(why) => format!("pod {pod} refuses what it is given: {why}"),
         Stand::OtherPlan(uid) => format!(
@@ -103,6 +108,7 @@ fn node_fault(plan: &Plan, ordinal: u16, stand: &Stand) -> String {
         Stand::NoPod
         | Stand::Starting(_)
         | Stand::Silent(_)
+        | Stand::Untrusted(_)
         | Stand::Empty
         | Stand::Behind
         | Stand::Loading
@@ -115,7 +121,7 @@ fn node_fault(plan: &Plan, ordinal: u16, stand: &Stand) -> String {
 pub fn wait(outlook: &Outlook) -> Option<Cause> {
     let (reason, nodes) = outlook.wait()?;
     let named = |node: &&Node| match &node.stand {
-        Stand::Starting(why) | Stand::Silent(why) if !why.is_empty() => {
+        Stand::Starting(why) | Stand::Silent(why) | Stand::Untrusted(why) if !why.is_empty() => {
             format!("node {}: {why}", node.ordinal)
         }
         _ => format!("node {}", node.ordinal),
@@ -124,6 +130,9 @@ pub fn wait(outlook: &Outlook) -> Option<Cause> {
         Reason::NodesStarting => "starting",
         Reason::NodesSilent => "silent",
         Reason::NodesLoading => "reading their stores",
+        Reason::CertificatesSpreading => {
+            "waiting until kubelets have brought the newest certificates, which takes up to two minutes"
+        }
         _ => "waiting for the plan and the ring",
     };
     Some(Cause { reason, text: format!("{what}: {}", listed(nodes.iter().map(named))) })

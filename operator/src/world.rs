@@ -1,6 +1,7 @@
 //! A small model of a cluster with one plan, for tests: an API server, a StatefulSet's controller, and nodes. It takes
 //! steps as the real ones do, and is seen as they are.
 
+use crate::authority::AuthorityPems;
 use crate::names;
 use crate::observed::{Life, Objects, Observed, Pod, Report, Seen, Volume};
 use crate::parts::Part;
@@ -12,6 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::core::DynamicObject;
 use proto::plan::AgentPlanStatus;
 use proto::ring::{Ring, StoreId};
+use proto::trust::{Authority, Credentials, Digests, Pems, Role};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -55,20 +57,39 @@ pub struct Node {
     pub had_ring: bool,
     pub slots_owned: u32,
     pub life: Life,
-    pub token: String,
+    /// What it has in force.
+    pub pems: Pems,
+    pub digests: Digests,
+    pub has_certificates: bool,
+}
+
+impl Node {
+    /// Its kubelet has brought these, and it has read them.
+    pub fn mount(&mut self, pems: &Pems) {
+        if self.pems != *pems {
+            (self.pems, self.digests) = (pems.clone(), digests(pems));
+        }
+    }
+}
+
+fn digests(pems: &Pems) -> Digests {
+    Credentials::load(UID, Role::Node, pems).map(|read| read.digests).unwrap_or_default()
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct World {
     pub object: Value,
     pub parts: BTreeMap<Part, Value>,
-    pub token: Option<String>,
+    pub authority: Option<AuthorityPems>,
+    pub certificates: Option<Pems>,
     pub ring: Option<Bytes>,
     pub volumes: Vec<Volume>,
     pub nodes: BTreeMap<u16, Node>,
     /// Whether pods that are made come up.
     pub pods_start: bool,
     pub taken: BTreeMap<Part, String>,
+    /// The time.
+    pub second: i64,
 }
 
 impl World {
@@ -76,12 +97,14 @@ impl World {
         World {
             object,
             parts: BTreeMap::new(),
-            token: None,
+            authority: None,
+            certificates: None,
             ring: None,
             volumes: Vec::new(),
             nodes: BTreeMap::new(),
             pods_start: true,
             taken: BTreeMap::new(),
+            second: 0,
         }
     }
 
@@ -117,11 +140,14 @@ impl World {
         let ip = |ordinal: u16| Some(format!("198.18.0.{ordinal}"));
         let revision = |ordinal: &u16| self.revision_of(*ordinal);
         let pod = |(ordinal, node): (&u16, &Node)| {
-            (*ordinal, Pod { ip: ip(*ordinal), revision: revision(ordinal), life: node.life.clone() })
+            let (ip, revision) = (ip(*ordinal), revision(ordinal));
+            let (has_certificates, life) = (node.has_certificates, node.life.clone());
+            (*ordinal, Pod { ip, revision, has_certificates, life })
         };
         let objects = Objects {
             parts: Part::ALL.map(part).into(),
-            token: self.token.clone().map_or(Seen::Absent, Seen::Ours),
+            authority: self.authority.clone().map_or(Seen::Absent, Seen::Ours),
+            certificates: self.certificates.clone().map_or(Seen::Absent, Seen::Ours),
             ring: self.ring.clone().map_or(Seen::Absent, Seen::Ours),
             volumes: self.volumes.clone(),
             pods: self.nodes.iter().map(pod).collect(),
@@ -137,9 +163,11 @@ impl World {
     }
 
     fn answer(&self, ordinal: u16, node: &Node) -> crate::observed::Answer {
-        if self.token.as_ref() != Some(&node.token) {
-            return Err(crate::observed::Silence::TokenRefused);
+        let ca = self.authority.as_ref().map_or("no CA", |authority| authority.pair.certificate.trim());
+        if !node.pems.bundle.contains(ca) {
+            return Err(crate::observed::Silence::Untrusted("it does not know the CA".to_owned()));
         }
+        let certificates = node.digests;
         let Node { store, plan_uid, incarnation, revision, generation, had_ring, slots_owned, .. } =
             node.clone();
         let store = StoreId(store);
@@ -154,6 +182,7 @@ impl World {
             slots_owned,
             slots_serving,
             had_ring,
+            certificates,
         })
     }
 
@@ -164,14 +193,20 @@ impl World {
     }
 
     pub fn next(&self) -> Next {
-        steps::toward(&self.plan(), &self.seen(), &settings(), at(0))
+        steps::toward(&self.plan(), &self.seen(), &settings(), at(self.second))
     }
 
     /// Does one thing of what is next, as the real ones do.
     pub fn does(&mut self, done: Done) {
         match done {
-            Done::Step(Step::MakeToken) => {
-                self.token.get_or_insert_with(|| "token".to_owned());
+            Done::Step(Step::MakeAuthority { trusted }) => {
+                let pair = Authority::make(UID, self.now_s()).unwrap();
+                self.authority.get_or_insert(AuthorityPems { pair, trusted });
+            }
+            Done::Step(Step::GiveCertificates { authority, pair, why: _ }) => {
+                let issue = || authority.load(UID).unwrap().issue(Role::Node, self.now_s()).unwrap();
+                let pair = pair.unwrap_or_else(issue);
+                self.certificates = Some(Pems { pair, bundle: authority.bundle() });
             }
             Done::Step(Step::Apply(part, desired)) => self.apply(part, desired),
             Done::Step(Step::BeginRing { members, slots }) => {
@@ -224,7 +259,7 @@ impl World {
         if !self.volumes.iter().any(|volume| volume.name == name) {
             self.volumes.push(Volume { name, plan_uid: Some(UID.to_owned()), is_going: false });
         }
-        let token = self.token.clone().unwrap_or_default();
+        let Some(pems) = self.certificates.clone() else { return };
         self.nodes.entry(ordinal).or_insert_with(|| Node {
             store: 100 + u128::from(ordinal),
             plan_uid: UID.to_owned(),
@@ -234,7 +269,9 @@ impl World {
             had_ring: false,
             slots_owned: 0,
             life: Life::Starting,
-            token,
+            digests: digests(&pems),
+            pems,
+            has_certificates: true,
         });
     }
 
@@ -242,10 +279,23 @@ impl World {
     pub fn restart(&mut self, ordinal: u16) {
         let set = self.parts.get_mut(&Part::StatefulSet).unwrap();
         set["pods"][ordinal.to_string()] = set["status"]["updateRevision"].clone();
-        let token = self.token.clone().unwrap_or_default();
+        let pems = self.certificates.clone();
         let node = self.nodes.get_mut(&ordinal).unwrap();
         node.incarnation += 1;
-        node.token = token;
+        node.has_certificates = true;
+        if let Some(pems) = &pems {
+            node.mount(pems);
+        }
+    }
+
+    /// Kubelets bring the newest files, and nodes read them.
+    pub fn spread(&mut self) {
+        let Some(pems) = &self.certificates else { return };
+        self.nodes.values_mut().for_each(|node| node.mount(pems));
+    }
+
+    pub fn now_s(&self) -> u64 {
+        at(self.second).as_second().unsigned_abs()
     }
 
     /// Changes the spec as `kubectl apply` does.

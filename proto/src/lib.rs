@@ -26,5 +26,6 @@ pub mod origin;
 pub mod plan;
 pub mod ring;
 pub mod shown;
+pub mod trust;
 pub mod value;
 pub mod wire;

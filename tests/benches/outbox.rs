@@ -4,6 +4,8 @@
 //! receiver is back.
 
 use agent_node::node::{Body, Config, Configuration, Node, Request};
+use agent_node::peer::certificates::now_s;
+use agent_node::run::dev::certificates;
 use proto::address::Address;
 use proto::plan::Plan;
 use proto::ring::{Member, Ring};
@@ -40,7 +42,7 @@ async fn start(folder: &Path, ordinal: u16, peer_listen: &str) -> (Node, String)
         data: folder.join(format!("node-{ordinal}")),
         ordinal,
         plan_uid: PLAN_UID.into(),
-        token: "open".into(),
+        certificates: certificates::ensure(folder, PLAN_UID, now_s()).expect("certificates"),
         peer_listen: peer_listen.parse().expect("an address"),
         shards: 1,
         reading: Arc::default(),

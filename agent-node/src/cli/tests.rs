@@ -89,7 +89,7 @@ fn what_cannot_be_asked_is_said() {
         (vec!["dev", "p.yaml", "--port", "70000"], "70000 is not in"),
         (vec!["serve"], "--data"),
         (
-            vec!["serve", "--data", "d", "--plan-uid", "u", "--token-file", "t", "--pod-name", "flights"],
+            vec!["serve", "--data", "d", "--plan-uid", "u", "--certificates", "c", "--pod-name", "flights"],
             "NAME-N is expected",
         ),
         (vec!["fly"], "unrecognized subcommand"),

@@ -9,7 +9,6 @@ use crate::node::core::{Core, Event, Reply};
 use crate::node::delivery;
 use crate::peer::admission::Admission;
 use crate::peer::gossip::Gossip;
-use crate::peer::hello::Rejected;
 use crate::peer::mailbox::{Mail, Mailbox};
 use crate::peer::peers::{Accepted, Peer};
 use crate::peer::wire::{self, Batch, Incoming, Reading};
@@ -55,11 +54,16 @@ impl peers_server::Peers for PeersService {
         let first = first.map_err(|_| Status::deadline_exceeded("no first frame"))??;
         let first = first.ok_or_else(|| Status::invalid_argument("no first frame"))?;
         let first = wire::open(first).map_err(|error| broken(&error))?;
-        let said = first.hello.as_ref().ok_or_else(|| status(&Rejected::Token))?;
-        self.core.greeted(said, None).map_err(|rejected| {
+        let said =
+            first.hello.as_ref().ok_or_else(|| Status::invalid_argument("no Hello in the first frame"))?;
+        if let Err(rejected) = self.core.greeted(said, None) {
             warn!(node = said.identity.ordinal, why = %rejected, "another node was turned away");
-            status(&rejected)
-        })?;
+            let mut batch = Batch::default();
+            batch.hello(self.core.hello());
+            batch.rejection(rejected.rejection());
+            let frame = batch.finish(self.core.numbers());
+            return Ok(Response::new(Box::pin(stream::once(async { Ok(frame) }))));
+        }
         let peer = self.core.peers.get_or_add(said.identity.ordinal);
         Ok(Response::new(Box::pin(self.accept(peer, frames, first).frames())))
     }
@@ -67,16 +71,6 @@ impl peers_server::Peers for PeersService {
 
 fn broken(error: &wire::Error) -> Status {
     Status::invalid_argument(error.to_string())
-}
-
-fn status(rejected: &Rejected) -> Status {
-    match rejected {
-        Rejected::Token => Status::permission_denied(rejected.to_string()),
-        Rejected::Older { .. } => Status::aborted(rejected.to_string()),
-        Rejected::Format { .. } | Rejected::Plan { .. } | Rejected::Ordinal { .. } => {
-            Status::failed_precondition(rejected.to_string())
-        }
-    }
 }
 
 impl PeersService {

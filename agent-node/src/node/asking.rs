@@ -4,18 +4,20 @@ use crate::link::Owner;
 use crate::lock::lock;
 use crate::node::configure;
 use crate::node::core::{Core, Event};
+use crate::peer::certificates::InForce;
 use crate::peer::gossip::Gossip;
-use crate::peer::hello::Rejected;
+use crate::peer::hello::{Called, Rejected};
 use crate::peer::mailbox::Mail;
 use crate::peer::peers::{Peer, Target};
 use crate::peer::wire::{self, Batch, Incoming};
 use crate::peer::{Answered, transport};
 use futures::{Stream, stream};
+use proto::trust;
 use proto::wire::peer::{Frame, peers_client::PeersClient};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use tracing::{info, warn};
 
 /// From the call until the other side has said who it is.
@@ -27,36 +29,28 @@ pub const MESSAGE_MAX: usize = 32 << 20;
 
 #[derive(Debug, thiserror::Error)]
 enum Lost {
-    #[error("{}", causes(.0))]
+    #[error("{}", trust::told(.0))]
     Transport(#[from] tonic::transport::Error),
     #[error("{}", .0.message())]
     Status(Box<Status>),
+    #[error("it turns this node away: {0}")]
+    TurnedAway(String),
     #[error(transparent)]
     Rejected(#[from] Rejected),
     #[error(transparent)]
     Wire(#[from] wire::Error),
-    #[error("it is store {0}, and the ring has another for that node")]
-    Store(String),
     #[error("it said nothing")]
     Silent,
     #[error("it ended the stream")]
     Ended,
+    #[error("this node has new certificates, and calls again")]
+    Recalled,
 }
 
 impl From<Status> for Lost {
     fn from(status: Status) -> Lost {
         Lost::Status(Box::new(status))
     }
-}
-
-fn causes(error: &tonic::transport::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Keeps a stream to the peer open, until the node closes.
@@ -94,17 +88,10 @@ pub async fn run(core: Arc<Core>, peer: Arc<Peer>) {
 /// Until the stream breaks. Without a target it waits to be dropped.
 async fn call(core: &Arc<Core>, peer: &Arc<Peer>, target: Option<&Target>, reached: &Mutex<bool>) -> Lost {
     let Some(target) = target else { return std::future::pending().await };
-    match exchange(core, peer, target, reached).await {
-        Ok(()) => Lost::Ended,
-        Err(lost) => {
-            // The other side has seen a later start of this store.
-            if let Lost::Status(status) = &lost
-                && status.code() == Code::Aborted
-            {
-                core.has_later_start(status.message());
-            }
-            lost
-        }
+    let with = core.certificates.in_force();
+    tokio::select! {
+        () = with.replaced.cancelled() => Lost::Recalled,
+        ended = exchange(core, peer, target, &with, reached) => ended.err().unwrap_or(Lost::Ended),
     }
 }
 
@@ -112,9 +99,11 @@ async fn exchange(
     core: &Arc<Core>,
     peer: &Arc<Peer>,
     target: &Target,
+    with: &Arc<InForce>,
     reached: &Mutex<bool>,
 ) -> Result<(), Lost> {
-    let mut client = PeersClient::new(transport::connect(&target.at).await?)
+    let channel = transport::connect(&target.at, &core.certificates, with).await?;
+    let mut client = PeersClient::new(channel)
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX);
     let gossip = Arc::new(Mutex::new(Gossip::default()));
@@ -126,9 +115,12 @@ async fn exchange(
     };
     let (frames, first) = timeout(HELLO, greet).await.map_err(|_| Lost::Silent)??;
     let said = first.hello.as_ref().ok_or(Lost::Silent)?;
-    core.greeted(said, Some(peer.ordinal))?;
-    if said.identity.store != target.store {
-        return Err(Lost::Store(said.identity.store.to_string()));
+    let greeted = core.greeted(said, Some(Called { ordinal: peer.ordinal, store: target.store }))?;
+    if let Some(rejection) = first.rejected {
+        if let Some(later) = greeted.later_start(&rejection, &core.identity) {
+            core.has_later_start(&later);
+        }
+        return Err(Lost::TurnedAway(rejection.error));
     }
     *lock(reached) = true;
     info!(node = peer.ordinal, at = target.at, "another node is reached");

@@ -10,7 +10,8 @@ pub struct Config {
     pub data: PathBuf,
     pub ordinal: u16,
     pub plan_uid: String,
-    pub token: String,
+    /// The folder with this node's certificate, its key, and the CAs that it trusts.
+    pub certificates: PathBuf,
     pub peer_listen: SocketAddr,
     pub shards: usize,
     /// Told while the log is read.

@@ -19,11 +19,11 @@ use tracing::{info, warn};
 
 /// In the form in which the store keeps it.
 pub fn encode(given: &Configuration) -> Vec<u8> {
-    wire::configuration_out(given.clone(), String::new()).encode_to_vec()
+    wire::configuration_out(given.clone()).encode_to_vec()
 }
 
 pub fn decode(bytes: &[u8]) -> anyhow::Result<Configuration> {
-    Ok(wire::configuration(ConfigureRequest::decode(bytes)?).1)
+    Ok(wire::configuration(ConfigureRequest::decode(bytes)?))
 }
 
 pub async fn configure(core: &Arc<Core>, given: Configuration) -> Result<(), Refusal> {

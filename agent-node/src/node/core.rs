@@ -7,8 +7,9 @@ use crate::node::forwards::{Answer, Forwards};
 use crate::node::inbox::{self, Inbox};
 use crate::node::life::Life;
 use crate::node::routing::Routing;
+use crate::peer::certificates::Certificates;
 use crate::peer::gossip::Gossip;
-use crate::peer::hello::{self, Rejected, Token};
+use crate::peer::hello::{self, Called, Greeted, LaterStart, Rejected};
 use crate::peer::mailbox::{Mail, Mailbox};
 use crate::peer::peers::Peers;
 use crate::peer::wire::Batch;
@@ -32,7 +33,7 @@ pub type Inboxes = Arc<[Inbox<Reply, Watch>]>;
 
 pub struct Core {
     pub identity: Identity,
-    pub token: Token,
+    pub certificates: Arc<Certificates>,
     pub inboxes: Inboxes,
     /// What each shard last said of itself.
     pub counts: Box<[Mutex<Counts>]>,
@@ -55,7 +56,12 @@ pub struct Core {
 }
 
 impl Core {
-    pub fn new(identity: Identity, token: Token, inboxes: Inboxes, store: Store) -> Arc<Core> {
+    pub fn new(
+        identity: Identity,
+        certificates: Arc<Certificates>,
+        inboxes: Inboxes,
+        store: Store,
+    ) -> Arc<Core> {
         let client = format!("node-{}-{}", identity.store, identity.incarnation);
         Arc::new_cyclic(|core: &Weak<Core>| Core {
             counts: inboxes.iter().map(|_| Mutex::default()).collect(),
@@ -74,7 +80,7 @@ impl Core {
             begun: Instant::now(),
             streams: AtomicU64::new(1),
             identity,
-            token,
+            certificates,
         })
     }
 
@@ -92,19 +98,17 @@ impl Core {
 
     /// What this node says first to another one.
     pub fn hello(&self) -> Hello {
-        Hello { token: self.token.text().to_owned(), identity: self.identity.clone(), format: FORMAT }
+        Hello { identity: self.identity.clone(), format: FORMAT }
     }
 
     /// Whether another node may speak; `called`: the one that was meant, when it was we who called.
-    pub fn greeted(&self, said: &Hello, called: Option<u16>) -> Result<(), Rejected> {
+    pub fn greeted(&self, said: &Hello, called: Option<Called>) -> Result<Greeted, Rejected> {
         let Identity { store, incarnation, .. } = said.identity;
         let highest = self.peers.incarnation(store);
-        hello::check(
-            said,
-            &hello::Seen { token: &self.token, ours: &self.identity, called, incarnation: highest },
-        )?;
+        let seen = hello::Seen { ours: &self.identity, called, incarnation: highest };
+        let greeted = hello::check(said, &seen)?;
         self.peers.seen(store, incarnation);
-        Ok(())
+        Ok(greeted)
     }
 
     /// Adds to a frame what is to be said of plan and ring.
@@ -179,7 +183,8 @@ impl Core {
     }
 
     /// Another node has seen a later start of this store: this one must not go on.
-    pub fn has_later_start(&self, why: &str) {
+    pub fn has_later_start(&self, later: &LaterStart) {
+        let why = later.why();
         let marked = lock(&self.store).as_ref().map_or(Ok(()), |store| store.has_later_start(why));
         if let Err(error) = marked {
             tracing::error!(%error, "it can't be written down");

@@ -41,6 +41,7 @@ impl Core {
             slots_owned: counts.slots_owned,
             slots_serving: counts.slots_serving,
             had_ring: self.had_ring.load(Ordering::Acquire),
+            certificates: self.certificates.in_force().credentials.digests,
         }
     }
 
@@ -59,7 +60,15 @@ impl Core {
 
     pub fn measured(&self) -> Measured {
         let Counts { messages, faults, outbox, .. } = self.count();
-        Measured { messages, faults, outbox, delivered: self.serving.delivered(), ..Measured::default() }
+        Measured {
+            messages,
+            faults,
+            outbox,
+            delivered: self.serving.delivered(),
+            handshakes_refused: self.certificates.refused(),
+            certificate_ends_s: self.certificates.in_force().credentials.validity.until_s,
+            ..Measured::default()
+        }
     }
 
     fn nodes(&self, routing: &Routing) -> Vec<NodeStatus> {

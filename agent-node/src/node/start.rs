@@ -13,8 +13,8 @@ use crate::node::inbox::Inbox;
 use crate::node::routing::Routing;
 use crate::node::threads::Thread;
 use crate::node::{answering, asking, control};
-use crate::peer::hello::Token;
-use crate::peer::{Identity, transport};
+use crate::peer::certificates::Certificates;
+use crate::peer::{Identity, accepting};
 use crate::shard::Shard;
 use crate::store::{Store, StoreOptions};
 use anyhow::Context as _;
@@ -47,12 +47,12 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
     let listener = TcpListener::bind(config.peer_listen).await;
     let listener = listener.with_context(|| format!("cannot answer peers on {}", config.peer_listen))?;
     let at = listener.local_addr()?;
-    let token = Token::new(&config.token);
+    let certificates = Arc::new(Certificates::open(&config.certificates, &config.plan_uid)?);
     // Where several nodes live in one process, their logs say which one speaks.
     let span = Span::current();
     let Loaded { store, identity, inboxes, shards, log, routing } =
         spawn_blocking(move || span.in_scope(|| load(&config))).await??;
-    let core = Core::new(identity, token, inboxes, store);
+    let core = Core::new(identity, certificates, inboxes, store);
     if let Some(routing) = routing {
         configure::in_force(&core, routing);
     }
@@ -82,7 +82,7 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
 }
 
 fn load(config: &Config) -> anyhow::Result<Loaded> {
-    let Config { data, ordinal, plan_uid, token: _, peer_listen: _, shards, reading } = config;
+    let Config { data, ordinal, plan_uid, certificates: _, peer_listen: _, shards, reading } = config;
     let (ordinal, plan_uid, shards) = (*ordinal, plan_uid.clone(), (*shards).max(1));
     let store = Store::open(data, &StoreOptions { plan_uid: plan_uid.clone(), ordinal })?;
     let incarnation = store.incarnation();
@@ -123,7 +123,9 @@ fn saved(store: &Store, identity: &Identity) -> anyhow::Result<Option<Routing>> 
 async fn tasks(core: Arc<Core>, listener: TcpListener) {
     let routes = Routes::new(answering::server(core.clone())).add_service(control::server(core.clone()));
     let mut all = JoinSet::new();
-    all.spawn(transport::accept(listener, routes, core.life.closing.clone()));
+    let closing = core.life.closing.clone();
+    all.spawn(accepting::accept(listener, core.certificates.clone(), routes, closing.clone()));
+    all.spawn(core.certificates.clone().watch(closing));
     all.spawn(look_for_late(core.clone()));
     let mut called = BTreeSet::new();
     while !core.life.closing.is_cancelled() {

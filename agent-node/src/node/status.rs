@@ -24,6 +24,10 @@ pub struct Measured {
     pub outbox: u64,
     /// Events given to links.
     pub delivered: u64,
+    /// Connections to the port for peers whose handshake came to nothing.
+    pub handshakes_refused: u64,
+    /// When this node's certificate ends, in seconds since 1970.
+    pub certificate_ends_s: u64,
     pub log: LogMeasured,
 }
 

@@ -5,9 +5,11 @@ mod watching;
 
 use super::*;
 use crate::link::Owner;
+use crate::peer::certificates::{self, now_s};
 use crate::refusal::Refusal;
 use crate::shard::Key;
 use proto::ring::{Member, Ring};
+use proto::trust::{Authority, Pair, Pems, Role};
 use proto::value::Value;
 use serde_json::json;
 use std::collections::HashMap;
@@ -17,7 +19,6 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 pub const PLAN_UID: &str = "5d1e6f6a-0000-4000-8000-000000000002";
-pub const TOKEN: &str = "open";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// `add` counts and says when an event is not the one that follows the last; every event goes on to a total.
@@ -62,20 +63,46 @@ fn spec(generation: u64) -> String {
     .to_string()
 }
 
+/// The CA of the plan, and a folder with what its nodes show.
+pub struct Keys {
+    pub authority: Pair,
+    pub folder: TempDir,
+}
+
+impl Keys {
+    pub fn new(plan_uid: &str) -> Keys {
+        let authority = Authority::make(plan_uid, now_s()).unwrap();
+        let keys = Keys { authority, folder: tempfile::tempdir().unwrap() };
+        keys.renew(plan_uid);
+        keys
+    }
+
+    pub fn pems(&self, plan_uid: &str, role: Role) -> Pems {
+        let pair = Authority::load(plan_uid, &self.authority).unwrap().issue(role, now_s()).unwrap();
+        Pems { pair, bundle: self.authority.certificate.clone() }
+    }
+
+    /// Makes the certificate of the nodes again.
+    pub fn renew(&self, plan_uid: &str) {
+        certificates::write(self.folder.path(), &self.pems(plan_uid, Role::Node)).unwrap();
+    }
+}
+
 /// Three nodes of one plan, some of them running.
 struct Cluster {
+    keys: Keys,
     folders: Vec<TempDir>,
     nodes: Vec<Option<Node>>,
     members: Vec<Member>,
     peers: Vec<String>,
 }
 
-fn config(ordinal: u16, folder: &TempDir, peer_listen: &str) -> Config {
+fn config(ordinal: u16, folder: &TempDir, peer_listen: &str, keys: &Keys) -> Config {
     Config {
         data: folder.path().to_owned(),
         ordinal,
         plan_uid: PLAN_UID.into(),
-        token: TOKEN.into(),
+        certificates: keys.folder.path().to_owned(),
         peer_listen: peer_listen.parse().unwrap(),
         shards: 2,
         reading: Arc::default(),
@@ -84,16 +111,17 @@ fn config(ordinal: u16, folder: &TempDir, peer_listen: &str) -> Config {
 
 impl Cluster {
     async fn without_plan() -> Cluster {
+        let keys = Keys::new(PLAN_UID);
         let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
         let (mut nodes, mut members, mut peers) = (Vec::new(), Vec::new(), Vec::new());
         for (ordinal, folder) in (0..).zip(&folders) {
-            let (node, at) = Node::start(config(ordinal, folder, "127.0.0.1:0")).await.unwrap();
+            let (node, at) = Node::start(config(ordinal, folder, "127.0.0.1:0", &keys)).await.unwrap();
             let Report { store, incarnation, .. } = node.report();
             members.push(Member { ordinal, store: store.parse().unwrap(), incarnation });
             peers.push(at.to_string());
             nodes.push(Some(node));
         }
-        Cluster { folders, nodes, members, peers }
+        Cluster { keys, folders, nodes, members, peers }
     }
 
     async fn start() -> Cluster {
@@ -139,7 +167,7 @@ impl Cluster {
     }
 
     async fn restart(&mut self, ordinal: usize) {
-        let config = config(ordinal as u16, &self.folders[ordinal], &self.peers[ordinal]);
+        let config = config(ordinal as u16, &self.folders[ordinal], &self.peers[ordinal], &self.keys);
         self.nodes[ordinal] = Some(Node::start(config).await.unwrap().0);
     }
 
@@ -380,7 +408,7 @@ async fn a_folder_that_was_put_back_to_an_earlier_state_is_not_served_however_of
     timeout(LIMIT, cluster.node(1).fails()).await.expect("the others have seen later starts");
     cluster.kill(1).await;
     for _ in 0..5 {
-        let config = config(1, &cluster.folders[1], &cluster.peers[1]);
+        let config = config(1, &cluster.folders[1], &cluster.peers[1], &cluster.keys);
         let error = Node::start(config).await.map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("put back to an earlier state"), "{error}");
     }

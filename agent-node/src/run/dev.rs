@@ -4,12 +4,14 @@
 //! *Guarantees*: no public port answers before all nodes serve; whatever ends the process, the next one on the same
 //! folder goes on where it was; a wrong edit changes nothing.
 
+pub mod certificates;
 mod folder;
 mod kept;
 mod plan_file;
 mod ports;
 
 use crate::node::{self, Configuration, Node};
+use crate::peer::certificates::now_s;
 use crate::run::logging::{self, LogArgs};
 use crate::run::running::{MetricsPort, Running};
 use crate::run::signals::Signals;
@@ -312,13 +314,20 @@ fn keep(folder: &Folder, file: &PlanFile, wish: Wish, nodes: Option<u16>) -> Res
 }
 
 async fn start(folder: &Folder, kept: &Kept, shards: usize) -> anyhow::Result<Vec<(Node, SocketAddr)>> {
-    // Nobody outside of this process is let in on the peers' ports.
-    let token = format!("{:032x}", rand::random::<u128>());
+    let certificates = certificates::ensure(folder.path(), &kept.uid, now_s())?;
     let nodes = (0..kept.nodes).map(|ordinal| {
-        let (data, plan_uid, token) = (folder.node(ordinal), kept.uid.clone(), token.clone());
+        let (data, plan_uid) = (folder.node(ordinal), kept.uid.clone());
+        let certificates = certificates.clone();
         let peer_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config =
-            node::Config { data, ordinal, plan_uid, token, peer_listen, shards, reading: Arc::default() };
+        let config = node::Config {
+            data,
+            ordinal,
+            plan_uid,
+            certificates,
+            peer_listen,
+            shards,
+            reading: Arc::default(),
+        };
         let start = Node::start(config).instrument(info_span!("node", n = ordinal));
         async move { start.await.with_context(|| format!("node {ordinal} does not start")) }
     });

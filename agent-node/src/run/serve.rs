@@ -7,10 +7,9 @@ use crate::run::signals::Signals;
 use crate::ways::site::Hosts;
 use anyhow::{Context as _, bail};
 use proto::shown::Exit;
-use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 use tokio::net::TcpListener;
 use tracing::{error, info};
@@ -26,9 +25,9 @@ pub struct Args {
     /// The name of the pod, NAME-N, where N is the number of the node
     #[arg(long, env = "POD_NAME")]
     pod_name: String,
-    /// The file with the plan's token, without which nobody is let in on the peers' port
-    #[arg(long, env = "SHOAL_TOKEN_FILE")]
-    token_file: PathBuf,
+    /// The folder with tls.crt, tls.key and ca.crt: what this node shows other nodes, and which CAs it trusts
+    #[arg(long, env = "SHOAL_CERTIFICATES")]
+    certificates: PathBuf,
     /// The address and port for clients
     #[arg(long, env = "SHOAL_LISTEN", default_value = "[::]:7777")]
     listen: SocketAddr,
@@ -50,7 +49,7 @@ pub struct Config {
     data: PathBuf,
     plan_uid: String,
     ordinal: u16,
-    token_file: PathBuf,
+    certificates: PathBuf,
     listen: SocketAddr,
     peer_listen: SocketAddr,
     metrics_listen: SocketAddr,
@@ -64,14 +63,14 @@ impl TryFrom<Args> for Config {
     type Error = String;
 
     fn try_from(args: Args) -> Result<Config, String> {
-        let Args { data, plan_uid, pod_name, token_file, listen, peer_listen, metrics_listen, shards, log } =
+        let Args { data, plan_uid, pod_name, certificates, listen, peer_listen, metrics_listen, shards, log } =
             args;
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Config {
             data,
             plan_uid,
             ordinal: ordinal(&pod_name)?,
-            token_file,
+            certificates,
             listen,
             peer_listen,
             metrics_listen,
@@ -134,7 +133,7 @@ async fn begin(config: Config) -> anyhow::Result<Running> {
         data,
         plan_uid,
         ordinal,
-        token_file,
+        certificates,
         listen,
         peer_listen,
         metrics_listen,
@@ -142,24 +141,14 @@ async fn begin(config: Config) -> anyhow::Result<Running> {
         threads: _,
         log: _,
     } = config;
-    let token = token(&token_file)?;
     let (client, metrics) = (bind(listen, "clients").await?, bind(metrics_listen, "metrics").await?);
     // A long log may be read for longer than a probe waits.
     let metrics = MetricsPort::begin(metrics, Hosts::Any)?;
     let reading = metrics.reading();
-    let node = node::Config { data, ordinal, plan_uid, token, peer_listen, shards, reading };
+    let node = node::Config { data, ordinal, plan_uid, certificates, peer_listen, shards, reading };
     let (node, peer) = Node::start(node).await?;
     info!(ordinal, %listen, %peer, "serving");
     Ok(Running::begin(node, peer, client, metrics)?)
-}
-
-fn token(path: &Path) -> anyhow::Result<String> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("the token can't be read from {}", path.display()))?;
-    match text.trim() {
-        "" => bail!("{} is empty: it holds the plan's token", path.display()),
-        token => Ok(token.to_owned()),
-    }
 }
 
 async fn bind(at: SocketAddr, whom: &str) -> anyhow::Result<TcpListener> {
@@ -169,7 +158,6 @@ async fn bind(at: SocketAddr, whom: &str) -> anyhow::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
 
     #[test]
     fn the_number_of_a_node_is_the_end_of_its_pods_name() {
@@ -184,14 +172,5 @@ mod tests {
         ] {
             assert_eq!(ordinal(name).ok(), expected, "{name}");
         }
-    }
-
-    #[test]
-    fn a_token_is_a_file_with_something_in_it() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        assert!(token(file.path()).unwrap_err().to_string().contains("is empty"));
-        writeln!(file, "s3cret").unwrap();
-        assert_eq!(token(file.path()).unwrap(), "s3cret");
-        assert!(token(Path::new("/nowhere")).unwrap_err().to_string().contains("/nowhere"));
     }
 }

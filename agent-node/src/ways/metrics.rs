@@ -65,6 +65,8 @@ struct NodeGauges {
     faults: Counter,
     outbox: Gauge,
     updates: Counter,
+    peer_handshakes_refused: Counter,
+    peer_certificate_ends_seconds: Gauge,
     log_records: Counter,
     log_bytes: Counter,
     log_syncs: Counter,
@@ -122,6 +124,16 @@ impl NodeGauges {
                 "Messages of agents in this node's slots that wait for their receivers",
             ),
             updates: counter(registry, "updates", "Events given to clients' watches"),
+            peer_handshakes_refused: counter(
+                registry,
+                "peer_handshakes_refused",
+                "Connections to the port for peers whose handshake came to nothing",
+            ),
+            peer_certificate_ends_seconds: gauge(
+                registry,
+                "peer_certificate_ends_seconds",
+                "When this node's certificate ends, in seconds since 1970",
+            ),
             log_records: counter(registry, "log_records", "Records written to the log since the start"),
             log_bytes: counter(registry, "log_bytes", "Bytes written to the log since the start"),
             log_syncs: counter(registry, "log_syncs", "How often the log was brought to the disk"),
@@ -146,7 +158,10 @@ impl NodeGauges {
         self.links.set(status.links as i64);
         self.peers_connected.set(reached as i64);
         self.ready.set(ready.into());
-        let Measured { messages, faults, outbox, delivered, log } = measured;
+        let Measured { messages, faults, outbox, delivered, handshakes_refused, certificate_ends_s, log } =
+            measured;
+        self.peer_handshakes_refused.inner().store(*handshakes_refused, Relaxed);
+        self.peer_certificate_ends_seconds.set(*certificate_ends_s as i64);
         self.messages.inner().store(*messages, Relaxed);
         self.faults.inner().store(*faults, Relaxed);
         self.outbox.set(*outbox as i64);

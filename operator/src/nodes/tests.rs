@@ -1,29 +1,30 @@
-//! Nodes that answer, that take nothing, and that say nothing.
+//! Nodes that answer, that take nothing, that say nothing, and that trust somebody else.
 
 use super::*;
 use crate::observed::Life;
 use crate::world;
 use bytes::Bytes;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::service::TowerToHyperService;
 use proto::ring::Ring;
+use proto::trust::{Authority, Pems};
 use proto::wire::peer::control_server::{Control, ControlServer};
+use rustls::ServerConfig;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response};
+use tokio_rustls::TlsAcceptor;
+use tonic::{Request, Response, Status};
 
 /// A node that takes what it is given, but no thirteenth generation, and serves at once.
+#[derive(Clone)]
 struct Node {
-    token: String,
-    said: Mutex<ReportResponse>,
+    said: Arc<Mutex<ReportResponse>>,
 }
 
 #[tonic::async_trait]
 impl Control for Node {
-    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
-        if request.into_inner().token != self.token {
-            return Err(Status::permission_denied("the token is not the plan's"));
-        }
+    async fn report(&self, _: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         Ok(Response::new(self.said.lock().unwrap().clone()))
     }
 
@@ -31,7 +32,7 @@ impl Control for Node {
         &self,
         request: Request<ConfigureRequest>,
     ) -> Result<Response<ReportResponse>, Status> {
-        let ConfigureRequest { token, generation, ring, .. } = request.into_inner();
+        let ConfigureRequest { generation, ring, .. } = request.into_inner();
         if generation == 13 {
             return Err(Status::failed_precondition("no thirteenth generation"));
         }
@@ -42,7 +43,7 @@ impl Control for Node {
             (said.slots_serving, said.revision) = (said.slots_owned, ring.revision);
             (said.generation, said.had_ring) = (generation, true);
         }
-        self.report(Request::new(ReportRequest { token })).await
+        self.report(Request::new(ReportRequest::default())).await
     }
 }
 
@@ -51,36 +52,69 @@ async fn listener(ip: &str) -> TcpListener {
     TcpListener::bind(at).await.unwrap()
 }
 
-async fn start(tasks: &mut JoinSet<()>, ip: &str, token: &str, ordinal: u32, store: &str) {
+async fn start(tasks: &mut JoinSet<()>, ip: &str, pems: &Pems, ordinal: u32, store: &str) {
     let identity =
         Identity { plan_uid: world::UID.to_owned(), ordinal, store: store.to_owned(), incarnation: 4 };
-    let said = ReportResponse { identity: Some(identity), ..ReportResponse::default() };
-    let node = Node { token: token.to_owned(), said: Mutex::new(said) };
-    let incoming = TcpListenerStream::new(listener(ip).await);
-    let server = tonic::transport::Server::builder().add_service(ControlServer::new(node));
-    tasks.spawn(async { server.serve_with_incoming(incoming).await.unwrap() });
+    let credentials = Credentials::load(world::UID, Role::Node, pems).unwrap();
+    let Digests { bundle, certificate } = credentials.digests;
+    let said = ReportResponse {
+        identity: Some(identity),
+        certificates: Some(Certificates { bundle, certificate }),
+        ..ReportResponse::default()
+    };
+    let node = Node { said: Arc::new(Mutex::new(said)) };
+    tasks.spawn(serve(listener(ip).await, trust::server(&credentials), node));
+}
+
+async fn serve(listener: TcpListener, tls: ServerConfig, node: Node) {
+    let tls = TlsAcceptor::from(Arc::new(tls));
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (tls, node) = (tls.clone(), node.clone());
+        connections.spawn(async move {
+            let Ok(stream) = tls.accept(stream).await else { return };
+            let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let service = TowerToHyperService::new(ControlServer::new(node));
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
 }
 
 /// One with a store of its own, for as long as the tasks live.
-pub async fn start_node(tasks: &mut JoinSet<()>, ip: &str, token: &str, ordinal: u32) {
-    start(tasks, ip, token, ordinal, &format!("{:032x}", ordinal + 42)).await;
+pub async fn start_node(tasks: &mut JoinSet<()>, ip: &str, pems: &Pems, ordinal: u32) {
+    start(tasks, ip, pems, ordinal, &format!("{:032x}", ordinal + 42)).await;
+}
+
+fn authority() -> AuthorityPems {
+    AuthorityPems { pair: Authority::make(world::UID, now_s()).unwrap(), trusted: String::new() }
+}
+
+fn pems(authority: &AuthorityPems) -> Pems {
+    let pair = authority.load(world::UID).unwrap().issue(Role::Node, now_s()).unwrap();
+    Pems { pair, bundle: authority.bundle() }
 }
 
 fn pods(ips: &[&str]) -> BTreeMap<u16, Pod> {
-    let pod = |ip: &&str| Pod { ip: Some((*ip).to_owned()), revision: String::new(), life: Life::Ready };
+    let pod = |ip: &&str| Pod {
+        ip: Some((*ip).to_owned()),
+        revision: String::new(),
+        has_certificates: true,
+        life: Life::Ready,
+    };
     (0..).zip(ips.iter().map(pod)).collect()
 }
 
 #[tokio::test]
 async fn each_node_is_heard_and_one_that_says_nothing_holds_up_no_other() {
-    let mut tasks = JoinSet::new();
-    start_node(&mut tasks, "127.0.7.1", "token", 0).await;
-    start(&mut tasks, "127.0.7.2", "token", 1, "no store").await;
-    start_node(&mut tasks, "127.0.7.3", "token", 70_000).await;
+    let (mut tasks, authority, plan) = (JoinSet::new(), authority(), world::plan(&world::flights()));
+    let given = pems(&authority);
+    start_node(&mut tasks, "127.0.7.1", &given, 0).await;
+    start(&mut tasks, "127.0.7.2", &given, 1, "no store").await;
+    start_node(&mut tasks, "127.0.7.3", &given, 70_000).await;
     let _silent = listener("127.0.7.4").await;
     let nodes = Nodes::default();
     let pods = pods(&["127.0.7.1", "127.0.7.2", "127.0.7.3", "127.0.7.4", "127.0.7.5"]);
-    let mut answers = nodes.ask(&pods, "token").await;
+    let mut answers = nodes.ask(&plan, &pods, &authority).await;
     let report = answers.remove(&0).unwrap().unwrap();
     assert_eq!((report.ordinal, report.store.0, report.incarnation, report.revision), (0, 42, 4, 0));
     assert!(
@@ -88,14 +122,15 @@ async fn each_node_is_heard_and_one_that_says_nothing_holds_up_no_other() {
     );
     assert_eq!(answers[&2], Err(Silence::Nonsense("it says that it is node 70000".to_owned())));
     assert_eq!((&answers[&3], &answers[&4]), (&Err(Silence::Unreached), &Err(Silence::Unreached)));
-    let refused = nodes.ask(&pods, "another").await;
-    assert_eq!(refused[&0], Err(Silence::TokenRefused));
+    let trusted = Credentials::load(world::UID, Role::Node, &given).unwrap().digests;
+    assert_eq!(report.certificates, trusted);
 }
 
 #[tokio::test]
 async fn a_node_that_takes_nothing_says_why() {
     let mut tasks = JoinSet::new();
-    start_node(&mut tasks, "127.0.7.9", "token", 0).await;
+    let authority = authority();
+    start_node(&mut tasks, "127.0.7.9", &pems(&authority), 0).await;
     let (nodes, plan) = (Nodes::default(), world::plan(&world::flights()));
     let given = |generation| Given {
         ordinal: 0,
@@ -104,7 +139,39 @@ async fn a_node_that_takes_nothing_says_why() {
         ring: Bytes::new(),
         peers: Vec::new(),
     };
-    assert_eq!(nodes.configure(&plan, "127.0.7.9", "token", &given(1)).await, Ok(()));
-    let refused = nodes.configure(&plan, "127.0.7.9", "token", &given(13)).await;
+    assert_eq!(nodes.configure(&plan, "127.0.7.9", &authority, &given(1)).await, Ok(()));
+    let refused = nodes.configure(&plan, "127.0.7.9", &authority, &given(13)).await;
     assert_eq!(refused, Err("no thirteenth generation".to_owned()));
+}
+
+#[tokio::test]
+async fn who_does_not_trust_the_other_is_told_so_in_both_directions() {
+    let (mut tasks, ours, theirs) = (JoinSet::new(), authority(), authority());
+    let (nodes, plan) = (Nodes::default(), world::plan(&world::flights()));
+    // A node of another CA; one that our CA made, and that trusts another only; one that trusts both.
+    start_node(&mut tasks, "127.0.7.11", &pems(&theirs), 0).await;
+    let both = |first: &AuthorityPems, second: &AuthorityPems| AuthorityPems {
+        pair: first.pair.clone(),
+        trusted: second.pair.certificate.clone(),
+    };
+    start_node(&mut tasks, "127.0.7.12", &pems(&both(&theirs, &ours)), 1).await;
+    let pods = pods(&["127.0.7.11", "127.0.7.12"]);
+    for (authority, expected) in [
+        (&ours, ["not in ca.crt", "not in ca.crt"]),
+        (&both(&ours, &theirs), ["does not take this one's certificate (UnknownCA)", ""]),
+    ] {
+        let answers = nodes.ask(&plan, &pods, authority).await;
+        for (ordinal, expected) in (0..).zip(expected) {
+            match &answers[&ordinal] {
+                Err(Silence::Untrusted(why)) => {
+                    assert!(!expected.is_empty() && why.contains(expected), "{why}");
+                }
+                answer => assert!(expected.is_empty() && answer.is_ok(), "{answer:?}"),
+            }
+        }
+    }
+    let given =
+        Given { ordinal: 0, generation: 1, spec: Bytes::new(), ring: Bytes::new(), peers: Vec::new() };
+    let refused = nodes.configure(&plan, "127.0.7.11", &ours, &given).await.unwrap_err();
+    assert!(refused.contains("not in ca.crt"), "{refused}");
 }

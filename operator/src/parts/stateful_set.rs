@@ -12,7 +12,7 @@ const GRACE_S: i64 = 30;
 /// A node answers before it reads its log: this is for the start of the process.
 const START_PERIOD_S: i64 = 2;
 const START_TRIES: i64 = 30;
-const TOKEN_FOLDER: &str = "/token";
+const CERTIFICATES_FOLDER: &str = "/certificates";
 const DATA_FOLDER: &str = "/data";
 
 pub fn of(plan: &Plan, wish: &Wish, force: &InForce, settings: &Settings) -> Value {
@@ -66,7 +66,10 @@ fn pod(plan: &Plan, pods: &Pods, settings: &Settings) -> Value {
         },
         "topologySpreadConstraints": [spread(plan, "kubernetes.io/hostname"), spread(plan, "topology.kubernetes.io/zone")],
         "containers": [container(plan, pods, settings)],
-        "volumes": [{"name": "token", "secret": {"secretName": names::token(plan.name()), "defaultMode": 0o440}}],
+        "volumes": [{
+            "name": names::CERTIFICATES,
+            "secret": {"secretName": names::certificates(plan.name()), "defaultMode": 0o440},
+        }],
     });
     set_unless_empty(&mut spec, "imagePullSecrets", &pods.image_pull_secrets);
     set_unless_empty(&mut spec, "nodeSelector", &pods.node_selector);
@@ -108,7 +111,7 @@ fn container(plan: &Plan, pods: &Pods, settings: &Settings) -> Value {
         },
         "volumeMounts": [
             {"name": names::CLAIM, "mountPath": DATA_FOLDER},
-            {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": true},
+            {"name": names::CERTIFICATES, "mountPath": CERTIFICATES_FOLDER, "readOnly": true},
         ],
     });
     // An image that the plan names is fetched as the plan says; the operator's own, as its chart does.
@@ -133,8 +136,8 @@ fn arguments(plan: &Plan) -> Value {
         plan.uid,
         "--pod-name",
         "$(POD_NAME)",
-        "--token-file",
-        format!("{TOKEN_FOLDER}/token"),
+        "--certificates",
+        CERTIFICATES_FOLDER,
     ])
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, Response, StatusCode};
 use kube::client::Body;
+use proto::trust::{self, Pair, Pems};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -15,7 +16,9 @@ use std::sync::{Arc, Mutex};
 const PLAN: &str = "/apis/shoal.dev/v1alpha1/namespaces/default/agentplans/flights";
 const SET: &str = "/apis/apps/v1/namespaces/default/statefulsets/flights";
 const RING: &str = "/api/v1/namespaces/default/configmaps/flights-ring";
-const TOKEN: &str = "/api/v1/namespaces/default/secrets/flights-token";
+const AUTHORITY: &str = "/api/v1/namespaces/default/secrets/flights-ca";
+const CERTIFICATES: &str = "/api/v1/namespaces/default/secrets/flights-certificates";
+const SERVICE: &str = "/api/v1/namespaces/default/services/flights";
 
 /// Objects by their paths, and what was asked.
 #[derive(Default)]
@@ -165,17 +168,21 @@ async fn a_plan_is_made_and_then_nothing_is_written_until_something_changes() {
     let scene = Scene::new();
     let (memory, outcome) = scene.look(Look::All, None).await;
     assert_eq!(outcome, Outcome::Waiting);
-    assert_eq!(scene.api().objects.len(), 8, "{:?}", scene.api().objects.keys());
+    assert_eq!(scene.api().objects.len(), 9, "{:?}", scene.api().objects.keys());
     assert!(!scene.api().objects.contains_key(RING));
     let written = scene.written();
     let (memory, _) = scene.look(Look::Nodes, memory).await;
     let (_, outcome) = scene.look(Look::All, memory).await;
     assert_eq!((outcome, scene.written()), (Outcome::Waiting, written));
-    let token = scene.api().objects[TOKEN].clone();
+    let secrets = [AUTHORITY, CERTIFICATES].map(|path| scene.api().objects[path].clone());
     scene.api().objects.remove(SET);
     scene.look(Look::All, None).await;
     assert_eq!(scene.api().written[written..], [SET.to_owned()]);
-    assert_eq!(scene.api().objects[TOKEN], token);
+    assert_eq!([AUTHORITY, CERTIFICATES].map(|path| scene.api().objects[path].clone()), secrets);
+    scene.api().objects.remove(CERTIFICATES);
+    let written = scene.written();
+    scene.look(Look::All, None).await;
+    assert_eq!(scene.api().written[written..], [CERTIFICATES.to_owned()]);
 }
 
 #[tokio::test]
@@ -198,12 +205,12 @@ async fn what_the_api_server_will_not_have_is_said_and_the_rest_is_made() {
 #[tokio::test]
 async fn a_secret_that_the_api_server_will_not_have_is_said_too() {
     let scene = Scene::new();
-    scene.api().refused.insert(TOKEN.to_owned());
+    scene.api().refused.insert(AUTHORITY.to_owned());
     let (memory, outcome) = scene.look(Look::All, None).await;
     assert_eq!(outcome, Outcome::Failed);
     let text = scene.api().condition("Degraded");
-    assert_eq!(text, "True PartRefused: the API server refuses Secret flights-token: exceeded quota: few");
-    assert!(scene.api().objects.contains_key(SET), "the rest is made");
+    assert_eq!(text, "True PartRefused: the API server refuses Secret flights-ca: exceeded quota: few");
+    assert!(scene.api().objects.contains_key(SERVICE), "the rest is made");
     scene.api().refused.clear();
     scene.look(Look::All, memory).await;
     assert!(scene.api().condition("Degraded").starts_with("False Healthy"));
@@ -229,18 +236,23 @@ async fn a_plan_that_is_gone_is_left() {
 /// Three nodes of which one refuses what it is given.
 async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>) {
     scene.look(Look::All, None).await;
-    let token = scene.api().objects[TOKEN]["data"]["token"].as_str().unwrap().to_owned();
-    let token = serde_json::from_value::<k8s_openapi::ByteString>(token.into()).unwrap();
-    let token = String::from_utf8(token.0).unwrap();
+    let secret = scene.api().objects[CERTIFICATES].clone();
+    let text = |member: &str| {
+        let bytes = serde_json::from_value::<k8s_openapi::ByteString>(secret["data"][member].clone());
+        String::from_utf8(bytes.unwrap().0).unwrap()
+    };
+    let pair = Pair { certificate: text(trust::CERTIFICATE), key: text(trust::KEY) };
+    let pems = Pems { pair, bundle: text(trust::BUNDLE) };
     for ordinal in 0..3_u32 {
         let ip = format!("127.0.8.{}", ordinal + 1);
-        crate::nodes::tests::start_node(tasks, &ip, &token, ordinal).await;
+        crate::nodes::tests::start_node(tasks, &ip, &pems, ordinal).await;
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {
                 "name": names::pod("flights", ordinal as u16),
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "flights", "uid": "the-set"}],
             },
+            "spec": {"containers": [], "volumes": [{"name": names::CERTIFICATES}]},
             "status": {"podIP": ip},
         });
         scene.api().objects.insert(format!("/api/v1/namespaces/default/pods/flights-{ordinal}"), pod);

@@ -23,14 +23,15 @@ fn a_new_plan_is_made_in_the_order_in_which_its_objects_need_each_other() {
     let mut world = World::new(flights());
     expect![[r#"
         [
-            "make the token",
+            "make the CA",
             "apply ServiceAccount flights-node",
             "apply Service flights-nodes",
             "apply Service flights",
             "apply NetworkPolicy flights",
             "apply PodDisruptionBudget flights",
-            "apply StatefulSet flights",
             "report",
+            "make the nodes' certificate: there is none",
+            "apply StatefulSet flights",
             "begin a ring of 4096 slots on 3 nodes",
             "report",
             "give node 0 generation 1",
@@ -226,7 +227,7 @@ fn a_paused_plan_has_nothing_changed_but_its_status() {
     let mut new = World::new(flights());
     new.edit(|spec| spec["management"] = "Paused".into());
     new.settle();
-    assert!(new.parts.is_empty() && new.token.is_none());
+    assert!(new.parts.is_empty() && new.authority.is_none());
     assert!(new.condition("Ready").starts_with("False Paused"));
 }
 
@@ -237,7 +238,7 @@ fn volumes_of_another_plan_are_left_alone_until_a_person_deletes_them() {
         |uid: &str, is_going| Volume { name: "data-flights-1".into(), plan_uid: Some(uid.into()), is_going };
     world.volumes = vec![of("the-one-before", false)];
     world.settle();
-    assert!(world.parts.is_empty() && world.token.is_none());
+    assert!(world.parts.is_empty() && world.authority.is_none());
     let text = "the claims data-flights-1 hold the data of an earlier plan of this name (uid the-one-before); nothing \
                 is started over them. To begin anew, delete these claims, and with them that data: kubectl delete pvc \
                 -n default -l shoal.dev/plan=flights";
@@ -293,7 +294,7 @@ fn what_is_wrong_with_a_node_is_said_and_the_node_is_left_alone() {
         assert!(degraded.starts_with(&format!("True {reason}: pod flights-2")), "{degraded}");
     };
     check(|node| node.incarnation = 0, "RolledBack");
-    check(|node| node.token = "an older one".into(), "TokenRefused");
+    check(|node| node.has_certificates = false, "PodsWithoutCertificates");
     check(|node| node.plan_uid = "another".into(), "VolumesOfAnotherPlan");
     check(|node| node.generation = 9, "PlanOlder");
     check(|node| node.life = Life::Failing("Error: no".into()), "NodeFails");

@@ -1,6 +1,7 @@
 //! On a real Kubernetes: what `helm install` and `kubectl apply` make of a plan, and what becomes of it when pods, the
 //! operator, the ring and the plan itself are changed or lost.
 
+mod certificates;
 mod change;
 mod loss;
 mod operator;

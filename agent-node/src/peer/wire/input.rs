@@ -3,7 +3,9 @@
 use super::Error;
 use crate::link::{Change, Update, Versioned};
 use crate::peer::Configuration;
-use crate::peer::{Answered, Asked, Attach, Forward, Hello, Identity, Limit, Numbers, Piece, Read};
+use crate::peer::{
+    Answered, Asked, Attach, Forward, Hello, Identity, Limit, Numbers, Piece, Read, Rejection,
+};
 use crate::refusal::Refusal;
 use crate::shard::{Body, Command, Got, Message, Place, Taken, Verdict};
 use proto::address::{Address, Slot};
@@ -11,10 +13,14 @@ use proto::binary;
 use proto::value::Value;
 use proto::wire::peer;
 
+/// Of the reason in a rejection.
+const REJECTION_CHARS: usize = 300;
+
 /// One frame.
 #[derive(Debug, Default)]
 pub struct Incoming {
     pub hello: Option<Hello>,
+    pub rejected: Option<Rejection>,
     pub numbers: Numbers,
     pub wants_configuration: bool,
     pub configuration: Option<Configuration>,
@@ -40,6 +46,7 @@ pub fn open(frame: peer::Frame) -> Result<Incoming, Error> {
         answers,
         updates,
         taken: takes,
+        rejected,
     } = frame;
     let asked = Asked {
         forwards: all(forwards, forward)?,
@@ -58,9 +65,10 @@ pub fn open(frame: peer::Frame) -> Result<Incoming, Error> {
     };
     Ok(Incoming {
         hello: first.map(hello).transpose()?,
+        rejected: rejected.map(rejection),
         numbers: Numbers { revision, generation },
         wants_configuration: want_configuration,
-        configuration: given.map(|given| configuration(given).1),
+        configuration: given.map(configuration),
         asked,
         answered,
     })
@@ -75,8 +83,8 @@ fn slot(slot: u32) -> Result<Slot, Error> {
 }
 
 pub fn hello(hello: peer::Hello) -> Result<Hello, Error> {
-    let peer::Hello { token, identity: who, format } = hello;
-    Ok(Hello { token, identity: identity(who.ok_or(Error::Missing("the identity"))?)?, format })
+    let peer::Hello { identity: who, format } = hello;
+    Ok(Hello { identity: identity(who.ok_or(Error::Missing("the identity"))?)?, format })
 }
 
 fn identity(identity: peer::Identity) -> Result<Identity, Error> {
@@ -86,10 +94,15 @@ fn identity(identity: peer::Identity) -> Result<Identity, Error> {
     Ok(Identity { plan_uid, ordinal, store, incarnation })
 }
 
-/// The token, and what it is to open.
-pub fn configuration(request: peer::ConfigureRequest) -> (String, Configuration) {
-    let peer::ConfigureRequest { token, plan_name, plan_uid, generation, spec, ring, peers } = request;
-    (token, Configuration { plan_name, plan_uid, generation, spec, ring, peers })
+/// What another node says of itself stands in this node's log, shortened.
+fn rejection(rejection: peer::Rejection) -> Rejection {
+    let peer::Rejection { error, later_start } = rejection;
+    Rejection { error: error.chars().take(REJECTION_CHARS).collect(), later_start }
+}
+
+pub fn configuration(request: peer::ConfigureRequest) -> Configuration {
+    let peer::ConfigureRequest { plan_name, plan_uid, generation, spec, ring, peers } = request;
+    Configuration { plan_name, plan_uid, generation, spec, ring, peers }
 }
 
 fn forward(forward: peer::Forward) -> Result<Forward, Error> {

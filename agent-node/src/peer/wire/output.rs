@@ -1,12 +1,13 @@
 //! What goes to a peer, gathered until a frame is full.
 
 use crate::link::{Change, Update};
-use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Limit, Numbers, Read};
+use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Limit, Numbers, Read, Rejection};
 use crate::peer::{Configuration, Report};
 use crate::refusal::Refusal;
 use crate::shard::{Body, Command, Got, Message, Place, Stream, Taken, Verdict};
 use bytes::Bytes;
 use proto::binary;
+use proto::trust::Digests;
 use proto::value::Value;
 use proto::wire::peer;
 use std::vec;
@@ -36,9 +37,15 @@ impl Batch {
     }
 
     pub fn hello(&mut self, hello: Hello) {
-        let Hello { token, identity, format } = hello;
-        self.frame.hello = Some(peer::Hello { token, identity: Some(identity_out(identity)), format });
+        let Hello { identity, format } = hello;
+        self.frame.hello = Some(peer::Hello { identity: Some(identity_out(identity)), format });
         self.bytes += ITEM_BYTES;
+    }
+
+    pub fn rejection(&mut self, rejection: Rejection) {
+        let Rejection { error, later_start } = rejection;
+        self.bytes += error.len() + ITEM_BYTES;
+        self.frame.rejected = Some(peer::Rejection { error, later_start });
     }
 
     /// Nothing but the numbers, which every frame carries.
@@ -53,7 +60,7 @@ impl Batch {
 
     pub fn configuration(&mut self, configuration: Configuration) {
         self.bytes += configuration.spec.len() + configuration.ring.len() + ITEM_BYTES;
-        self.frame.configuration = Some(configuration_out(configuration, String::new()));
+        self.frame.configuration = Some(configuration_out(configuration));
     }
 
     pub fn forward(&mut self, forward: Forward) {
@@ -273,9 +280,9 @@ fn identity_out(identity: Identity) -> peer::Identity {
     peer::Identity { plan_uid, ordinal: ordinal.into(), store: store.to_string(), incarnation }
 }
 
-pub fn configuration_out(configuration: Configuration, token: String) -> peer::ConfigureRequest {
+pub fn configuration_out(configuration: Configuration) -> peer::ConfigureRequest {
     let Configuration { plan_name, plan_uid, generation, spec, ring, peers } = configuration;
-    peer::ConfigureRequest { token, plan_name, plan_uid, generation, spec, ring, peers }
+    peer::ConfigureRequest { plan_name, plan_uid, generation, spec, ring, peers }
 }
 
 pub fn report_out(report: Report) -> peer::ReportResponse {
@@ -289,6 +296,7 @@ pub fn report_out(report: Report) -> peer::ReportResponse {
         slots_owned,
         slots_serving,
         had_ring,
+        certificates: Digests { bundle, certificate },
     } = report;
     peer::ReportResponse {
         identity: Some(peer::Identity { plan_uid, ordinal: ordinal.into(), store, incarnation }),
@@ -298,5 +306,6 @@ pub fn report_out(report: Report) -> peer::ReportResponse {
         slots_serving,
         had_ring,
         version: env!("CARGO_PKG_VERSION").into(),
+        certificates: Some(peer::Certificates { bundle, certificate }),
     }
 }

@@ -4,6 +4,8 @@ mod lanes;
 
 use super::*;
 use crate::node::Config;
+use crate::peer::certificates::now_s;
+use crate::run::dev::certificates;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -33,11 +35,12 @@ struct Running {
 
 async fn start() -> Running {
     let data = tempfile::tempdir().unwrap();
+    let certificates = certificates::ensure(data.path(), PLAN_UID, now_s()).unwrap();
     let config = Config {
-        data: data.path().to_owned(),
+        data: data.path().join("node-0"),
         ordinal: 0,
         plan_uid: PLAN_UID.into(),
-        token: "open".into(),
+        certificates,
         peer_listen: "127.0.0.1:0".parse().unwrap(),
         shards: 1,
         reading: Arc::default(),

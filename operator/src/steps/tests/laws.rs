@@ -15,7 +15,7 @@ impl World {
     /// What others do to a cluster meanwhile, all of which can be mended without a person.
     fn disturb(&mut self, what: u8) {
         let ordinal = u16::from(what) % 3;
-        match what % 8 {
+        match what % 12 {
             0 => self.pods_start = !self.pods_start,
             1 if self.parts.contains_key(&Part::StatefulSet) => {
                 (0..3).for_each(|ordinal| self.start(ordinal));
@@ -27,6 +27,10 @@ impl World {
             6 => self.edit(|spec| {
                 spec["agents"][2]["rules"][0]["do"][0]["set"]["to"] = format!("flights + {what}").into();
             }),
+            7 => self.authority = None,
+            8 => self.certificates = None,
+            9 => self.spread(),
+            10 => self.second += 100 * 24 * 60 * 60,
             _ => {}
         }
     }
@@ -45,6 +49,11 @@ proptest! {
         }
         world.settle();
         (0..3).for_each(|ordinal| world.start(ordinal));
+        // Once for the bundle, once for the certificate.
+        for _ in 0..2 {
+            world.settle();
+            world.spread();
+        }
         world.settle();
         prop_assert!(world.next().is_empty());
         let status = world.status();
