@@ -35,14 +35,10 @@ impl Links {
 
     /// Opens a link; its number must not be open. `from` is a watermark that an earlier link to the lane gave.
     pub fn open(&self, link: u32, agent: &str, lane: &str, from: Option<u64>, credit: Option<u32>) {
-        let found = self.serving.find(agent, lane).and_then(|target| {
-            let hidden = || Refusal::not_found(format!("there is no lane {lane}"), agent);
-            if target.internal { Err(hidden()) } else { Ok(target) }
-        });
+        let hidden = || Refusal::not_found(format!("there is no lane {lane}"), agent);
         let mut state = self.lock();
-        match found {
-            Ok(target) => {
-                let lane = self.serving.watch(&target);
+        match self.serving.watch(agent, lane, |target| target.internal.then(hidden)) {
+            Ok(lane) => {
                 let cursor = from.map_or_else(Cursor::new, Cursor::resume);
                 self.serving.count_links(1, 0);
                 if !state.groups.open(link, lane.clone(), cursor, credit) {

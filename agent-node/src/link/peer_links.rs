@@ -37,20 +37,18 @@ impl PeerLinks {
 
     /// The other node attaches, by its own number. `Fate::Elsewhere`: the lane is not here. With a limit, items beyond it wait.
     pub fn open(&self, attachment: u64, agent: &str, lane: &str, limit: Option<u64>) {
-        let found = self.serving.find(agent, lane).and_then(|target| match target.owner {
-            Owner::Here => Ok(target),
-            Owner::Node(_) | Owner::Nobody => Err(Refusal::elsewhere(agent)),
-        });
         let mut state = self.lock();
-        match found {
-            Ok(target) if !state.groups.has(attachment) => {
-                let lane = self.serving.watch(&target);
+        if state.groups.has(attachment) {
+            return;
+        }
+        let elsewhere = || Refusal::elsewhere(agent);
+        match self.serving.watch(agent, lane, |target| (target.owner != Owner::Here).then(elsewhere)) {
+            Ok(lane) => {
                 let credit = limit.map(|limit| limit.try_into().unwrap_or(u32::MAX));
                 if !state.groups.open(attachment, lane.clone(), Cursor::new(), credit) {
                     self.serving.leave(&lane);
                 }
             }
-            Ok(_) => {}
             Err(refusal) => {
                 state.refused.push((attachment, refusal));
                 self.due.wake();
@@ -74,8 +72,8 @@ impl PeerLinks {
         self.due.came().await;
     }
 
-    /// Adds what is due now, up to about so many bytes; one value may be larger.
-    pub fn take(&self, bytes_max: usize, out: &mut Vec<(u64, Result<Update, Refusal>)>) {
+    /// Adds what is due now, up to about so many bytes; one value may be larger. True: there may be more.
+    pub fn take(&self, bytes_max: usize, out: &mut Vec<(u64, Result<Update, Refusal>)>) -> bool {
         let mut state = self.lock();
         let State { groups, refused } = &mut *state;
         let mut room = Budget { events: EVENTS_MAX, bytes: bytes_max };
@@ -86,6 +84,7 @@ impl PeerLinks {
         }
         self.serving.grant(&mut groups.grants);
         out.extend(refused.drain(..).map(|(attachment, refusal)| (attachment, Err(refusal))));
+        room.is_spent()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

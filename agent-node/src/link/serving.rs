@@ -123,15 +123,22 @@ impl Serving {
         self.shared.delivered.fetch_add(events as u64, Relaxed);
     }
 
-    pub(super) fn find(&self, agent: &str, lane: &str) -> Result<Target, Refusal> {
-        let upstream = self.shared.upstream.upgrade();
-        upstream.ok_or_else(|| Refusal::unavailable("this node is stopping", agent))?.find(agent, lane)
-    }
-
-    /// The lane, with one watcher more.
-    pub(super) fn watch(&self, target: &Target) -> Arc<Lane> {
-        let make = |number, target: &Target| Arc::new(Lane::new(number, target));
-        self.act(|table, _, steps| table.watch(target, make, steps)).unwrap_or_else(|| make(0, target))
+    /// The lane, with one watcher more, unless `refuse` says why not. It is looked up under the lock under which it
+    /// is watched: a ring or plan that comes meanwhile finds either the lane here, or its own word taken for it.
+    pub(super) fn watch(
+        &self,
+        agent: &str,
+        lane: &str,
+        refuse: impl FnOnce(&Target) -> Option<Refusal>,
+    ) -> Result<Arc<Lane>, Refusal> {
+        let watched = self.act(|table, upstream, steps| {
+            let target = upstream.find(agent, lane)?;
+            if let Some(refusal) = refuse(&target) {
+                return Err(refusal);
+            }
+            Ok(table.watch(&target, |number, target| Arc::new(Lane::new(number, target)), steps))
+        });
+        watched.unwrap_or_else(|| Err(Refusal::unavailable("this node is stopping", agent)))
     }
 
     pub(super) fn leave(&self, lane: &Lane) {

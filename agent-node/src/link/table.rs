@@ -115,7 +115,7 @@ impl<L> Default for Table<L> {
 }
 
 impl<L: Clone> Table<L> {
-    /// Somebody watches a lane; `make` makes it if it is new.
+    /// Somebody watches a lane, which plan and ring have so now; `make` makes it if it is new.
     pub fn watch(
         &mut self,
         target: &Target,

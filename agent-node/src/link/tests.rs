@@ -7,6 +7,7 @@ use proto::plan::{LaneKind, Overflow, Queue};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 mod chain;
 mod threads;
@@ -20,6 +21,8 @@ struct Node {
     queue: AtomicU64,
     /// How many items of each attachment may come.
     limits: Mutex<Vec<(u64, Option<u64>)>>,
+    /// Runs when a lane has been found, and before it is watched.
+    between: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Node {
@@ -59,7 +62,7 @@ impl Upstream for Node {
             _ => return Err(Refusal::not_found("there is no such lane", agent)),
         };
         let items = self.queue.load(Ordering::Relaxed) as usize;
-        Ok(Target {
+        let target = Target {
             agent: Address::trusted(agent),
             slot: 1,
             lane: lane.into(),
@@ -67,7 +70,11 @@ impl Upstream for Node {
             queue: Queue { items, overflow },
             internal: lane == "hidden",
             owner: self.owner(1),
-        })
+        };
+        if let Some(between) = self.between.lock().unwrap().take() {
+            between();
+        }
+        Ok(target)
     }
 
     fn owner(&self, _: Slot) -> Owner {
@@ -177,6 +184,32 @@ fn many_links_to_a_lane_are_one_attachment_and_one_text() {
     });
     assert_eq!(texts[0], texts[1]);
     assert_eq!((serving.open_links(), serving.delivered()), (3, 10));
+}
+
+/// The lane's owner is found, and before it is watched the ring gives its slot to another node.
+#[test]
+fn a_lane_never_stays_attached_to_the_owner_before() {
+    let (node, serving) = Node::start();
+    *node.owner.lock().unwrap() = Some(Owner::Node(1));
+    let (moves, moved) = (node.clone(), serving.clone());
+    let ring = Arc::new(Mutex::new(None));
+    let of_ring = ring.clone();
+    *node.between.lock().unwrap() = Some(Box::new(move || {
+        let (done, is_done) = std::sync::mpsc::channel();
+        *of_ring.lock().unwrap() = Some(std::thread::spawn(move || {
+            *moves.owner.lock().unwrap() = Some(Owner::Node(2));
+            moved.lost(&[1]);
+            done.send(()).ok();
+        }));
+        // It is done where nothing keeps it from coming between, and has to wait where something does.
+        is_done.recv_timeout(Duration::from_millis(100)).ok();
+    }));
+    let links = Links::new(&serving);
+    links.open(1, "/a", "value", None, None);
+    let moving = ring.lock().unwrap().take();
+    moving.unwrap().join().unwrap();
+    let asked: Vec<_> = node.asked().into_iter().map(|(attach, _, target)| (attach, target.owner)).collect();
+    assert_eq!(asked.last(), Some(&(true, Owner::Node(2))), "{asked:?}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The same with real threads: one that changes lanes as fast as it can, and streams that wait for them.
 
 use super::*;
-use std::time::Duration;
 use tokio::time::timeout;
 
 const LANES: u32 = 8;
