@@ -157,9 +157,9 @@ fn deliver(core: &Core, peer: &Peer, answered: Answered) {
     let Answered { settled, pieces, mut updates, taken } = answered;
     if !settled.is_empty() {
         let now_ms = core.now_ms();
-        core.forwards(|forwards, answers| {
+        core.forwards(|forwards, out| {
             for (id, end) in settled {
-                forwards.settled(peer.ordinal, id, end, now_ms, answers);
+                forwards.settled(peer.ordinal, id, end, now_ms, out);
             }
         });
     }
@@ -179,15 +179,16 @@ fn deliver(core: &Core, peer: &Peer, answered: Answered) {
 
 /// The other side is who it should be: everything unanswered goes to it.
 fn reached(core: &Core, peer: &Peer) {
-    let slots = core.slots_of(Owner::Node(peer.ordinal));
-    core.forwards(|forwards, _| forwards.connected(peer.ordinal));
+    core.forwards(|forwards, out| forwards.connected(peer.ordinal, out));
     peer.ask(crate::peer::asks::Asks::connect);
+    // Only now: what a ring gives to this node before it counts as connected is dropped, and found here.
+    let slots = core.slots_of(Owner::Node(peer.ordinal));
     core.tell_all(|| Event::Resend(slots.clone()));
     core.lost(&slots);
 }
 
 fn lost(core: &Core, peer: &Peer) {
-    core.forwards(|forwards, answers| forwards.disconnected(peer.ordinal, answers));
+    core.forwards(|forwards, out| forwards.disconnected(peer.ordinal, out));
     let was = std::mem::take(&mut peer.asks().connected);
     peer.asks().disconnect();
     if was {
@@ -231,10 +232,9 @@ impl Asking {
             batch.hello(self.core.hello());
             return batch;
         }
-        let now_ms = self.core.now_ms();
         self.core.gossip(&self.gossip, &mut batch);
         self.core.forwards(|forwards, _| {
-            forwards.take(self.peer.ordinal, now_ms, |forward| {
+            forwards.send_to(self.peer.ordinal, |forward| {
                 batch.forward(forward);
                 batch.room() > 0
             });

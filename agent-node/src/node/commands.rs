@@ -217,7 +217,7 @@ impl Drop for Commands {
         }
         let (core, stream) = (&self.core, self.stream);
         core.tell_all(|| Event::Ended(stream));
-        core.forwards(|forwards, _| forwards.ended(stream));
+        core.forwards(|forwards, out| forwards.ended(stream, out));
         core.peers.ended(stream);
     }
 }

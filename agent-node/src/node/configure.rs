@@ -87,7 +87,7 @@ pub fn in_force(core: &Arc<Core>, routing: Routing) {
     let was = |slot: usize| before.as_ref().and_then(|before| before.owners.get(slot).copied());
     let changed: Vec<Slot> =
         (0..owners.len()).filter(|slot| was(*slot) != Some(owners[*slot])).map(|slot| slot as Slot).collect();
-    core.forwards(|forwards, answers| forwards.ring(owners, answers));
+    core.forwards(|forwards, out| forwards.ring(owners, out));
     core.peers.aim(others.into_iter().map(|(ordinal, at, store)| (ordinal, Target { at, store })).collect());
     core.tell_all(|| Event::Resend(changed.clone()));
     core.lost(&changed);

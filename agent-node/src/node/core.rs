@@ -3,7 +3,7 @@
 use crate::link::{Owner, Serving, Update, Upstream};
 use crate::lock::lock;
 use crate::node::contact::Contact;
-use crate::node::forwards::{Answer, Forwards};
+use crate::node::forwards::{Answer, Forwards, Outcome};
 use crate::node::inbox::{self, Inbox};
 use crate::node::life::Life;
 use crate::node::routing::Routing;
@@ -151,28 +151,24 @@ impl Core {
         self.begun.elapsed().as_millis() as u64
     }
 
-    /// Does something with the forwards, and delivers what was answered by it.
-    pub fn forwards<T>(&self, act: impl FnOnce(&mut Forwards<Reply>, &mut Vec<Answer<Reply>>) -> T) -> T {
-        let mut answers = Vec::new();
-        let done = act(&mut lock(&self.forwards), &mut answers);
+    /// Does something with the forwards, and what follows from it: delivers answers, wakes streams.
+    pub fn forwards<T>(&self, act: impl FnOnce(&mut Forwards<Reply>, &mut Outcome<Reply>) -> T) -> T {
+        let mut outcome = Outcome::default();
+        let done = act(&mut lock(&self.forwards), &mut outcome);
+        let Outcome { answers, due } = outcome;
         post(answers);
+        self.peers.wake(due.nodes());
         done
     }
 
     /// Passes commands on to their owners; what could not be taken is answered at once.
     pub fn pass_on(&self, commands: &mut Vec<(u16, Command<Reply>)>) {
         let now_ms = self.now_ms();
-        let mut due: Vec<u16> = Vec::new();
-        self.forwards(|forwards, answers| {
+        self.forwards(|forwards, out| {
             for (owner, command) in commands.drain(..) {
-                match forwards.submit(command, owner, now_ms) {
-                    Ok(owner) if due.contains(&owner) => {}
-                    Ok(owner) => due.push(owner),
-                    Err(answer) => answers.push(answer),
-                }
+                forwards.submit(command, owner, now_ms, out);
             }
         });
-        self.peers.wake(&due);
     }
 }
 

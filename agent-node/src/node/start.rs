@@ -161,9 +161,8 @@ async fn look_for_late(core: Arc<Core>) {
             () = core.life.closing.cancelled() => return,
             _ = pace.tick() => {}
         }
-        let (now_ms, mut due) = (core.now_ms(), Vec::new());
-        core.forwards(|forwards, answers| forwards.tick(now_ms, answers, &mut due));
-        core.peers.wake(&due);
+        let now_ms = core.now_ms();
+        core.forwards(|forwards, out| forwards.tick(now_ms, out));
         core.serving.tick(now_ms);
         core.look_for_contact(now_ms);
     }

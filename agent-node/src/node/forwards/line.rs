@@ -1,6 +1,7 @@
 //! The unanswered commands to one node, in order.
 
-use super::{Answer, OfSlot, Pause, WAIT_MS};
+use super::of_slot::OfSlot;
+use super::{Outcome, WAIT_MS};
 use crate::peer::Forward;
 use crate::refusal::Refusal;
 use crate::shard::{Command, Key, Stream};
@@ -50,24 +51,15 @@ impl<R> Default for Line<R> {
 
 impl<R> Entry<R> {
     /// The key to go out with, or `None` if it has to wait.
-    pub fn key_now(&mut self, of_slot: &mut OfSlot, client: &Arc<str>, now_ms: u64) -> Option<Key> {
-        match of_slot.pause {
-            Some(Pause::NotOwner { until_ms }) if of_slot.sent > 0 || now_ms < until_ms => return None,
-            Some(Pause::NotOwner { .. }) => {
-                of_slot.pause = None;
-                of_slot.again = true;
-            }
-            Some(Pause::Ahead) => return None,
-            None => {}
+    pub fn key_now(&mut self, of_slot: &mut OfSlot, client: &Arc<str>) -> Option<Key> {
+        if of_slot.is_paused() {
+            return None;
         }
         if let Some(key) = &self.command.key {
             return Some(key.clone());
         }
         if self.own.is_none() {
             self.own = of_slot.next_own();
-        }
-        if self.own.is_none() {
-            of_slot.pause = Some(Pause::Ahead);
         }
         self.own.map(|sequence| (client.clone(), sequence))
     }
@@ -103,10 +95,13 @@ impl<R> Line<R> {
         self.entries.get_mut(usize::try_from(place).ok()?)?.as_mut()
     }
 
-    pub fn settle(&mut self, id: u64, of_slot: &mut OfSlot, end: Result<u64, Refusal>) -> Option<Answer<R>> {
-        let entry = self.remove(id)?;
-        of_slot.settled(entry.own);
-        Some((entry.command.reply, entry.command.id, end))
+    /// Answers one for good.
+    pub fn settle(&mut self, id: u64, of_slot: &mut OfSlot, end: Result<u64, Refusal>, out: &mut Outcome<R>) {
+        let Some(entry) = self.remove(id) else { return };
+        of_slot.settled(entry.own, &mut out.due);
+        if !entry.forgotten {
+            out.answers.push((entry.command.reply, entry.command.id, end));
+        }
     }
 
     /// A command was not admitted: none that follows it on its stream to its slot is. What is on its way will be
@@ -118,7 +113,7 @@ impl<R> Line<R> {
         slot: Slot,
         refusal: &Refusal,
         of_slot: &mut OfSlot,
-        answers: &mut Vec<Answer<R>>,
+        out: &mut Outcome<R>,
     ) {
         for id in after.max(self.first)..self.end() {
             let same = |entry: &&mut Entry<R>| entry.command.stream == stream && entry.command.slot == slot;
@@ -127,26 +122,24 @@ impl<R> Line<R> {
                 entry.given_up = Some(refusal.clone());
             } else {
                 let end = Err(entry.not_now(refusal.clone()));
-                answers.extend(self.settle(id, of_slot, end));
+                self.settle(id, of_slot, end, out);
             }
         }
     }
 
     /// What is on its way may or may not have been admitted. It is forgotten if nobody waits for it any more.
-    pub fn disconnect(&mut self, slots: &mut HashMap<Slot, OfSlot>, answers: &mut Vec<Answer<R>>) {
+    pub fn disconnect(&mut self, slots: &mut HashMap<Slot, OfSlot>, out: &mut Outcome<R>) {
         self.connected = false;
         for id in self.first..self.end() {
             let Some(entry) = self.get_mut(id) else { continue };
             let Some(of_slot) = slots.get_mut(&entry.command.slot) else { continue };
-            of_slot.pause = None;
-            of_slot.again = false;
+            of_slot.disconnected();
             let sent = std::mem::replace(&mut entry.state, Progress::Waiting) == Progress::Sent;
-            of_slot.sent -= usize::from(sent);
             if let Some(refusal) = entry.given_up.take() {
                 let end = Err(entry.not_now(refusal));
-                answers.extend(self.settle(id, of_slot, end));
+                self.settle(id, of_slot, end, out);
             } else if entry.forgotten {
-                self.settle(id, of_slot, Err(Refusal::unknown("the stream is over", "")));
+                self.settle(id, of_slot, Err(Refusal::unknown("the stream is over", "")), out);
             } else {
                 entry.doubtful |= sent;
             }
@@ -158,7 +151,7 @@ impl<R> Line<R> {
     pub fn late(&self, now_ms: u64, slots: &HashMap<Slot, OfSlot>) -> Vec<u64> {
         let stuck = |entry: &Entry<R>| {
             let of_slot = slots.get(&entry.command.slot);
-            let none = of_slot.is_some_and(|of| matches!(of.pause, Some(Pause::NotOwner { .. }) | None));
+            let none = of_slot.is_some_and(OfSlot::waits_for_owner);
             entry.state == Progress::Waiting
                 && now_ms >= entry.since_ms + WAIT_MS
                 && (!self.connected || none)
@@ -167,7 +160,7 @@ impl<R> Line<R> {
         entries.filter(|(_, entry)| entry.as_ref().is_some_and(stuck)).map(|(id, _)| id).collect()
     }
 
-    pub fn forget(&mut self, stream: Stream, slots: &mut HashMap<Slot, OfSlot>) {
+    pub fn forget(&mut self, stream: Stream, slots: &mut HashMap<Slot, OfSlot>, out: &mut Outcome<R>) {
         for id in self.first..self.end() {
             let Some(entry) = self.get_mut(id).filter(|entry| entry.command.stream == stream) else {
                 continue;
@@ -176,8 +169,7 @@ impl<R> Line<R> {
             if entry.state == Progress::Waiting
                 && let Some(of_slot) = slots.get_mut(&entry.command.slot)
             {
-                let unread = Err(Refusal::unknown("the stream is over", ""));
-                self.settle(id, of_slot, unread);
+                self.settle(id, of_slot, Err(Refusal::unknown("the stream is over", "")), out);
             }
         }
     }

@@ -9,18 +9,23 @@ use proto::address::Address;
 struct World {
     forwards: Forwards<()>,
     now_ms: u64,
-    answers: Vec<Answer<()>>,
+    out: Outcome<()>,
 }
 
 impl World {
     fn new(connected: &[u16]) -> World {
         let mut forwards = Forwards::new("node-x-1");
-        let mut answers = Vec::new();
-        forwards.ring(vec![Owner::Node(1); 16].into(), &mut answers);
+        let mut out = Outcome::default();
+        forwards.ring(vec![Owner::Node(1); 16].into(), &mut out);
+        let mut world = World { forwards, now_ms: 1_000, out };
         for owner in connected {
-            forwards.connected(*owner);
+            world.connect(*owner);
         }
-        World { forwards, now_ms: 1_000, answers }
+        world
+    }
+
+    fn connect(&mut self, owner: u16) {
+        self.forwards.connected(owner, &mut self.out);
     }
 
     fn submit(&mut self, id: u64, stream: Stream, slot: Slot, key: Option<u64>) {
@@ -38,38 +43,53 @@ impl World {
             Owner::Node(owner) => owner,
             other => panic!("{other:?}"),
         };
-        if let Err(answer) = self.forwards.submit(outgoing, owner, self.now_ms) {
-            self.answers.push(answer);
-        }
+        self.forwards.submit(outgoing, owner, self.now_ms, &mut self.out);
     }
 
-    /// All that goes to a node now: (id on the way, client, sequence).
+    /// Whether the stream to a node was woken since it last sent all that it had.
+    fn is_woken(&self, owner: u16) -> bool {
+        self.out.due.nodes().contains(&owner)
+    }
+
+    /// All that goes to a node now, if its stream was woken; one that sleeps must have nothing to send.
     fn taken(&mut self, owner: u16) -> Vec<Forward> {
-        let mut out = Vec::new();
-        self.forwards.take(owner, self.now_ms, |forward| {
-            out.push(forward);
+        let woken = self.is_woken(owner);
+        self.out.due.0.retain(|node| *node != owner);
+        let mut taken = Vec::new();
+        self.forwards.send_to(owner, |forward| {
+            taken.push(forward);
             true
         });
-        out
+        assert!(woken || taken.is_empty(), "the stream to {owner} sleeps over {taken:?}");
+        taken
     }
 
     fn settle(&mut self, owner: u16, id: u64, end: Result<u64, Refusal>) {
-        self.forwards.settled(owner, id, end, self.now_ms, &mut self.answers);
+        self.forwards.settled(owner, id, end, self.now_ms, &mut self.out);
     }
 
+    /// Which streams are woken by it.
     fn pass(&mut self, ms: u64) -> Vec<u16> {
         self.now_ms += ms;
-        let mut due = Vec::new();
-        self.forwards.tick(self.now_ms, &mut self.answers, &mut due);
-        due
+        let mut out = Outcome::default();
+        self.forwards.tick(self.now_ms, &mut out);
+        self.out.answers.append(&mut out.answers);
+        for node in out.due.nodes() {
+            self.out.due.add(*node);
+        }
+        out.due.0
     }
 
     fn ring(&mut self, owner: Owner) {
-        self.forwards.ring(vec![owner; 16].into(), &mut self.answers);
+        self.forwards.ring(vec![owner; 16].into(), &mut self.out);
     }
 
     fn disconnect(&mut self, owner: u16) {
-        self.forwards.disconnected(owner, &mut self.answers);
+        self.forwards.disconnected(owner, &mut self.out);
+    }
+
+    fn end(&mut self, stream: Stream) {
+        self.forwards.ended(stream, &mut self.out);
     }
 
     /// What clients were told since the last call: id, and the version or code, negative if in doubt.
@@ -79,7 +99,7 @@ impl World {
             Err(refusal) if refusal.outcome_unknown => (id, -i64::from(refusal.code)),
             Err(refusal) => (id, i64::from(refusal.code)),
         };
-        self.answers.drain(..).map(said).collect()
+        self.out.answers.drain(..).map(said).collect()
     }
 }
 
@@ -120,7 +140,7 @@ fn a_broken_connection_sends_again_from_the_oldest_with_the_same_keys() {
     world.disconnect(1);
     world.submit(5, 1, 3, None);
     assert!(world.taken(1).is_empty());
-    world.forwards.connected(1);
+    world.connect(1);
     assert_eq!(sequences(&world.taken(1)), [2, 4, 5]);
     assert_eq!(world.told(), [(1, 1), (3, 3)]);
 }
@@ -139,7 +159,7 @@ fn without_an_owner_for_two_seconds_it_is_said_whether_it_may_have_been_done() {
     assert_eq!(world.told(), [(1, -503), (2, 503)]);
     world.submit(4, 2, 3, None);
     assert_eq!(world.told(), [(4, 503)], "its stream was refused in this slot");
-    world.forwards.connected(1);
+    world.connect(1);
     assert_eq!(world.taken(1).len(), 1);
 }
 
@@ -166,7 +186,7 @@ fn after_a_command_that_was_not_admitted_none_of_its_stream_and_slot_is() {
     assert_eq!(sequences(&world.taken(1)), [3, 4]);
     world.submit(5, 1, 3, Some(5));
     assert_eq!(world.told(), [(1, 429), (2, 429), (5, 429)]);
-    world.forwards.ended(1);
+    world.end(1);
     world.submit(6, 1, 3, Some(6));
     assert_eq!(sequences(&world.taken(1)), [6]);
 }
@@ -182,7 +202,7 @@ fn what_follows_on_its_way_is_not_sent_again_and_what_went_before_is() {
     assert_eq!(world.told(), [(2, 429)]);
     world.disconnect(1);
     assert_eq!(world.told(), [(3, 429)], "the owner did not admit it either");
-    world.forwards.connected(1);
+    world.connect(1);
     assert_eq!(sequences(&world.taken(1)), [1]);
 }
 
@@ -205,7 +225,7 @@ fn not_now_after_a_broken_connection_is_no_word_about_the_first_try() {
     world.submit(2, 1, 3, Some(2));
     world.taken(1);
     world.disconnect(1);
-    world.forwards.connected(1);
+    world.connect(1);
     let again = world.taken(1);
     world.settle(1, again[0].command.id, Err(Refusal::full("no room", "")));
     world.settle(1, again[1].command.id, Err(Refusal::bad("no", "")));
@@ -289,7 +309,7 @@ fn own_sequences_stay_within_a_thousand_of_the_oldest_unanswered() {
     let second = world.taken(1);
     assert_eq!(sequences(&second), (1_001..=2_000).collect::<Vec<_>>());
     world.disconnect(1);
-    world.forwards.connected(1);
+    world.connect(1);
     assert_eq!(sequences(&world.taken(1)), sequences(&second));
 }
 
@@ -317,10 +337,10 @@ fn a_stream_that_is_over_is_not_sent_again() {
     world.submit(2, 8, 3, None);
     world.taken(1);
     world.submit(3, 7, 3, None);
-    world.forwards.ended(7);
+    world.end(7);
     assert!(world.taken(1).is_empty());
     world.disconnect(1);
-    world.forwards.connected(1);
+    world.connect(1);
     assert_eq!(sequences(&world.taken(1)), [2]);
     assert_eq!(world.forwards.count(), 1);
 }
@@ -332,7 +352,7 @@ fn room_ends_a_frame_and_the_rest_goes_with_the_next() {
         world.submit(id, 1, 3, Some(id));
     }
     let mut taken = Vec::new();
-    world.forwards.take(1, 0, |forward| {
+    world.forwards.send_to(1, |forward| {
         taken.push(forward);
         taken.len() < 2
     });
