@@ -21,12 +21,14 @@ pub mod handle;
 pub mod hold;
 pub mod inbox;
 pub mod life;
+pub mod monitor;
 pub mod request;
 pub mod routing;
 pub mod standing;
 pub mod start;
 pub mod status;
 pub mod threads;
+pub mod turn;
 pub mod upstream;
 
 pub use crate::link::Links;

@@ -175,6 +175,11 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         self.gate.release(durable, out);
     }
 
+    /// How far the log must be on the disk for the next effect to leave. `None`: nothing is held back.
+    pub fn held(&self) -> Option<Position> {
+        self.gate.next()
+    }
+
     pub fn counts(&self) -> Counts {
         let owned = self.configuration.as_ref().map_or(0, |configuration| {
             configuration.owned.iter().filter(|owned| owned.is_some()).count() as u32

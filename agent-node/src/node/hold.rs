@@ -3,8 +3,8 @@
 use crate::lock::lock;
 use crate::log::Log;
 use crate::node::core::Core;
-use crate::node::inbox::End;
 use crate::node::status::LogMeasured;
+use crate::node::turn::End;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;

@@ -3,13 +3,16 @@
 //! *Guarantees.* Nobody waits to put something in. Commands and reads have a share, and so have messages of other
 //! agents, so that neither keeps the other out; what finds its share full comes back. All else is let in: there is no
 //! more of it than links, peers and unacknowledged messages. The thread is woken only when it sleeps, and by the log
-//! only when it waits for the disk.
+//! only when an effect waits for what has come to the disk. It learns how far the log is with its events, once a turn,
+//! and decides under the same lock whether to sleep: no word of the log falls between the two.
 
 use crate::log::Position;
+use crate::node::monitor::{Blocking, Monitor};
+use crate::node::turn::{self, End, Next, Seen, Waits};
 use crate::shard;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::time::Instant;
 
 pub type Event<R, W> = shard::Event<R, W>;
 
@@ -19,19 +22,20 @@ const COMMAND_BYTES_MAX: usize = 64 << 20;
 const MESSAGES_MAX: usize = 65_536;
 
 #[derive(Debug)]
-pub struct Inbox<R, W> {
-    state: Mutex<State<R, W>>,
-    woken: Condvar,
-    /// Up to where the log is on the disk.
-    durable: AtomicU64,
+pub struct Inbox<R, W, M = Blocking<State<R, W>>> {
+    state: M,
+    of: PhantomData<fn() -> (R, W)>,
 }
 
+/// What is in an inbox.
 #[derive(Debug)]
-struct State<R, W> {
-    events: Vec<Event<R, W>>,
+pub struct State<R, W> {
+    events: VecDeque<Event<R, W>>,
     commands: usize,
     command_bytes: usize,
     messages: usize,
+    /// How far the log is on the disk.
+    durable: Position,
     sleeper: Sleeper,
     end: Option<End>,
 }
@@ -40,29 +44,29 @@ struct State<R, W> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sleeper {
     Awake,
-    Asleep { until: Option<Position> },
+    Asleep { release: Option<Position> },
 }
 
-/// How the thread is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// When all that is there is done and has left.
-    Drain,
-    /// At once, as if the process had been killed.
-    Abandon,
+/// What a turn of the thread goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// How far the log is on the disk, in all of this turn.
+    pub durable: Position,
+    pub now: Instant,
 }
 
-impl<R, W> Default for Inbox<R, W> {
+impl<R, W, M: Monitor<State<R, W>>> Default for Inbox<R, W, M> {
     fn default() -> Self {
         let state = State {
-            events: Vec::new(),
+            events: VecDeque::new(),
             commands: 0,
             command_bytes: 0,
             messages: 0,
+            durable: Position(0),
             sleeper: Sleeper::Awake,
             end: None,
         };
-        Self { state: Mutex::new(state), woken: Condvar::new(), durable: AtomicU64::new(0) }
+        Self { state: M::new(state), of: PhantomData }
     }
 }
 
@@ -88,13 +92,13 @@ impl<R, W> State<R, W> {
     }
 }
 
-impl<R, W> Inbox<R, W> {
+impl<R, W, M: Monitor<State<R, W>>> Inbox<R, W, M> {
     /// Puts events in, in order. What comes back in `full` found no room; once one command has, none after it has.
     pub fn put(&self, events: &mut Vec<Event<R, W>>, full: &mut Vec<Event<R, W>>) {
         if events.is_empty() {
             return;
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let mut shut = false;
         for event in events.drain(..) {
             let command = matches!(event, Event::Command(_));
@@ -102,7 +106,7 @@ impl<R, W> Inbox<R, W> {
                 shut |= command;
                 full.push(event);
             } else {
-                state.events.push(event);
+                state.events.push_back(event);
             }
         }
         self.wake(state);
@@ -110,64 +114,68 @@ impl<R, W> Inbox<R, W> {
 
     /// For what is always let in.
     pub fn tell(&self, event: Event<R, W>) {
-        let mut state = self.lock();
-        state.events.push(event);
+        let mut state = self.state.lock();
+        state.events.push_back(event);
         self.wake(state);
     }
 
-    /// What is on the disk now. Wakes the thread if it waits for that.
+    /// What is on the disk now. Wakes the thread if an effect waits for that.
     pub fn durable(&self, position: Position) {
-        self.durable.store(position.0, Ordering::Release);
-        let state = self.lock();
-        if let Sleeper::Asleep { until: Some(until) } = state.sleeper
-            && until <= position
+        let mut state = self.state.lock();
+        state.durable = position;
+        if let Sleeper::Asleep { release: Some(release) } = state.sleeper
+            && release <= position
         {
             self.wake(state);
         }
     }
 
-    pub fn position(&self) -> Position {
-        Position(self.durable.load(Ordering::Acquire))
-    }
-
     pub fn end(&self, end: End) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.end != Some(End::Abandon) {
             state.end = Some(end);
         }
         self.wake(state);
     }
 
-    /// Waits for events, for the disk to reach `until`, or for the time, and swaps the events out into the empty
-    /// `events`.
-    pub fn take(&self, events: &mut Vec<Event<R, W>>, until: Option<Position>, time: Instant) -> Option<End> {
-        let mut state = self.lock();
-        loop {
-            let durable = until.is_some_and(|until| until <= self.position());
-            let left = time.saturating_duration_since(Instant::now());
-            let ends = state.end == Some(End::Abandon) || state.end.is_some() && until.is_none();
-            if !state.events.is_empty() || durable || ends || left == Duration::ZERO {
-                break;
-            }
-            state.sleeper = Sleeper::Asleep { until };
-            let woken = self.woken.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
-            state = woken.0;
-            state.sleeper = Sleeper::Awake;
-        }
-        std::mem::swap(&mut state.events, events);
-        (state.commands, state.command_bytes, state.messages) = (0, 0, 0);
-        state.end
+    pub fn now(&self) -> Instant {
+        self.state.now()
     }
 
-    fn wake(&self, mut state: MutexGuard<'_, State<R, W>>) {
+    #[cfg(test)]
+    pub fn monitor(&self) -> &M {
+        &self.state
+    }
+
+    /// Sleeps until there is something to do. When `events` is empty, all that have come are swapped for it. `None`:
+    /// the thread is to end.
+    pub fn next_turn(&self, events: &mut VecDeque<Event<R, W>>, waits: &Waits) -> Option<Turn> {
+        let mut state = self.state.lock();
+        loop {
+            let now = self.state.now();
+            let seen = Seen { events: !state.events.is_empty(), durable: state.durable, end: state.end, now };
+            match turn::next(waits, &seen) {
+                Next::Run => break,
+                Next::End => return None,
+                Next::Sleep => {
+                    state.sleeper = Sleeper::Asleep { release: waits.release };
+                    state = self.state.sleep(state, waits.timer);
+                    state.sleeper = Sleeper::Awake;
+                }
+            }
+        }
+        if events.is_empty() {
+            std::mem::swap(&mut state.events, events);
+            (state.commands, state.command_bytes, state.messages) = (0, 0, 0);
+        }
+        Some(Turn { durable: state.durable, now: self.state.now() })
+    }
+
+    fn wake(&self, mut state: M::Guard<'_>) {
         let asleep = std::mem::replace(&mut state.sleeper, Sleeper::Awake) != Sleeper::Awake;
         drop(state);
         if asleep {
-            self.woken.notify_one();
+            self.state.wake();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<R, W>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

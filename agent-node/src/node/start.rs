@@ -71,7 +71,7 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
         let delivery = Delivery::new(core.clone(), ask.clone());
         let (more, room) = mpsc::sync_channel(1);
         let appender = log.appender(Box::new(move || more.try_send(()).unwrap_or_default()));
-        let thread = Thread { index, shard, log: appender, room, delivery, appended: None };
+        let thread = Thread { index, shard, log: appender, room, delivery };
         let named = thread::Builder::new().name(format!("shard-{index}")).spawn(move || thread.run());
         lock(&hold.threads).push(named.context("cannot start a shard's thread")?);
     }

@@ -31,6 +31,11 @@ impl<R, W> Gate<R, W> {
         }
     }
 
+    /// How far the log must be on the disk for the next effect to leave, after `release`.
+    pub fn next(&self) -> Option<Position> {
+        self.waiting.front().map(|(from, _)| *from)
+    }
+
     /// Gives out what depends on nothing past `durable`, in the order in which it came.
     pub fn release(&mut self, durable: Position, out: &mut Vec<Effect<R, W>>) {
         while let Some((_, effect)) = self.waiting.pop_front_if(|(from, _)| *from <= durable) {

@@ -1,0 +1,170 @@
+//! The inbox and the loop of a shard's thread, as they are, under a model checker that tries the orders in which
+//! threads can come: who puts events in, the log's thread, and the timer, which is a thread too. An answer that is
+//! held for ever is a deadlock, which the checker finds.
+
+use super::*;
+use crate::node::inbox::State;
+use crate::node::turn::End;
+use shuttle::sync::atomic::{AtomicU64, Ordering};
+use shuttle::sync::{Condvar, Mutex, MutexGuard};
+use shuttle::thread;
+use std::sync::Arc;
+
+type Events = VecDeque<inbox::Event<(), ()>>;
+
+/// The checker's lock, with a clock that stands still until it is moved.
+struct Checked<T> {
+    state: Mutex<T>,
+    woken: Condvar,
+    began: Instant,
+    passed_ms: AtomicU64,
+}
+
+impl<T> Monitor<T> for Checked<T> {
+    type Guard<'a>
+        = MutexGuard<'a, T>
+    where
+        T: 'a;
+
+    fn new(state: T) -> Self {
+        let (state, woken) = (Mutex::new(state), Condvar::new());
+        Checked { state, woken, began: Instant::now(), passed_ms: AtomicU64::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, T> {
+        self.state.lock().unwrap()
+    }
+
+    fn now(&self) -> Instant {
+        self.began + Duration::from_millis(self.passed_ms.load(Ordering::SeqCst))
+    }
+
+    fn sleep<'a>(&'a self, guard: MutexGuard<'a, T>, until: Instant) -> MutexGuard<'a, T> {
+        if self.now() >= until { guard } else { self.woken.wait(guard).unwrap() }
+    }
+
+    fn wake(&self) {
+        self.woken.notify_one();
+    }
+}
+
+impl<T> Checked<T> {
+    /// Time goes on, and a timer that is due by then fires.
+    fn pass(&self, time: Duration) {
+        let guard = self.state.lock().unwrap();
+        self.passed_ms.fetch_add(time.as_millis() as u64, Ordering::SeqCst);
+        drop(guard);
+        self.woken.notify_one();
+    }
+}
+
+/// A number that threads wait for.
+#[derive(Default)]
+struct Reached {
+    value: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Reached {
+    fn set(&self, value: u64) {
+        *self.value.lock().unwrap() = value;
+        self.changed.notify_all();
+    }
+
+    /// Waits until it is above `value`.
+    fn past(&self, value: u64) -> u64 {
+        *self.changed.wait_while(self.value.lock().unwrap(), |reached| *reached <= value).unwrap()
+    }
+}
+
+/// What the threads of one run share.
+struct World {
+    inbox: Inbox<(), (), Checked<State<(), ()>>>,
+    appended: Reached,
+    answered: Reached,
+}
+
+/// A shard of which each event is one record with one answer, and two events are a batch.
+struct Counting {
+    world: Arc<World>,
+    gathered: u64,
+    appended: u64,
+    held: VecDeque<u64>,
+    answered: u64,
+}
+
+impl Work<(), ()> for Counting {
+    fn run(&mut self, events: &mut Events) -> Ran {
+        let batch = events.drain(..events.len().min(2)).count() as u64;
+        self.gathered += batch;
+        if batch == 0 { Ran::Nothing } else { Ran::Events }
+    }
+
+    fn tick(&mut self) {}
+
+    fn append(&mut self) {
+        if self.gathered > 0 {
+            self.appended += std::mem::take(&mut self.gathered);
+            self.held.push_back(self.appended);
+            self.world.appended.set(self.appended);
+        }
+    }
+
+    fn release(&mut self, durable: Position) -> Option<Position> {
+        while let Some(position) = self.held.pop_front_if(|position| *position <= durable.0) {
+            self.answered = position;
+            self.world.answered.set(position);
+        }
+        self.held.front().copied().map(Position)
+    }
+
+    /// It takes long enough for the disk to be done meanwhile.
+    fn count(&mut self) {
+        thread::yield_now();
+    }
+}
+
+/// Each event is answered, and a thread that drains ends with nothing held, whatever comes when.
+fn all_are_answered(drains_early: bool) {
+    const EVENTS: u64 = 3;
+    let (appended, answered) = (Reached::default(), Reached::default());
+    let world = Arc::new(World { inbox: Inbox::default(), appended, answered });
+    let mut work =
+        Counting { world: world.clone(), gathered: 0, appended: 0, held: VecDeque::new(), answered: 0 };
+    let shared = world.clone();
+    let shard = thread::spawn(move || {
+        take_turns(&shared.inbox, &mut work);
+        assert!(work.held.is_empty(), "it has ended, and {:?} is held", work.held);
+        work.answered
+    });
+    let shared = world.clone();
+    let log = thread::spawn(move || {
+        let mut durable = 0;
+        while durable < EVENTS {
+            durable = shared.appended.past(durable);
+            shared.inbox.durable(Position(durable));
+        }
+    });
+    let shared = world.clone();
+    // It fires when it counts. No tick comes, which would hide what was missed for a second.
+    let timer = thread::spawn(move || shared.inbox.monitor().pass(COUNT));
+    for event in 0..EVENTS {
+        world.inbox.tell(inbox::Event::Ended(event));
+    }
+    if !drains_early {
+        world.answered.past(EVENTS - 1);
+    }
+    world.inbox.end(End::Drain);
+    assert_eq!(shard.join().unwrap(), EVENTS);
+    for thread in [log, timer] {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn no_answer_is_held_for_ever_however_timer_disk_and_events_meet() {
+    for drains_early in [false, true] {
+        shuttle::check_random(move || all_are_answered(drains_early), 3_000);
+        shuttle::check_pct(move || all_are_answered(drains_early), 3_000, 3);
+    }
+}
