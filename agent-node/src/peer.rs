@@ -17,6 +17,7 @@ pub mod gossip;
 pub mod hello;
 pub mod mailbox;
 pub mod peers;
+pub mod share;
 pub mod transport;
 pub mod wire;
 

@@ -11,6 +11,7 @@ use crate::peer::admission::Admission;
 use crate::peer::gossip::Gossip;
 use crate::peer::mailbox::{Mail, Mailbox};
 use crate::peer::peers::{Accepted, Peer};
+use crate::peer::share::{Added, Share};
 use crate::peer::wire::{self, Batch, Incoming, Reading};
 use crate::peer::{Asked, Attach, Numbers};
 use crate::refusal::Refusal;
@@ -26,6 +27,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::warn;
+
+/// The kinds of things that share the stream: what became of commands and messages, answers to reads, updates of lanes.
+const MAIL: usize = 0;
+const READS: usize = 1;
+const LINKS: usize = 2;
 
 /// From the opening of the stream until its first frame.
 const HELLO: Duration = Duration::from_secs(3);
@@ -97,6 +103,7 @@ impl PeersService {
             replaced,
             listening: tokio::spawn(listening.run(frames, first)),
             said_hello: false,
+            share: Share::default(),
             mail: VecDeque::new(),
             readings: VecDeque::new(),
             updates: Vec::new(),
@@ -113,6 +120,8 @@ struct Answering {
     replaced: CancellationToken,
     listening: JoinHandle<Result<(), Status>>,
     said_hello: bool,
+    /// Of [`MAIL`], [`READS`] and [`LINKS`].
+    share: Share<3>,
     /// Taken out of the mailbox, and not sent yet.
     mail: VecDeque<Mail>,
     readings: VecDeque<Reading>,
@@ -161,37 +170,67 @@ impl Answering {
             batch.hello(self.core.hello());
         }
         self.core.gossip(&self.gossip, &mut batch);
-        if self.mail.is_empty() {
-            let mut mail = Vec::new();
-            self.mailbox.drain(&mut mail);
-            self.mail = mail.into();
+        self.sort_mail();
+        let mut share = std::mem::take(&mut self.share);
+        share.fill(batch.room(), |kind, bytes| {
+            let before = batch.bytes();
+            let has_more = match kind {
+                MAIL => self.add_mail(&mut batch, before + bytes),
+                READS => self.add_readings(&mut batch, before + bytes),
+                LINKS => self.add_updates(&mut batch, bytes),
+                _ => false,
+            };
+            Added { bytes: batch.bytes() - before, has_more }
+        });
+        self.share = share;
+        batch
+    }
+
+    /// Takes what has come, so that each kind shows all that it has before any gets its turn.
+    fn sort_mail(&mut self) {
+        let mut came = Vec::new();
+        self.mailbox.drain(&mut came);
+        for mail in came {
+            match mail {
+                Mail::Got(id, Ok(got)) => self.readings.push_back(Reading::new(id, got)),
+                mail => self.mail.push_back(mail),
+            }
         }
-        while batch.room() > 0 {
+    }
+
+    /// Until the batch has `full` bytes. True: there is more.
+    fn add_mail(&mut self, batch: &mut Batch, full: usize) -> bool {
+        while batch.bytes() < full {
             match self.mail.pop_front() {
                 Some(Mail::End(id, end)) => batch.settled(id, end),
                 Some(Mail::Taken(taken)) => batch.taken(taken),
                 Some(Mail::Got(id, Err(refusal))) => batch.unread(id, refusal),
                 Some(Mail::Detached(attachment, refusal)) => batch.detached(attachment, refusal),
                 Some(Mail::Got(id, Ok(got))) => self.readings.push_back(Reading::new(id, got)),
-                None => break,
+                None => return false,
             }
         }
-        while batch.room() > 0
-            && let Some(reading) = self.readings.pop_front()
-        {
+        true
+    }
+
+    fn add_readings(&mut self, batch: &mut Batch, full: usize) -> bool {
+        while batch.bytes() < full {
+            let Some(reading) = self.readings.pop_front() else { return false };
             // The next in turn goes first, so that a long answer does not hold up short ones.
-            self.readings.extend(batch.got(reading));
+            self.readings.extend(batch.got(reading, full.saturating_sub(batch.bytes())));
         }
-        if batch.room() > 0 {
-            self.links.take(batch.room(), &mut self.updates);
-        }
+        true
+    }
+
+    fn add_updates(&mut self, batch: &mut Batch, bytes: usize) -> bool {
+        let has_more = self.links.take(bytes, &mut self.updates);
         for (attachment, said) in self.updates.drain(..) {
             match said {
                 Ok(update) => batch.update(attachment, update),
                 Err(refusal) => batch.detached(attachment, refusal),
             }
         }
-        batch
+        has_more
     }
 }
 

@@ -9,6 +9,7 @@ use crate::peer::gossip::Gossip;
 use crate::peer::hello::{Called, Rejected};
 use crate::peer::mailbox::Mail;
 use crate::peer::peers::{Peer, Target};
+use crate::peer::share::{Added, Share};
 use crate::peer::wire::{self, Batch, Incoming};
 use crate::peer::{Answered, transport};
 use futures::{Stream, stream};
@@ -19,6 +20,11 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tonic::{Status, Streaming};
 use tracing::{info, warn};
+
+/// The kinds of things that share the stream: commands, messages of agents, and all else that is asked.
+const COMMANDS: usize = 0;
+const MESSAGES: usize = 1;
+const ASKS: usize = 2;
 
 /// From the call until the other side has said who it is.
 const HELLO: Duration = Duration::from_secs(3);
@@ -107,7 +113,13 @@ async fn exchange(
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX);
     let gossip = Arc::new(Mutex::new(Gossip::default()));
-    let asking = Asking { core: core.clone(), peer: peer.clone(), gossip: gossip.clone(), said_hello: false };
+    let asking = Asking {
+        core: core.clone(),
+        peer: peer.clone(),
+        gossip: gossip.clone(),
+        said_hello: false,
+        share: Share::default(),
+    };
     let greet = async {
         let mut frames = client.exchange(asking.frames()).await?.into_inner();
         let first = frames.message().await?.ok_or(Lost::Ended)?;
@@ -202,6 +214,8 @@ struct Asking {
     peer: Arc<Peer>,
     gossip: Arc<Mutex<Gossip>>,
     said_hello: bool,
+    /// Of [`COMMANDS`], [`MESSAGES`] and [`ASKS`].
+    share: Share<3>,
 }
 
 impl Asking {
@@ -233,13 +247,22 @@ impl Asking {
             return batch;
         }
         self.core.gossip(&self.gossip, &mut batch);
-        self.core.forwards(|forwards, _| {
-            forwards.send_to(self.peer.ordinal, |forward| {
-                batch.forward(forward);
-                batch.room() > 0
-            });
+        let Asking { core, peer, share, .. } = self;
+        share.fill(batch.room(), |kind, bytes| {
+            let (before, full) = (batch.bytes(), batch.bytes() + bytes);
+            let has_more = match kind {
+                COMMANDS => core.forwards(|forwards, _| {
+                    forwards.send_to(peer.ordinal, |forward| {
+                        batch.forward(forward);
+                        batch.bytes() < full
+                    })
+                }),
+                MESSAGES => peer.asks().add_messages(&mut batch, full),
+                ASKS => peer.asks().add_asked(&mut batch, full),
+                _ => false,
+            };
+            Added { bytes: batch.bytes() - before, has_more }
         });
-        self.peer.asks().compose(&mut batch);
         batch
     }
 }

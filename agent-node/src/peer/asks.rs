@@ -122,10 +122,10 @@ impl Asks {
         }
     }
 
-    /// Moves into the frame what fits.
-    pub fn compose(&mut self, batch: &mut Batch) {
-        while batch.room() > 0 {
-            // Reads and attachments are few, and somebody waits for them.
+    /// Moves into the frame reads, attachments and ends of streams, until it has `full` bytes. True: there is more.
+    pub fn add_asked(&mut self, batch: &mut Batch, full: usize) -> bool {
+        while batch.bytes() < full {
+            // Of an attachment, its beginning goes before its limits and its end.
             if let Some(id) = self.unsent.pop_front() {
                 if let Some(reading) = self.reads.get(&id) {
                     batch.read(reading.read.clone());
@@ -136,13 +136,21 @@ impl Asks {
                 batch.detach(attachment);
             } else if let Some((attachment, items)) = self.limits.pop_first() {
                 batch.limit(Limit { attachment, items });
-            } else if let Some(message) = self.messages.pop_front() {
-                batch.message(&message);
             } else if let Some(stream) = self.ended.pop_front() {
                 batch.ended(stream);
             } else {
-                return;
+                return false;
             }
         }
+        true
+    }
+
+    /// Moves messages into the frame, until it has `full` bytes. True: there are more.
+    pub fn add_messages(&mut self, batch: &mut Batch, full: usize) -> bool {
+        while batch.bytes() < full {
+            let Some(message) = self.messages.pop_front() else { return false };
+            batch.message(&message);
+        }
+        true
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::link::{Event, EventKind, LinkOutput};
 
 /// Waits until the link is told an event of which this holds, and gives all of that link up to it.
-async fn told(links: &Links, link: u32, holds: impl Fn(&Event) -> bool) -> Vec<Event> {
+pub async fn told(links: &Links, link: u32, holds: impl Fn(&Event) -> bool) -> Vec<Event> {
     let (mut out, mut events) = (Vec::new(), Vec::new());
     let wait = async {
         while !events.last().is_some_and(&holds) {
@@ -22,7 +22,7 @@ async fn told(links: &Links, link: u32, holds: impl Fn(&Event) -> bool) -> Vec<E
     events
 }
 
-fn is_value(event: &Event, value: &str) -> bool {
+pub fn is_value(event: &Event, value: &str) -> bool {
     event.kind == EventKind::Set && event.value == value.as_bytes()
 }
 

@@ -28,6 +28,11 @@ impl Batch {
         FRAME_BYTES.saturating_sub(self.bytes)
     }
 
+    /// What it has so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
@@ -152,8 +157,8 @@ impl Batch {
         });
     }
 
-    /// As much of an answer as there is room for; the rest, if there is one, comes back.
-    pub fn got(&mut self, reading: Reading) -> Option<Reading> {
+    /// About so many bytes of an answer; the rest, if there is one, comes back.
+    pub fn got(&mut self, reading: Reading, bytes_max: usize) -> Option<Reading> {
         let Reading { id, version, rest } = reading;
         let mut answer = peer::ReadAnswer { id, version, ..peer::ReadAnswer::default() };
         self.bytes += ITEM_BYTES;
@@ -168,7 +173,7 @@ impl Batch {
             }
             Rest::Entries(mut entries) => {
                 let mut body = Vec::new();
-                while body.len() < self.room().max(1)
+                while body.len() < bytes_max.max(1)
                     && let Some((key, value)) = entries.next()
                 {
                     binary::encode(&key, &mut body);

@@ -109,7 +109,8 @@ fn a_large_map_comes_in_several_frames() {
     let (mut rest, mut all, mut frames) = (Some(Reading::new(3, got)), Vec::new(), 0);
     while let Some(reading) = rest {
         let mut batch = Batch::default();
-        rest = batch.got(reading);
+        let room = batch.room();
+        rest = batch.got(reading, room);
         let frame = batch.finish(Numbers::default());
         assert!(prost::Message::encoded_len(&frame) < FRAME_BYTES + 1_000);
         let mut pieces = open(frame).unwrap().answered.pieces;
@@ -132,7 +133,7 @@ fn short_answers_to_reads_arrive_as_they_were() {
         Got { version: 0, not_modified: false, body: Body::Map(vec![]) },
     ] {
         let mut batch = Batch::default();
-        assert!(batch.got(Reading::new(1, got.clone())).is_none());
+        assert!(batch.got(Reading::new(1, got.clone()), FRAME_BYTES).is_none());
         assert_eq!(sent(batch).answered.pieces.pop().unwrap().end, Ok(got));
     }
     let mut batch = Batch::default();
