@@ -94,7 +94,7 @@ pub struct Report {
     pub slots_owned: u32,
     pub slots_serving: u32,
     pub had_ring: bool,
-    /// Of the certificates that the node uses.
+    /// Digests of the certificates that the node uses.
     pub certificates: proto::trust::Digests,
 }
 

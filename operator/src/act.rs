@@ -32,7 +32,7 @@ pub enum Error {
     Failed(#[source] kube::Error),
 }
 
-/// Of keys that cannot be drawn or used.
+/// The error of keys that cannot be drawn or used.
 impl From<trust::Error> for Error {
     fn from(error: trust::Error) -> Error {
         Error::Rejected(error.to_string())

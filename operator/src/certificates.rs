@@ -26,9 +26,9 @@ pub enum Due {
     },
 }
 
-/// How the certificates stand.
+/// Which certificates are due, and which nodes lag behind.
 #[derive(Debug)]
-pub struct Stand {
+pub struct Renewal {
     pub due: Due,
     /// Why the CA cannot be used.
     pub unusable: Option<String>,
@@ -36,10 +36,10 @@ pub struct Stand {
     pub behind: Vec<u16>,
 }
 
-pub fn stand(plan: &Plan, seen: &Observed, now_s: u64) -> Stand {
+pub fn renewal(plan: &Plan, seen: &Observed, now_s: u64) -> Renewal {
     let objects = &seen.objects;
     let mounted = objects.certificates.ours();
-    let idle = |unusable| Stand { due: Due::Nothing, unusable, behind: Vec::new() };
+    let idle = |unusable| Renewal { due: Due::Nothing, unusable, behind: Vec::new() };
     let authority = match &objects.authority {
         Seen::Ours(authority) => authority,
         Seen::Absent => {
@@ -50,7 +50,7 @@ pub fn stand(plan: &Plan, seen: &Observed, now_s: u64) -> Stand {
             let trusted =
                 mounted.map(|pems| pems.bundle.clone()).filter(|text| Bundle::parse(text, "").is_ok());
             let due = Due::Authority { trusted: trusted.unwrap_or_default() };
-            return Stand { due, unusable: None, behind: Vec::new() };
+            return Renewal { due, unusable: None, behind: Vec::new() };
         }
         Seen::Going | Seen::Taken(_) => return idle(None),
     };
@@ -73,7 +73,7 @@ pub fn stand(plan: &Plan, seen: &Observed, now_s: u64) -> Stand {
         !objects.pods.keys().any(has_bundle)
     });
     let behind = has.map(|has| behind(has.digests)).unwrap_or_default();
-    Stand { due, unusable: None, behind }
+    Renewal { due, unusable: None, behind }
 }
 
 /// Whether a pod runs that does not say that it has these.
@@ -98,9 +98,9 @@ fn reported(seen: &Observed, ordinal: u16) -> Option<Digests> {
 
 /// The CA, read.
 struct Current {
-    /// Of the CA that makes certificates now.
+    /// Verifies certificates of the CA that makes them now.
     own: Verifier,
-    /// Of all that nodes are to trust.
+    /// Verifies certificates of all CAs that nodes are to trust.
     all: Verifier,
     bundle: Bundle,
 }

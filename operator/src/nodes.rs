@@ -35,7 +35,7 @@ const CONFIGURE: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 16;
 /// More are closed, and opened again when they are needed.
 const CHANNELS_MAX: usize = 4096;
-/// Of plans; more are made again when they are needed.
+/// The most plans whose passes are kept; others are made again when they are needed.
 const PASSES_MAX: usize = 4096;
 
 #[derive(Default)]

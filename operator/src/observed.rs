@@ -212,7 +212,7 @@ pub struct Report {
     pub slots_owned: u32,
     pub slots_serving: u32,
     pub had_ring: bool,
-    /// Of the certificates that it uses.
+    /// Digests of the certificates that it uses.
     pub certificates: Digests,
 }
 

@@ -80,7 +80,7 @@ pub struct Outlook<'a> {
     pub verdict: Result<&'a Wish, Vec<Error>>,
     pub force: InForce,
     pub ring: RingState,
-    pub certificates: certificates::Stand,
+    pub certificates: certificates::Renewal,
     pub nodes: Vec<Node>,
     /// How many serve all that is theirs.
     pub nodes_serving: usize,
@@ -108,7 +108,7 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, now_s: u64) -> Outlook<'a> {
     let nodes: Vec<Node> = (0..force.replicas).map(|ordinal| meant.node(ordinal, seen)).collect();
     let reports = || nodes.iter().filter_map(|node| node.report.as_ref());
     let wished = plan.wish.as_ref().map_or(0, |wish| wish.spec.slots.unsigned_abs());
-    let certificates = certificates::stand(plan, seen, now_s);
+    let certificates = certificates::renewal(plan, seen, now_s);
     let mut faults = faults(plan, seen, &force, &nodes, &state);
     faults.extend(certificates.unusable.clone().map(Fault::Authority));
     faults.sort_by_key(Fault::reason);

@@ -26,7 +26,7 @@ pub const CERTIFICATE: &str = "tls.crt";
 pub const KEY: &str = "tls.key";
 pub const BUNDLE: &str = "ca.crt";
 
-/// Of certificates, as they are made: a year.
+/// How long certificates last from when they are made: a year.
 pub const LIFE_S: u64 = 365 * DAY_S;
 /// Certificates begin a day before they are made, for clocks that are late.
 const EARLY_S: u64 = DAY_S;

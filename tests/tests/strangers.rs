@@ -38,7 +38,7 @@ struct Node {
     folder: TempDir,
     port: u16,
     authority: Pair,
-    /// Of another plan, which the node's bundle holds too: only the names in its certificates keep it out.
+    /// The certificate of another plan, whose CA is in the node's bundle too: only the names in it keep it out.
     another: Pair,
 }
 

@@ -41,9 +41,9 @@ use tracing::{error, warn};
 const HANDSHAKE: Duration = Duration::from_secs(3);
 /// Each holds up to 100 KiB.
 pub const HANDSHAKES_MAX: usize = 128;
-/// Of connections whose certificate was taken. A node has one from each other node, and some from the operator.
+/// The most connections whose certificate was taken. A node has one from each other node, and some from the operator.
 pub const CONNECTIONS_MAX: usize = 1_024;
-/// Of calls on one connection.
+/// The most calls on one connection.
 const CALLS_MAX: u32 = 16;
 /// A plan and a ring at their largest.
 pub const CONFIGURE_BYTES: usize = 8 << 20;
@@ -230,7 +230,7 @@ impl Port {
         }
     }
 
-    /// Of a stream between nodes: until its first frame has been taken.
+    /// Answers a call. The answer to a stream between nodes comes when its first frame has been taken.
     async fn answer(&self, role: Role, request: Request<Incoming>) -> Result<Response<Body>, Status> {
         let (turns, bytes) = match access::call(role, request.uri().path())? {
             Call::Exchange => (&self.greeting, None),

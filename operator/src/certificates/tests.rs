@@ -7,7 +7,7 @@ use proto::trust::{Authority, LIFE_S};
 const THIRD: i64 = LIFE_S as i64 / 3;
 
 fn due(world: &World) -> &'static str {
-    match stand(&world.plan(), &world.seen(), world.now_s()).due {
+    match renewal(&world.plan(), &world.seen(), world.now_s()).due {
         Due::Nothing => "nothing",
         Due::Authority { .. } => "a CA",
         Due::Nodes { pair: Some(_), .. } => "other CAs",

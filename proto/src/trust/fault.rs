@@ -26,7 +26,7 @@ pub enum Fault {
 pub const FAULTS: usize = 9;
 
 impl Fault {
-    /// Of an error of TLS, wherever in the chain of causes it is.
+    /// The fault in an error of TLS, wherever in the chain of causes it is.
     pub fn of(error: &(dyn Error + 'static)) -> Option<Fault> {
         let mut cause = Some(error);
         while let Some(error) = cause {

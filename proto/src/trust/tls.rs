@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// As ALPN names it.
 const HTTP2: &[u8] = b"h2";
 
-/// Of one who answers.
+/// TLS for the side that answers.
 pub fn server(credentials: &Credentials) -> ServerConfig {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
@@ -26,7 +26,7 @@ pub fn server(credentials: &Credentials) -> ServerConfig {
     config
 }
 
-/// Of one who calls.
+/// TLS for the side that calls.
 pub fn client(credentials: &Credentials) -> ClientConfig {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])

@@ -13,7 +13,7 @@ use proto::binary;
 use proto::value::Value;
 use proto::wire::peer;
 
-/// Of the reason in a rejection.
+/// The most characters of the reason in a rejection.
 const REJECTION_CHARS: usize = 300;
 
 /// One frame.
