@@ -31,7 +31,7 @@ const LOAD: usize = 64;
 const BODY: &str = "{\"n\":1,\"note\":\"a body of about a hundred bytes, as commands have it in the field\"}";
 /// Before a wait counts.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// Of the bare disk, before each round.
+/// Times of the bare disk, before each round.
 const DISK_TIME: Duration = Duration::from_secs(2);
 const BLOCK: usize = 4096;
 
@@ -119,7 +119,7 @@ fn judge(all: &[(Way, usize, f64, f64)], bare: f64, has_redis: bool) {
     }
 }
 
-/// Of the client that is measured, in ms, and how much all clients wrote.
+/// Times of the client that is measured, in ms, and how much all clients wrote.
 struct Waits {
     p50: f64,
     p999: f64,

@@ -120,7 +120,7 @@ struct Answering {
     replaced: CancellationToken,
     listening: JoinHandle<Result<(), Status>>,
     said_hello: bool,
-    /// Of [`MAIL`], [`READS`] and [`LINKS`].
+    /// The classes [`MAIL`], [`READS`] and [`LINKS`].
     share: Share<3>,
     /// Taken out of the mailbox, and not sent yet.
     mail: VecDeque<Mail>,

@@ -214,7 +214,7 @@ struct Asking {
     peer: Arc<Peer>,
     gossip: Arc<Mutex<Gossip>>,
     said_hello: bool,
-    /// Of [`COMMANDS`], [`MESSAGES`] and [`ASKS`].
+    /// The classes [`COMMANDS`], [`MESSAGES`] and [`ASKS`].
     share: Share<3>,
 }
 

@@ -14,7 +14,7 @@ pub struct OfSlot {
     /// Who is asked, as long as any is unanswered.
     line: u16,
     unanswered: usize,
-    /// Of them, those that the owner has not answered since they were last sent.
+    /// How many of them the owner has not answered since they were last sent.
     sent: usize,
     pause: Option<Pause>,
     /// The next command is the first after a pause by `NotOwner`.

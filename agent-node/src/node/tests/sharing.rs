@@ -10,7 +10,7 @@ const ENTRIES: usize = 400;
 const ENTRY: usize = 50_000;
 const READERS: usize = 4;
 const ROUNDS: u64 = 25;
-/// Of a command and its update, in milliseconds: a frame between them takes one or two.
+/// How long a command and its update may take, in milliseconds: a frame between them takes one or two.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Sends commands one after the other, each when the update of the one before has come, all through another node than
