@@ -1,10 +1,10 @@
 //! The form that answers take for clients: states as JSON, refusals as HTTP bodies, gRPC statuses and parts of
 //! gRPC messages. The one place where codes of one way in become codes of another.
 
-use crate::{refusal::Refusal, shard::Body};
+use crate::{map::Walk, refusal::Refusal, shard::Body};
 use bytes::Bytes;
 use proto::{json, value::Value, wire::v1};
-use std::{fmt::Write as _, vec};
+use std::{fmt::Write as _, ops::ControlFlow};
 use tonic::{
     Code, Status,
     metadata::{AsciiMetadataValue, MetadataMap},
@@ -17,7 +17,7 @@ pub struct Text(Rest);
 
 enum Rest {
     Value(Value),
-    Entries { left: vec::IntoIter<(Value, Value)>, object: bool, begun: bool },
+    Entries { walk: Walk, object: bool, begun: bool },
     Done,
 }
 
@@ -25,11 +25,9 @@ impl Text {
     pub fn of(body: Body) -> Self {
         Self(match body {
             Body::Value(value) => Rest::Value(value),
-            Body::Map(entries) => Rest::Entries {
-                object: entries.iter().all(|(key, _)| matches!(key, Value::Text(_))),
-                left: entries.into_iter(),
-                begun: false,
-            },
+            Body::Map(map) => {
+                Rest::Entries { object: map.has_only_texts_as_keys(), walk: Walk::new(map), begun: false }
+            }
         })
     }
 
@@ -54,22 +52,21 @@ impl Iterator for Text {
         match std::mem::replace(&mut self.0, Rest::Done) {
             Rest::Done => return None,
             Rest::Value(value) => json::write(&value, &mut out),
-            Rest::Entries { mut left, object, mut begun } => {
+            Rest::Entries { mut walk, object, mut begun } => {
                 if !begun {
                     out.push(if object { b'{' } else { b'[' });
                 }
-                while out.len() < CHUNK
-                    && let Some((key, value)) = left.next()
-                {
+                walk.visit(|key, value| {
                     if std::mem::replace(&mut begun, true) {
                         out.push(b',');
                     }
-                    write_entry(&key, &value, object, &mut out);
-                }
-                if left.len() == 0 {
+                    write_entry(key, value, object, &mut out);
+                    if out.len() < CHUNK { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                });
+                if walk.left() == 0 {
                     out.push(if object { b'}' } else { b']' });
                 } else {
-                    self.0 = Rest::Entries { left, object, begun };
+                    self.0 = Rest::Entries { walk, object, begun };
                 }
             }
         }
@@ -169,6 +166,7 @@ pub fn key(client: &str, sequence: u64) -> Result<(std::sync::Arc<str>, u64), Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::map::Map;
 
     fn text(text: &str) -> Value {
         Value::Text(text.into())
@@ -181,18 +179,18 @@ mod tests {
 
     #[test]
     fn a_map_is_an_object_unless_a_key_is_no_text() {
-        assert_eq!(shown(Body::Map(vec![])), "{}");
+        assert_eq!(shown(Body::Map(Map::default())), "{}");
         assert_eq!(shown(Body::Value(Value::Int(7))), "7");
         let texts = vec![(text("a"), Value::Int(1)), (text("b"), Value::Int(2))];
-        assert_eq!(shown(Body::Map(texts)), r#"{"a":1,"b":2}"#);
+        assert_eq!(shown(Body::Map(Map::from_iter(texts))), r#"{"a":1,"b":2}"#);
         let mixed = vec![(Value::Int(1), Value::Int(1)), (text("b"), Value::Int(2))];
-        assert_eq!(shown(Body::Map(mixed)), r#"[[1,1],["b",2]]"#);
+        assert_eq!(shown(Body::Map(Map::from_iter(mixed))), r#"[[1,1],["b",2]]"#);
     }
 
     #[test]
     fn a_large_map_comes_in_pieces_that_make_the_same_text() {
         let long: String = "x".repeat(1000);
-        let entries: Vec<_> = (0..1000).map(|n| (text(&format!("k{n:04}")), text(&long))).collect();
+        let entries: Map = (0..1000).map(|n| (text(&format!("k{n:04}")), text(&long))).collect();
         let pieces: Vec<Bytes> = Text::of(Body::Map(entries.clone())).collect();
         assert!(pieces.len() > 10 && pieces.iter().all(|piece| piece.len() < CHUNK + 2000));
         let all = pieces.concat();

@@ -112,13 +112,13 @@ fn event(version: u64, value: i64) -> Versioned {
 }
 
 fn whole(serving: &Serving, attachment: u64, version: u64, changes: Vec<Versioned>) {
-    let update = Update { version, first: true, synced: true, changes };
+    let update = Update { version, first: true, synced: true, changes, entries: None };
     serving.update(&mut vec![(attachment, Ok(update))]);
 }
 
 fn change(serving: &Serving, attachment: u64, changes: Vec<Versioned>) {
     let version = changes.last().map_or(0, |last| last.version);
-    let update = Update { version, first: false, synced: false, changes };
+    let update = Update { version, first: false, synced: false, changes, entries: None };
     serving.update(&mut vec![(attachment, Ok(update))]);
 }
 
@@ -490,7 +490,8 @@ fn another_node_is_told_in_values_and_only_by_the_owner() {
     let missing = Refusal::not_found("there is no such lane", "/a");
     assert_eq!(take(1_000), [(71, Err(missing))]);
     whole(&serving, asked[0].1, 9, vec![put(1, 1, "a"), put(2, 2, "b"), put(3, 3, "c")]);
-    let update = |version, first, synced, changes| Ok(Update { version, first, synced, changes });
+    let update =
+        |version, first, synced, changes| Ok(Update { version, first, synced, changes, entries: None });
     assert_eq!(take(40), [(70, update(0, true, false, vec![put(1, 1, "a"), put(2, 2, "b")]))]);
     assert_eq!(take(1_000), [(70, update(9, false, true, vec![put(3, 3, "c")]))]);
     change(&serving, asked[0].1, vec![put(10, 4, "d"), put(10, 5, "e")]);
@@ -518,9 +519,9 @@ fn another_node_that_falls_behind_has_a_gap_and_goes_on() {
     }
     let mut out = Vec::new();
     peer.take(1_000, &mut out);
-    let gap = Update { version: 4, first: true, synced: true, changes: vec![] };
+    let gap = Update { version: 4, first: true, synced: true, changes: vec![], entries: None };
     let changes = (5..=8).map(|n| event(n, n as i64)).collect();
-    let rest = Update { version: 8, first: false, synced: false, changes };
+    let rest = Update { version: 8, first: false, synced: false, changes, entries: None };
     assert_eq!(out, [(70, Ok(gap)), (70, Ok(rest))]);
 }
 

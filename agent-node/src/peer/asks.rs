@@ -63,7 +63,7 @@ impl Asks {
         match end {
             Err(refusal) => return self.reads.remove(&id).map(|reading| (reading.to, Err(refusal))),
             Ok(Got { version, not_modified, body }) => match (&mut reading.got, body) {
-                (Some(Got { body: Body::Map(entries), .. }), Body::Map(more)) => entries.extend(more),
+                (Some(Got { body: Body::Map(map), .. }), Body::Map(more)) => map.append(&more),
                 (got, body) => *got = Some(Got { version, not_modified, body }),
             },
         }

@@ -1,6 +1,7 @@
 //! What goes to a peer, gathered until a frame is full.
 
-use crate::link::{Change, Update};
+use crate::link::{Change, Update, Versioned};
+use crate::map::Walk;
 use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Limit, Numbers, Read, Rejection};
 use crate::peer::{Configuration, Report};
 use crate::refusal::Refusal;
@@ -10,7 +11,7 @@ use proto::binary;
 use proto::trust::Digests;
 use proto::value::Value;
 use proto::wire::peer;
-use std::vec;
+use std::ops::ControlFlow;
 
 /// A frame in the making. Sizes are estimates, a little above.
 #[derive(Debug, Default)]
@@ -171,18 +172,17 @@ impl Batch {
                 answer.body = value(&given);
                 None
             }
-            Rest::Entries(mut entries) => {
+            Rest::Entries(mut walk) => {
                 let mut body = Vec::new();
-                while body.len() < bytes_max.max(1)
-                    && let Some((key, value)) = entries.next()
-                {
-                    binary::encode(&key, &mut body);
-                    binary::encode(&value, &mut body);
-                }
+                walk.visit(|key, value| {
+                    binary::encode(key, &mut body);
+                    binary::encode(value, &mut body);
+                    if body.len() < bytes_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                });
                 answer.map = true;
-                answer.more = entries.len() > 0;
+                answer.more = walk.left() > 0;
                 answer.body = body.into();
-                answer.more.then_some(Rest::Entries(entries))
+                answer.more.then_some(Rest::Entries(walk))
             }
         };
         self.bytes += answer.body.len();
@@ -198,9 +198,14 @@ impl Batch {
     }
 
     pub fn update(&mut self, attachment: u64, update: Update) {
-        let Update { version, first, synced, changes } = update;
+        let Update { version, first, synced, changes, entries } = update;
         self.bytes += ITEM_BYTES;
-        let changes = changes.into_iter().map(|versioned| {
+        let entries = entries.unwrap_or_default();
+        let entries = entries.entries().map(|(key, entry)| Versioned {
+            change: Change::Put(key.clone(), entry.value.clone()),
+            version: entry.version(),
+        });
+        let changes = entries.chain(changes).map(|versioned| {
             let change = change(versioned.change);
             self.bytes += ITEM_BYTES / 2 + change_bytes(&change);
             peer::Change { change: Some(change), version: versioned.version }
@@ -234,7 +239,7 @@ pub struct Reading {
 enum Rest {
     NotModified,
     Value(Value),
-    Entries(vec::IntoIter<(Value, Value)>),
+    Entries(Walk),
 }
 
 impl Reading {
@@ -243,7 +248,7 @@ impl Reading {
         let rest = match body {
             _ if not_modified => Rest::NotModified,
             Body::Value(value) => Rest::Value(value),
-            Body::Map(entries) => Rest::Entries(entries.into_iter()),
+            Body::Map(map) => Rest::Entries(Walk::new(map)),
         };
         Reading { id, version, rest }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::link::{Change, Update, Versioned};
+use crate::map::Map;
 use crate::peer::{Attach, FORMAT, FRAME_BYTES, Forward, Hello, Identity, Numbers, Read};
 use crate::refusal::Refusal;
 use crate::shard::{Body, Command, Got, Message, Place, Taken, Verdict};
@@ -92,7 +93,7 @@ fn what_is_answered_arrives_as_it_was() {
         [Change::Set(value.clone()), put, Change::Remove(value.clone()), Change::Clear, Change::Event(value)]
     });
     let changes = changes.map(|change| Versioned { change, version: 7 }).collect();
-    let update = Update { version: 8, first: true, synced: false, changes };
+    let update = Update { version: 8, first: true, synced: false, changes, entries: None };
     batch.update(4, update.clone());
     batch.detached(5, refusals[2].clone());
     let came = sent(batch).answered;
@@ -105,7 +106,7 @@ fn what_is_answered_arrives_as_it_was() {
 #[test]
 fn a_large_map_comes_in_several_frames() {
     let entries: Vec<_> = (0..20_000).map(|n| (Value::Int(n), Value::text(&format!("value {n}")))).collect();
-    let got = Got { version: 9, not_modified: false, body: Body::Map(entries.clone()) };
+    let got = Got { version: 9, not_modified: false, body: Body::Map(entries.iter().cloned().collect()) };
     let (mut rest, mut all, mut frames) = (Some(Reading::new(3, got)), Vec::new(), 0);
     while let Some(reading) = rest {
         let mut batch = Batch::default();
@@ -117,7 +118,9 @@ fn a_large_map_comes_in_several_frames() {
         let piece = pieces.pop().unwrap();
         assert_eq!((piece.id, piece.more), (3, rest.is_some()));
         match piece.end.unwrap() {
-            Got { version: 9, not_modified: false, body: Body::Map(some) } => all.extend(some),
+            Got { version: 9, not_modified: false, body: Body::Map(some) } => {
+                all.extend(some.values().map(|(key, value)| (key.clone(), value.clone())));
+            }
             other => panic!("{other:?}"),
         }
         frames += 1;
@@ -130,7 +133,7 @@ fn short_answers_to_reads_arrive_as_they_were() {
     for got in [
         Got { version: 9, not_modified: true, body: Body::Value(Value::Null) },
         Got { version: 9, not_modified: false, body: Body::Value(Value::Int(1)) },
-        Got { version: 0, not_modified: false, body: Body::Map(vec![]) },
+        Got { version: 0, not_modified: false, body: Body::Map(Map::default()) },
     ] {
         let mut batch = Batch::default();
         assert!(batch.got(Reading::new(1, got.clone()), FRAME_BYTES).is_none());
