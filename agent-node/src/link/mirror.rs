@@ -32,7 +32,7 @@ pub struct Mirror {
     /// The owner's state has been told whole once.
     whole: bool,
     /// The state that replaces this one, as far as it has come.
-    next: Option<Next>,
+    next: Option<Box<Next>>,
     /// Everything of the lane up to here is in the mirror.
     version: u64,
     /// When the lane last changed, as far as it is known here: never earlier than it did.
@@ -57,8 +57,8 @@ struct Next {
 #[derive(Debug)]
 enum State {
     Value(Option<Latest>),
-    Map(Entries),
-    Items(Items),
+    Map(Box<Entries>),
+    Items(Box<Items>),
 }
 
 #[derive(Debug)]
@@ -208,8 +208,8 @@ impl Mirror {
     pub fn new(kind: LaneKind, queue: Queue) -> Mirror {
         let state = match kind {
             LaneKind::Value => State::Value(None),
-            LaneKind::Map => State::Map(Entries::default()),
-            LaneKind::Command | LaneKind::Supply => State::Items(Items::new(queue.items)),
+            LaneKind::Map => State::Map(Box::default()),
+            LaneKind::Command | LaneKind::Supply => State::Items(Box::new(Items::new(queue.items))),
         };
         Mirror { state, whole: false, next: None, version: 0, changed: 0, head: 0, era: 0, stale: false }
     }
@@ -229,13 +229,13 @@ impl Mirror {
     pub fn apply(&mut self, update: Update) -> Applied {
         let Update { version, first, synced, changes, entries } = update;
         if first {
-            self.next = Some(Next { entries: entries.unwrap_or_default(), changes: Vec::new() });
+            self.next = Some(Box::new(Next { entries: entries.unwrap_or_default(), changes: Vec::new() }));
         }
         match self.next.take() {
             Some(mut next) => {
                 next.extend(changes);
                 if synced {
-                    self.replace(version, next);
+                    self.replace(version, *next);
                     return Applied::Whole;
                 }
                 self.next = Some(next);
@@ -293,7 +293,7 @@ impl Mirror {
             self.era += u32::from(self.whole);
             match &mut self.state {
                 State::Value(latest) => *latest = None,
-                State::Map(entries) => *entries = Entries::begin(next.entries),
+                State::Map(entries) => **entries = Entries::begin(next.entries),
                 State::Items(items) => items.forget(),
             }
             for Versioned { change, version } in next.changes {

@@ -1,5 +1,6 @@
 //! Links of clients and of other nodes over a serving side whose owners are the test.
 
+use super::serving::LINKS_MAX;
 use super::*;
 use expect_test::{Expect, expect};
 use proto::address::{Address, Slot};
@@ -236,6 +237,28 @@ fn links_that_cannot_be_are_closed_and_say_why() {
     );
     check(&links, &expect![""]);
     assert_eq!(serving.open_links(), 0);
+}
+
+#[test]
+fn a_node_serves_so_many_links_and_no_more() {
+    let (_node, serving) = Node::start();
+    let (many, other) = (Links::new(&serving), Links::new(&serving));
+    for link in 0..LINKS_MAX as u32 - 1 {
+        many.open(link, "/a/1", "value", None, None);
+    }
+    other.open(0, "/a/2", "value", None, None);
+    assert_eq!((serving.open_links(), taken(&other)), (LINKS_MAX, vec![]));
+    other.open(1, "/a/2", "value", None, None);
+    match &taken(&other)[..] {
+        [LinkOutput::Closed { link: 1, refusal: Some(refusal) }] => {
+            assert_eq!((refusal.code, &*refusal.at), (429, "/a/2"));
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(many);
+    assert_eq!(serving.open_links(), 1);
+    other.open(1, "/a/2", "value", None, None);
+    assert_eq!((serving.open_links(), taken(&other)), (2, vec![]));
 }
 
 #[test]

@@ -4,8 +4,9 @@ use crate::link::{Change, Update, Versioned};
 use crate::map::Walk;
 use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Limit, Numbers, Read, Rejection};
 use crate::peer::{Configuration, Report};
+use crate::reads::{Answer, Charge};
 use crate::refusal::Refusal;
-use crate::shard::{Body, Command, Got, Message, Place, Stream, Taken, Verdict};
+use crate::shard::{Body, Command, Message, Place, Stream, Taken, Verdict};
 use bytes::Bytes;
 use proto::binary;
 use proto::trust::Digests;
@@ -160,7 +161,7 @@ impl Batch {
 
     /// About so many bytes of an answer; the rest, if there is one, comes back.
     pub fn got(&mut self, reading: Reading, bytes_max: usize) -> Option<Reading> {
-        let Reading { id, version, rest } = reading;
+        let Reading { charge, id, version, rest } = reading;
         let mut answer = peer::ReadAnswer { id, version, ..peer::ReadAnswer::default() };
         self.bytes += ITEM_BYTES;
         let rest = match rest {
@@ -187,7 +188,7 @@ impl Batch {
         };
         self.bytes += answer.body.len();
         self.frame.answers.push(answer);
-        rest.map(|rest| Reading { id, version, rest })
+        rest.map(|rest| Reading { charge, id, version, rest })
     }
 
     pub fn unread(&mut self, id: u64, refusal: Refusal) {
@@ -230,6 +231,8 @@ impl Batch {
 /// An answer to a read that is being sent, in pieces where it is long.
 #[derive(Debug)]
 pub struct Reading {
+    /// Given back before the rest goes.
+    charge: Charge,
     id: u64,
     version: u64,
     rest: Rest,
@@ -243,14 +246,14 @@ enum Rest {
 }
 
 impl Reading {
-    pub fn new(id: u64, got: Got) -> Reading {
-        let Got { version, not_modified, body } = got;
+    pub fn new(id: u64, answer: Answer) -> Reading {
+        let Answer { charge, version, not_modified, body } = answer;
         let rest = match body {
             _ if not_modified => Rest::NotModified,
             Body::Value(value) => Rest::Value(value),
             Body::Map(map) => Rest::Entries(Walk::new(map)),
         };
-        Reading { id, version, rest }
+        Reading { charge, id, version, rest }
     }
 }
 

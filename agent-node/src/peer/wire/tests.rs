@@ -4,6 +4,7 @@ use super::*;
 use crate::link::{Change, Update, Versioned};
 use crate::map::Map;
 use crate::peer::{Attach, FORMAT, FRAME_BYTES, Forward, Hello, Identity, Numbers, Read};
+use crate::reads::Reads;
 use crate::refusal::Refusal;
 use crate::shard::{Body, Command, Got, Message, Place, Taken, Verdict};
 use proto::address::Address;
@@ -103,11 +104,15 @@ fn what_is_answered_arrives_as_it_was() {
     assert_eq!(came.updates, [(4, Ok(update)), (5, Err(wrong))]);
 }
 
+fn reading(id: u64, got: Got) -> Reading {
+    Reading::new(id, Reads::default().admit(got, "").unwrap())
+}
+
 #[test]
 fn a_large_map_comes_in_several_frames() {
     let entries: Vec<_> = (0..20_000).map(|n| (Value::Int(n), Value::text(&format!("value {n}")))).collect();
     let got = Got { version: 9, not_modified: false, body: Body::Map(entries.iter().cloned().collect()) };
-    let (mut rest, mut all, mut frames) = (Some(Reading::new(3, got)), Vec::new(), 0);
+    let (mut rest, mut all, mut frames) = (Some(reading(3, got)), Vec::new(), 0);
     while let Some(reading) = rest {
         let mut batch = Batch::default();
         let room = batch.room();
@@ -136,7 +141,7 @@ fn short_answers_to_reads_arrive_as_they_were() {
         Got { version: 0, not_modified: false, body: Body::Map(Map::default()) },
     ] {
         let mut batch = Batch::default();
-        assert!(batch.got(Reading::new(1, got.clone()), FRAME_BYTES).is_none());
+        assert!(batch.got(reading(1, got.clone()), FRAME_BYTES).is_none());
         assert_eq!(sent(batch).answered.pieces.pop().unwrap().end, Ok(got));
     }
     let mut batch = Batch::default();
