@@ -8,6 +8,7 @@
 mod chain;
 mod committer;
 mod format;
+mod judge;
 mod places;
 mod prepare;
 mod scan;
@@ -19,9 +20,10 @@ use crate::lock::lock;
 use crate::store::{self, Store};
 use chain::Chain;
 use committer::Intake;
+use judge::{Cut, End, Judge};
 use places::Places;
 use prepare::Pool;
-use scan::{End, Scan, Stop};
+use scan::{Segment, Stop};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -35,12 +37,13 @@ use std::time::{Duration, Instant};
 use writer::Writer;
 
 pub use format::{BODY_MAX, BatchHead, Head, Kind, Position, RECORD as RECORD_HEAD};
+pub use judge::{Broken, Damage, Lost, Seen};
 pub use places::Reader;
 pub use prepare::{DiskFull, OnRoom, Room, Sizes};
-pub use scan::{Damage, Lost, Seen};
+pub use scan::Part;
 pub use writer::Counts;
 
-const FOLDER: &str = "log";
+const FOLDER: &str = store::LOG;
 /// Segments begin small, so that a fresh node starts at once, and double.
 pub const SIZES: Sizes = Sizes { smallest: 4 << 20, largest: 64 << 20 };
 
@@ -55,16 +58,16 @@ pub enum Error {
         "the log in {} is damaged, and what it lost had been acknowledged: {}; put the files back as they were, \
          or delete the volume and let this store be declared lost",
         folder.display(),
-        all(damage)
+        damage
     )]
-    Damaged { folder: PathBuf, damage: Vec<Damage> },
+    Damaged { folder: PathBuf, damage: Damage },
     #[error(
-        "segment {segment} of the log in {} has format {format}, and this version reads up to {}; \
-         run the version that wrote it, or a newer one",
+        "segment {segment} of the log in {} has format {format}, and this version reads only format {}; \
+         run the version that wrote it, or begin with an empty folder",
         folder.display(),
         format::VERSION
     )]
-    Newer { folder: PathBuf, segment: u64, format: u16 },
+    OtherFormat { folder: PathBuf, segment: u64, format: u16 },
     #[error("segment {segment} of the log: record {} of slot {} can't be replayed: {why}", head.lsn, head.slot)]
     Refused { segment: u64, head: Head, why: String },
     #[error(
@@ -73,6 +76,12 @@ pub enum Error {
         folder.display()
     )]
     Lost { folder: PathBuf, position: u64, why: &'static str },
+    #[error(
+        "{} {what}, and with it everything that this store has acknowledged; put it back as it was, or name an empty \
+         folder and let this store be declared lost",
+        folder.display()
+    )]
+    Gone { folder: PathBuf, what: &'static str },
     #[error("another process has opened {} since", folder.display())]
     NotOurs { folder: PathBuf },
 }
@@ -82,10 +91,6 @@ impl Error {
         let path = path.to_path_buf();
         move |error| Error::Io { what, path, error }
     }
-}
-
-fn all(damage: &[Damage]) -> String {
-    damage.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// How far the reading of a log at its start has come, in bytes of its segments.
@@ -153,10 +158,12 @@ impl Log {
     ) -> Result<(Log, Opened), Error> {
         let folder = store.folder().join(FOLDER);
         if !folder.is_dir() {
-            fs::create_dir(&folder).map_err(Error::io("make", &folder))?;
-            store::sync_folder(store.folder())?;
+            return Err(Error::Gone { folder, what: "is not there" });
         }
         let segments = Segments::list(&folder)?;
+        if store.had_ring() && segments.newest()? == 0 {
+            return Err(Error::Gone { folder, what: "holds no segment that is not empty" });
+        }
         let places = Arc::new(Places::default());
         let mut take = |seen: Seen| match seen {
             Seen::Record(position, head, body) => each(position, head, body),
@@ -165,26 +172,26 @@ impl Log {
                 Ok(())
             }
         };
-        let (end, unbegun) = segments.scan(store.id(), progress, &mut take)?;
-        if end.damage.iter().any(|damage| !damage.harmless) {
-            return Err(Error::Damaged { folder, damage: end.damage });
+        let (mut end, unbegun) = segments.scan(store.id(), progress, &mut take)?;
+        if let Some(damage) = end.damage.take() {
+            return Err(Error::Damaged { folder, damage });
         }
-        for damage in &end.damage {
-            tracing::warn!(%damage, folder = %folder.display(), "the disk has changed what it was given");
+        for place in &end.warnings {
+            tracing::warn!(%place, folder = %folder.display(), "the disk has changed what it was given; no record is lost");
         }
         let frames = segments.unsynced(&end)?;
         segments.shorten(&end)?;
         let pool = Arc::new(Pool::open(&folder, sizes)?);
-        let chain = Chain::new(store.id(), store.incarnation(), end.synced, end.first, end.list.clone());
-        places.cut(Position(end.first));
+        let chain = Chain::new(store.id(), store.incarnation(), end.until.clone());
+        places.cut(Position(end.until.records));
         let (next, known) = (segments.after(), places.clone());
         let writer = Writer::begin(&folder, next, chain, &frames, pool.clone(), store.watch(), known)?;
-        segments.cut(&end, &unbegun)?;
+        segments.cut(&end, &unbegun, store.incarnation())?;
         let opened = Opened {
             records: end.records,
             segments: segments.files.len() as u64,
             torn_bytes: end.torn_bytes,
-            renewed: end.records - end.first,
+            renewed: end.records - end.until.records,
             position: writer.position(),
         };
         Ok((Log::start(writer, pool, places, store.lock(), on_durable)?, opened))
@@ -283,7 +290,7 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 pub fn read(
     folder: &Path,
     each: &mut dyn FnMut(Seen) -> Result<(), String>,
-) -> Result<(Opened, Vec<Damage>), Error> {
+) -> Result<(Opened, Option<Damage>, Vec<Broken>), Error> {
     let segments = Segments::list(&folder.join(FOLDER))?;
     let (end, _) = segments.scan(store::id_in(folder)?, &Progress::default(), each)?;
     let opened = Opened {
@@ -293,7 +300,7 @@ pub fn read(
         renewed: 0,
         position: Position(end.records),
     };
-    Ok((opened, end.damage))
+    Ok((opened, end.damage, end.warnings))
 }
 
 /// The segments of a folder, in order.
@@ -321,6 +328,16 @@ impl Segments {
         self.files.last().map_or(1, |(index, _)| index + 1)
     }
 
+    /// The index of the last one that is not empty, or 0. Files of segments have their full length from the beginning.
+    fn newest(&self) -> Result<u64, Error> {
+        for (index, path) in self.files.iter().rev() {
+            if fs::metadata(path).map_err(Error::io("read", path))?.len() > 0 {
+                return Ok(*index);
+            }
+        }
+        Ok(0)
+    }
+
     /// Reads them all. Beside the end of the log: those that were made and never begun.
     fn scan(
         &self,
@@ -328,20 +345,20 @@ impl Segments {
         progress: &Progress,
         each: &mut dyn FnMut(Seen) -> Result<(), String>,
     ) -> Result<(End, Vec<PathBuf>), Error> {
-        let openings = self.openings(store)?;
+        let begins = self.begins(store)?;
         for (_, path) in &self.files {
             let bytes = fs::metadata(path).map_err(Error::io("read", path))?.len();
             progress.of.fetch_add(bytes, Relaxed);
         }
         let mut say = Instant::now() + SAY;
-        let (mut scan, mut unbegun) = (Scan::new(store), Vec::new());
+        let (mut judge, mut unbegun) = (Judge::new(store), Vec::new());
         for (place, (index, path)) in self.files.iter().enumerate() {
             let bytes = fs::read(path).map_err(Error::io("read", path))?;
-            let until = openings[place + 1..].iter().find_map(|opening| *opening);
-            let begun = scan.segment(*index, &bytes, until, each).map_err(|stop| match stop {
+            let until = begins[place + 1..].iter().find_map(|begins| *begins);
+            let begun = judge.segment(*index, &bytes, until, each).map_err(|stop| match stop {
                 Stop::Refused { head, why } => Error::Refused { segment: *index, head, why },
-                Stop::Newer { segment, format } => {
-                    Error::Newer { folder: self.folder.clone(), segment, format }
+                Stop::OtherFormat(format) => {
+                    Error::OtherFormat { folder: self.folder.clone(), segment: *index, format }
                 }
             })?;
             if !begun {
@@ -353,29 +370,30 @@ impl Segments {
                 say += SAY;
             }
         }
-        Ok((scan.end(), unbegun))
+        Ok((judge.end(self.newest()?), unbegun))
     }
 
-    /// The number in each segment's opening, where that is sound.
-    fn openings(&self, store: u128) -> Result<Vec<Option<u64>>, Error> {
-        let opening = |(index, path): &(u64, PathBuf)| {
-            let mut bytes = [0; format::HEADER];
+    /// The number with which each segment begins, as far as anything in it says so.
+    fn begins(&self, store: u128) -> Result<Vec<Option<u64>>, Error> {
+        let begins = |&(index, ref path): &(u64, PathBuf)| {
+            let mut bytes = vec![0; format::HEADER];
             let file = File::open(path).map_err(Error::io("open", path))?;
-            if file.read_exact_at(&mut bytes, 0).is_err() {
-                return Ok(None);
+            let begins = |bytes: &[u8]| Segment { store, index, bytes, until: None }.begins();
+            if file.read_exact_at(&mut bytes, 0).is_ok()
+                && let Some(number) = begins(&bytes)
+            {
+                return Ok(Some(number));
             }
-            let head = BatchHead::decode(&bytes).ok();
-            let head = head.filter(|head| head.kind == Kind::Opening && head.ident.store == store);
-            Ok(head.filter(|head| head.ident.segment == *index).map(|head| head.number))
+            Ok(begins(&fs::read(path).map_err(Error::io("read", path))?))
         };
-        self.files.iter().map(opening).collect()
+        self.files.iter().map(begins).collect()
     }
 
     /// The records past the last mark, framed.
     fn unsynced(&self, end: &End) -> Result<Vec<u8>, Error> {
         let mut frames = Vec::new();
-        let Some((segment, _)) = end.cut else { return Ok(frames) };
-        let path = places::path(&self.folder, segment);
+        let Some(cut) = end.cut else { return Ok(frames) };
+        let path = places::path(&self.folder, cut.ident.segment);
         let file = File::open(&path).map_err(Error::io("open", &path))?;
         for range in &end.unsynced {
             let at = frames.len();
@@ -391,17 +409,25 @@ impl Segments {
         set_length(&places::path(&self.folder, segment), at)
     }
 
-    /// Gives back what does not count any more, now that the log goes on in a new segment.
-    fn cut(&self, end: &End, unbegun: &[PathBuf]) -> Result<(), Error> {
+    /// Gives back what does not count any more, now that the log goes on in a new segment, and says so in the old one.
+    fn cut(&self, end: &End, unbegun: &[PathBuf], incarnation: u64) -> Result<(), Error> {
         for path in unbegun {
             fs::remove_file(path).map_err(Error::io("remove", path))?;
         }
-        let Some((segment, at)) = end.cut else { return Ok(()) };
-        let path = places::path(&self.folder, segment);
+        let Some(Cut { ident, at }) = end.cut else { return Ok(()) };
+        let path = places::path(&self.folder, ident.segment);
         if at == 0 {
             return fs::remove_file(&path).map_err(Error::io("remove", &path));
         }
-        set_length(&path, at)
+        let mut closing = Vec::new();
+        Chain::new(ident.store, incarnation, end.until.clone()).closing(&ident, &mut closing);
+        let file = File::options().write(true).open(&path).map_err(Error::io("open", &path))?;
+        // Without it nothing is lost but the notice that the segment after this one is gone. A full disk may have no
+        // block for it.
+        let closed = file.write_all_at(&closing, at as u64).is_ok();
+        let length = at + if closed { closing.len() } else { 0 };
+        file.set_len(length as u64).map_err(Error::io("cut", &path))?;
+        file.sync_all().map_err(Error::io("sync", &path))
     }
 }
 

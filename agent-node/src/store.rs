@@ -2,7 +2,9 @@
 //!
 //! *Guarantees.* A folder that another plan, another ordinal, a newer version or anything else has filled is refused
 //! and left as it is. Each open has a higher incarnation than all before, and it is on the disk before `open` returns.
-//! Small files are whole: the one before, or the new one. *Assumptions.* The file system renames atomically; where its
+//! Small files are whole: the one before, or the new one. A file that the node needs and that is gone, empty or
+//! changed is refused with what to do. The incarnation, and a configuration that is not twice as long as those before,
+//! need no space that the folder does not have already. *Assumptions.* The file system renames atomically; where its
 //! locks do not reach other machines, `Incarnation::still_ours` finds a second process at each new segment of the log.
 
 use std::fmt::Write as _;
@@ -12,8 +14,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The format of the folder that this version writes; a higher one is refused.
-pub const FORMAT: u32 = 1;
+/// The format of the folder that this version writes and reads; all others are refused.
+pub const FORMAT: u32 = 2;
+
+/// The folder of the log, which is there before the folder counts as one of a store.
+pub const LOG: &str = "log";
 
 const STORE: &str = "store";
 const LOCK: &str = "lock";
@@ -52,10 +57,11 @@ pub enum Error {
     )]
     OtherOrdinal { folder: PathBuf, has: u16, wants: u16 },
     #[error(
-        "{} has format {has}, and this version reads up to {FORMAT}; run the version that wrote it, or a newer one",
+        "{} has format {has}, and this version reads only format {FORMAT}; run the version that wrote it, or name an \
+         empty folder",
         folder.display()
     )]
-    NewerFormat { folder: PathBuf, has: u32 },
+    OtherFormat { folder: PathBuf, has: u32 },
     #[error("{} is in use by another process{holder}; end that one first, or name another folder", folder.display())]
     InUse { folder: PathBuf, holder: String },
     #[error(
@@ -65,7 +71,7 @@ pub enum Error {
     )]
     RolledBack { folder: PathBuf, why: String },
     #[error("{} is damaged: {why}; {remedy}", path.display())]
-    Damaged { path: PathBuf, why: &'static str, remedy: &'static str },
+    Damaged { path: PathBuf, why: &'static str, remedy: String },
 }
 
 /// An open data folder. Held by this process until the last clone of its lock goes.
@@ -140,28 +146,33 @@ impl Store {
 
     /// Replaces the configuration, durably. Once one was saved, `had_ring` says so for ever.
     pub fn save_configuration(&self, bytes: &[u8]) -> Result<(), Error> {
-        if !self.had_ring() {
+        if !self.folder.join(HAD_RING).exists() {
             replace(&self.folder, HAD_RING, b"")?;
         }
-        let mut content = crc32c::crc32c(bytes).to_le_bytes().to_vec();
+        let mut content = vec![0; CONFIGURATION_HEAD];
+        content[4..].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
         content.extend_from_slice(bytes);
-        replace(&self.folder, CONFIGURATION, &content)
+        let sum = crc32c::crc32c(&content[4..]);
+        content[..4].copy_from_slice(&sum.to_le_bytes());
+        let room = (2 * content.len()).next_multiple_of(ROOM);
+        exchange(&self.folder, CONFIGURATION, &content, room)?;
+        // On a full disk there is none, and a configuration that needs more room has to wait.
+        let spare = self.folder.join(format!("{CONFIGURATION}{NEW}"));
+        let _ = open_with_room(&spare, room).and_then(|file| file.sync_all());
+        Ok(())
     }
 
     /// The configuration that was saved last.
     pub fn load_configuration(&self) -> Result<Option<Vec<u8>>, Error> {
         let path = self.folder.join(CONFIGURATION);
-        let mut content = match fs::read(&path) {
-            Ok(content) => content,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::Io { what: "read", path, error }),
-        };
-        let sum = content.first_chunk().map(|sum| u32::from_le_bytes(*sum));
-        if sum.is_none_or(|sum| sum != crc32c::crc32c(&content[4..])) {
-            let remedy = "remove this one file, and the operator will send the configuration again";
-            return Err(Error::Damaged { path, why: "its sum is wrong", remedy });
+        match fs::read(&path) {
+            Ok(content) => match decode_configuration(&content) {
+                Some(bytes) => Ok(Some(bytes.to_vec())),
+                None => Err(damaged_configuration(path)),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::Io { what: "read", path, error }),
         }
-        Ok(Some(content.split_off(4)))
     }
 
     /// Another node has seen a later start of this store than this one. Unless a process has the folder by now that is
@@ -176,8 +187,34 @@ impl Store {
 
     /// Whether this store has ever been part of a ring, so that none may be begun anew over it.
     pub fn had_ring(&self) -> bool {
-        self.folder.join(HAD_RING).exists()
+        self.folder.join(HAD_RING).exists() || self.folder.join(CONFIGURATION).exists()
     }
+}
+
+/// Sum and length before a configuration's bytes.
+const CONFIGURATION_HEAD: usize = 8;
+/// Files that keep room have a multiple of this.
+const ROOM: usize = 16 << 10;
+
+/// What is saved in a file that keeps room behind it, if it is whole.
+fn decode_configuration(content: &[u8]) -> Option<&[u8]> {
+    let (sum, rest) = content.split_first_chunk()?;
+    let (length, bytes) = rest.split_first_chunk()?;
+    let bytes = bytes.get(..u32::from_le_bytes(*length) as usize)?;
+    let summed = &rest[..CONFIGURATION_HEAD - 4 + bytes.len()];
+    (u32::from_le_bytes(*sum) == crc32c::crc32c(summed)).then_some(bytes)
+}
+
+fn damaged_configuration(path: PathBuf) -> Error {
+    let remedy =
+        "remove this one file: the operator, or `dev`, gives the node its plan and ring again".to_owned();
+    Error::Damaged { path, why: "its sum is wrong", remedy }
+}
+
+/// The configuration in a folder that no process has open, for those who only read. None where there is no whole one.
+pub fn configuration_in(folder: &Path) -> Option<Vec<u8>> {
+    let content = fs::read(folder.join(CONFIGURATION)).ok()?;
+    decode_configuration(&content).map(<[u8]>::to_vec)
 }
 
 struct Identity {
@@ -219,8 +256,8 @@ impl Identity {
 
     fn belongs(&self, folder: &Path, options: &StoreOptions) -> Result<(), Error> {
         let folder = folder.to_path_buf();
-        if self.format > FORMAT {
-            return Err(Error::NewerFormat { folder, has: self.format });
+        if self.format != FORMAT {
+            return Err(Error::OtherFormat { folder, has: self.format });
         }
         if self.plan_uid != options.plan_uid {
             let (has, wants) = (self.plan_uid.clone(), options.plan_uid.clone());
@@ -240,10 +277,14 @@ pub fn id_in(folder: &Path) -> Result<u128, Error> {
 
 fn read_identity(folder: &Path) -> Result<Identity, Error> {
     let path = folder.join(STORE);
-    let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
-    let remedy = "put the file back as it was, or name an empty folder and let this store be declared lost";
-    Identity::parse(&text).map_err(|why| Error::Damaged { path, why, remedy })
+    let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+    let identity =
+        String::from_utf8(bytes).map_err(|_| "it is no text").and_then(|text| Identity::parse(&text));
+    identity.map_err(|why| Error::Damaged { path, why, remedy: LOST.to_owned() })
 }
+
+/// The way out where nothing but the file itself helps.
+const LOST: &str = "put it back as it was, or name an empty folder and let this store be declared lost";
 
 pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
     if folder.is_dir() {
@@ -254,7 +295,8 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
     parent.map_or(Ok(()), |parent| sync_folder(&parent))
 }
 
-/// A folder without a store may hold what a new file system has by itself, and what an interrupted format left.
+/// A folder without a store may hold what a new file system has by itself, and what an interrupted format left. Whatever
+/// only a store has says that its file is gone.
 fn refuse_foreign(folder: &Path) -> Result<(), Error> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
@@ -265,8 +307,18 @@ fn refuse_foreign(folder: &Path) -> Result<(), Error> {
     if names.iter().any(|name| name == STORE) {
         return Ok(());
     }
+    if names.iter().any(|name| [HAD_RING, CONFIGURATION, ROLLED_BACK].contains(&name.as_str()))
+        || holds_records(folder)
+    {
+        let path = folder.join(STORE);
+        return Err(Error::Damaged {
+            path,
+            why: "it is gone, and the folder holds what a node has written",
+            remedy: LOST.to_owned(),
+        });
+    }
     let ours = |name: &String| {
-        [LOCK, INCARNATION, "lost+found"].contains(&name.as_str())
+        [LOCK, INCARNATION, LOG, "lost+found"].contains(&name.as_str())
             || name.strip_suffix(NEW).is_some_and(|name| [STORE, INCARNATION].contains(&name))
     };
     names.retain(|name| !ours(name));
@@ -278,6 +330,10 @@ fn refuse_foreign(folder: &Path) -> Result<(), Error> {
         let _ = write!(found, " and {} more", names.len() - 3);
     }
     Err(Error::Foreign { folder: folder.to_path_buf(), found })
+}
+
+fn holds_records(folder: &Path) -> bool {
+    fs::read_dir(folder.join(LOG)).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
@@ -299,6 +355,8 @@ pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
 }
 
 fn format(folder: &Path, options: &StoreOptions) -> Result<(), Error> {
+    let log = folder.join(LOG);
+    fs::create_dir_all(&log).map_err(io_error("make", &log))?;
     replace(folder, INCARNATION, incarnation_text(0).as_bytes())?;
     let StoreOptions { plan_uid, ordinal } = options.clone();
     let identity = Identity { format: FORMAT, id: rand::random(), plan_uid, ordinal };
@@ -311,12 +369,18 @@ fn count_up(folder: &Path) -> Result<Incarnation, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         text => text.map_err(io_error("read", &path))?,
     };
-    let Some(last) = text.split(' ').next().and_then(|number| number.parse::<u64>().ok()) else {
-        let remedy = "write into it a number above all that this store ever had, as its peers and the operator know it";
+    let Some(last) = text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()) else {
+        let spare = fs::read_to_string(folder.join(format!("{INCARNATION}{NEW}"))).ok();
+        let before = spare.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+        let number = before.map_or(
+            "a number above all that this store ever had, as its peers and the operator know it".to_owned(),
+            |before| format!("the number {}, which follows the one in `{INCARNATION}{NEW}`", before + 1),
+        );
+        let remedy = format!("write into it {number}");
         return Err(Error::Damaged { path, why: "it is gone, or does not begin with a number", remedy });
     };
     let content = incarnation_text(last + 1);
-    exchange(folder, INCARNATION, content.as_bytes())?;
+    exchange(folder, INCARNATION, content.as_bytes(), content.len())?;
     Ok(Incarnation { path, number: last + 1, content: content.into_bytes() })
 }
 
@@ -325,26 +389,43 @@ fn incarnation_text(number: u64) -> String {
     format!("{number:020} {:016x}\n", rand::random::<u64>())
 }
 
-/// As `replace` for content of one length, and the file that was replaced stays for the next time: so that a node
-/// whose disk is full can start.
-fn exchange(folder: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
+/// As `replace`, and the file that was replaced stays for the next time, with so much room: so that a node whose disk
+/// is full can start, and can take a ring.
+fn exchange(folder: &Path, name: &str, content: &[u8], room: usize) -> Result<(), Error> {
     let path = folder.join(name);
     let new = folder.join(format!("{name}{NEW}"));
     let write = || {
-        let file = File::options().write(true).create(true).truncate(false).open(&new)?;
+        // What does not fit into the room that there is fails here.
+        let file = open_with_room(&new, room).or_else(|_| open_with_room(&new, 0))?;
         file.write_all_at(content, 0)?;
-        file.set_len(content.len() as u64)?;
+        if file.metadata()?.len() > room as u64 {
+            file.set_len(room as u64)?;
+        }
         file.sync_all()?;
         let here = rustix::fs::CWD;
         match rustix::fs::renameat_with(here, &new, here, &path, rustix::fs::RenameFlags::EXCHANGE) {
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
-                fs::rename(&new, &path)
-            }
+            // There is nothing yet to exchange it for, or the file system can't.
+            Err(
+                rustix::io::Errno::NOENT
+                | rustix::io::Errno::INVAL
+                | rustix::io::Errno::NOSYS
+                | rustix::io::Errno::OPNOTSUPP,
+            ) => fs::rename(&new, &path),
             exchanged => Ok(exchanged?),
         }
     };
     write().map_err(io_error("write", &path))?;
     sync_folder(folder)
+}
+
+/// A file whose blocks are there up to this length: what it lacks is written, as zeros.
+fn open_with_room(path: &Path, room: usize) -> io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(false).open(path)?;
+    let has = file.metadata()?.len();
+    if let Some(lacks) = (room as u64).checked_sub(has).filter(|lacks| *lacks > 0) {
+        file.write_all_at(&vec![0; lacks as usize], has)?;
+    }
+    Ok(file)
 }
 
 /// Puts a whole file in place of what has the name, durably.
@@ -401,6 +482,7 @@ mod tests {
     fn lost_and_found_and_an_interrupted_format_count_as_empty() {
         let temp = TempDir::new().unwrap();
         fs::create_dir(temp.path().join("lost+found")).unwrap();
+        fs::create_dir(temp.path().join(LOG)).unwrap();
         for name in ["lock", "incarnation", "store.new"] {
             fs::write(temp.path().join(name), "1").unwrap();
         }
@@ -432,8 +514,15 @@ mod tests {
         assert!(refusal(temp.path(), &other).contains("belongs to node 3 of the plan, and this is node 4"));
         let path = temp.path().join(STORE);
         let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, text.replace("format 1", "format 2")).unwrap();
-        assert!(refusal(temp.path(), &options()).contains("has format 2, and this version reads up to 1"));
+        for format in [1, 3] {
+            let mut other = Identity { format, ..Identity::parse(&text).unwrap() }.encode();
+            if format == 3 {
+                other = other.replace("sum", "other sum");
+            }
+            fs::write(&path, other).unwrap();
+            let wanted = format!("has format {format}, and this version reads only format 2");
+            assert!(refusal(temp.path(), &options()).contains(&wanted));
+        }
         fs::write(&path, text.replace("uid-1", "uid-7")).unwrap();
         assert!(refusal(temp.path(), &options()).contains("its sum is wrong"));
         fs::write(&path, text).unwrap();
@@ -471,11 +560,70 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_incarnation_is_refused() {
+    fn files_that_are_gone_empty_or_changed_are_told_with_their_way_out() {
+        for (name, content, text) in [
+            (
+                STORE,
+                None,
+                "store is damaged: it is gone, and the folder holds what a node has written; put it back",
+            ),
+            (STORE, Some(""), "store is damaged: a line is missing; put it back"),
+            (
+                INCARNATION,
+                None,
+                "does not begin with a number; write into it the number 2, which follows the one in",
+            ),
+            (INCARNATION, Some(""), "write into it the number 2"),
+            (INCARNATION, Some("none"), "write into it the number 2"),
+        ] {
+            let temp = TempDir::new().unwrap();
+            for _ in 0..2 {
+                Store::open(temp.path(), &options()).unwrap().save_configuration(b"plan and ring").unwrap();
+            }
+            let path = temp.path().join(name);
+            match content {
+                Some(content) => fs::write(&path, content).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            let said = refusal(temp.path(), &options());
+            assert!(said.contains(text), "{name} {content:?}: {said}");
+            if name == INCARNATION {
+                fs::write(&path, "2\n").unwrap();
+                let store = Store::open(temp.path(), &options()).unwrap();
+                assert_eq!(store.incarnation(), 3, "above the start before");
+                assert!(store.watch().still_ours().unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_had_a_ring_if_either_file_says_so() {
+        for gone in [HAD_RING, CONFIGURATION] {
+            let temp = TempDir::new().unwrap();
+            let store = Store::open(temp.path(), &options()).unwrap();
+            store.save_configuration(b"plan and ring").unwrap();
+            fs::remove_file(temp.path().join(gone)).unwrap();
+            assert!(store.had_ring(), "{gone}");
+        }
+    }
+
+    #[test]
+    fn any_changed_byte_of_a_configuration_is_seen() {
         let temp = TempDir::new().unwrap();
-        drop(Store::open(temp.path(), &options()).unwrap());
-        fs::write(temp.path().join(INCARNATION), "").unwrap();
-        assert!(refusal(temp.path(), &options()).contains("does not begin with a number"));
+        let store = Store::open(temp.path(), &options()).unwrap();
+        store.save_configuration(b"a plan and a ring").unwrap();
+        let path = temp.path().join(CONFIGURATION);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..CONFIGURATION_HEAD + 17 {
+            let mut content = whole.clone();
+            content[at] ^= 4;
+            fs::write(&path, content).unwrap();
+            assert!(matches!(store.load_configuration(), Err(Error::Damaged { .. })), "byte {at}");
+        }
+        for length in 0..CONFIGURATION_HEAD + 17 {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert!(matches!(store.load_configuration(), Err(Error::Damaged { .. })), "{length} bytes");
+        }
     }
 
     #[test]
@@ -484,10 +632,11 @@ mod tests {
         let store = Store::open(temp.path(), &options()).unwrap();
         assert_eq!(store.load_configuration().unwrap(), None);
         assert!(!store.had_ring());
-        for content in [&b"one"[..], b"two", b""] {
+        for content in [&b"one"[..], &b"long".repeat(20_000), b"two", b""] {
             store.save_configuration(content).unwrap();
+            assert_eq!(store.load_configuration().unwrap().unwrap(), content);
+            assert_eq!(configuration_in(temp.path()).unwrap(), content);
         }
-        assert_eq!(store.load_configuration().unwrap().unwrap(), b"");
         assert!(store.had_ring());
         fs::write(temp.path().join(CONFIGURATION), b"none of it").unwrap();
         assert!(matches!(store.load_configuration(), Err(Error::Damaged { .. })));

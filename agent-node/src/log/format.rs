@@ -1,23 +1,30 @@
 //! What the log's bytes mean. A segment is a chain of batches, each of which begins at a multiple of 4 KiB: a header,
-//! the slots and last LSNs of the batch before, the records, zeros up to the next multiple. Pure: bytes in, bytes out.
+//! the slots and last LSNs of the two batches before, the records, filler up to the next multiple. Pure: bytes in,
+//! bytes out.
 //!
 //! Header, list and each record's head and body have a crc32c of their own, so that a broken place names what it
 //! held. Nothing in a segment can be mistaken for a batch of another: store, segment and its random salt are part of
-//! each header, and the records' sums begin with salt and number of their batch.
+//! each header, and the records' sums begin with salt and number of their batch. So a segment may be written over
+//! an older one: what is left of that behind the last batch has another segment in its headers.
 
 /// Batches begin at multiples of this.
 pub const BLOCK: usize = 4096;
-/// The format that this version writes; a higher one is refused.
-pub const VERSION: u16 = 1;
+/// The format that this version writes and reads; all others are refused.
+pub const VERSION: u16 = 2;
 /// Bytes of a batch's header.
-pub const HEADER: usize = 96;
+pub const HEADER: usize = 128;
+/// Bytes of a header of format 1, whose sum and first fields lay where they lie now.
+const HEADER_1: usize = 96;
 /// Bytes of a record before its body.
 pub const RECORD: usize = 40;
 /// No record's body is longer.
 pub const BODY_MAX: usize = 3 << 20;
-/// Bytes of one slot in a batch's list.
-const LAST: usize = 10;
+/// Bytes of one slot in a list.
+pub const LAST: usize = 10;
 const MAGIC: u32 = u32::from_le_bytes(*b"SHLB");
+/// The kind of a record that holds the effects of a command, the only one that is written yet. 1 to 9 are kept for
+/// the control records Adopt, Joining, Promise, Sealed, Cut, Installed, Dropped, History, Damaged.
+const EFFECTS: u16 = 0;
 
 /// A place in the log: the number of records before it. It rises for as long as the store lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,8 +44,10 @@ pub enum Kind {
     Records,
     /// Holds nothing but the word up to where the log is synced; the next batch takes its place.
     Mark,
-    /// The first of a segment, and never overwritten: batches of its number and above in older segments do not count.
+    /// The first of a segment, and never overwritten. It has the last LSN of every slot that has records before it.
     Opening,
+    /// The last of a segment: the file of a later one is there.
+    Closing,
 }
 
 /// Which segment of which store.
@@ -47,6 +56,9 @@ pub struct Ident {
     pub store: u128,
     pub segment: u64,
     pub salt: u64,
+    /// Number of the batch with which the segment begins: batches of this number and above in older segments do not
+    /// count, since they were cut, or written anew in this one.
+    pub begins: u64,
 }
 
 impl Ident {
@@ -56,7 +68,7 @@ impl Ident {
     }
 }
 
-/// A batch's header. Marks and openings have the number of the batch that is still to come.
+/// A batch's header. All but those with records have the number of the batch that is still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchHead {
     pub kind: Kind,
@@ -67,8 +79,10 @@ pub struct BatchHead {
     /// Batches up to this one were on the disk when this was written.
     pub synced: u64,
     pub incarnation: u64,
-    /// How many slots the list of the batch before has.
+    /// How many slots the list of the batch before has; in an opening, that of all slots.
     pub lasts: u32,
+    /// How many slots the list of the batch before that one has.
+    pub earlier: u32,
     pub records: u32,
     /// Length of the records.
     pub bytes: u32,
@@ -83,7 +97,7 @@ impl BatchHead {
 
     /// Where the records begin.
     pub fn body_at(&self) -> usize {
-        HEADER + self.lasts as usize * LAST
+        HEADER + (self.lasts as usize + self.earlier as usize) * LAST
     }
 
     /// Where the records end.
@@ -96,11 +110,13 @@ impl BatchHead {
         self.end().next_multiple_of(BLOCK)
     }
 
+    /// Writes the header, with the sum of the list that follows it.
     pub fn encode(&self, list: &[u8], out: &mut [u8]) {
         let kind: u16 = match self.kind {
             Kind::Records => 0,
             Kind::Mark => 1,
             Kind::Opening => 2,
+            Kind::Closing => 3,
         };
         out[0..4].copy_from_slice(&MAGIC.to_le_bytes());
         out[8..10].copy_from_slice(&VERSION.to_le_bytes());
@@ -113,10 +129,12 @@ impl BatchHead {
         out[56..64].copy_from_slice(&self.first.to_le_bytes());
         out[64..72].copy_from_slice(&self.synced.to_le_bytes());
         out[72..80].copy_from_slice(&self.incarnation.to_le_bytes());
-        out[80..84].copy_from_slice(&self.lasts.to_le_bytes());
-        out[84..88].copy_from_slice(&self.records.to_le_bytes());
-        out[88..92].copy_from_slice(&self.bytes.to_le_bytes());
-        out[92..96].fill(0);
+        out[80..88].copy_from_slice(&self.ident.begins.to_le_bytes());
+        out[88..92].copy_from_slice(&self.lasts.to_le_bytes());
+        out[92..96].copy_from_slice(&self.earlier.to_le_bytes());
+        out[96..100].copy_from_slice(&self.records.to_le_bytes());
+        out[100..104].copy_from_slice(&self.bytes.to_le_bytes());
+        out[104..HEADER].fill(0);
         let crc = crc32c::crc32c(&out[8..HEADER]);
         out[4..8].copy_from_slice(&crc.to_le_bytes());
     }
@@ -124,37 +142,46 @@ impl BatchHead {
     /// The header at the beginning of these bytes, if there is a sound one.
     pub fn decode(bytes: &[u8]) -> Result<BatchHead, NotABatch> {
         let Some(bytes) = bytes.get(..HEADER) else { return Err(NotABatch::Short) };
-        if u32_at(bytes, 0) != MAGIC || u32_at(bytes, 4) != crc32c::crc32c(&bytes[8..]) {
+        if u32_at(bytes, 0) != MAGIC {
             return Err(NotABatch::Broken);
         }
-        if u16_at(bytes, 8) > VERSION {
-            return Err(NotABatch::Newer(u16_at(bytes, 8)));
+        let version = u16_at(bytes, 8);
+        let summed = if version == 1 { &bytes[8..HEADER_1] } else { &bytes[8..] };
+        if u32_at(bytes, 4) != crc32c::crc32c(summed) {
+            return Err(NotABatch::Broken);
+        }
+        let store = u128::from(u64_at(bytes, 24)) << 64 | u128::from(u64_at(bytes, 16));
+        let (salt, segment, begins) = (u64_at(bytes, 32), u64_at(bytes, 40), u64_at(bytes, 80));
+        let ident = Ident { store, segment, salt, begins };
+        if version != VERSION {
+            return Err(NotABatch::OtherFormat(version, ident));
         }
         let kind = match u16_at(bytes, 10) {
             0 => Kind::Records,
             1 => Kind::Mark,
             2 => Kind::Opening,
+            3 => Kind::Closing,
             _ => return Err(NotABatch::Broken),
         };
-        let store = u128::from(u64_at(bytes, 24)) << 64 | u128::from(u64_at(bytes, 16));
         Ok(BatchHead {
             kind,
-            ident: Ident { store, salt: u64_at(bytes, 32), segment: u64_at(bytes, 40) },
+            ident,
             number: u64_at(bytes, 48),
             first: u64_at(bytes, 56),
             synced: u64_at(bytes, 64),
             incarnation: u64_at(bytes, 72),
-            lasts: u32_at(bytes, 80),
-            records: u32_at(bytes, 84),
-            bytes: u32_at(bytes, 88),
+            lasts: u32_at(bytes, 88),
+            earlier: u32_at(bytes, 92),
+            records: u32_at(bytes, 96),
+            bytes: u32_at(bytes, 100),
             list_crc: u32_at(bytes, 12),
         })
     }
 
-    /// The list of the batch before, if it is whole.
-    pub fn list<'a>(&self, batch: &'a [u8]) -> Option<&'a [u8]> {
+    /// The lists of the batch before and of the one before that, if they are whole.
+    pub fn lists<'a>(&self, batch: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         let list = batch.get(HEADER..self.body_at())?;
-        (crc32c::crc32c(list) == self.list_crc).then_some(list)
+        (crc32c::crc32c(list) == self.list_crc).then(|| list.split_at(self.lasts as usize * LAST))
     }
 }
 
@@ -162,8 +189,8 @@ impl BatchHead {
 pub enum NotABatch {
     Short,
     Broken,
-    /// Written by a newer version, in this format.
-    Newer(u16),
+    /// A whole header of another format. Store, salt and segment lie at the same place in all of them.
+    OtherFormat(u16, Ident),
 }
 
 /// Why there is no sound record at a place.
@@ -171,8 +198,10 @@ pub enum NotABatch {
 pub enum NotARecord {
     Short,
     BrokenHead,
-    /// The head is sound, so it is known which record is lost.
-    BrokenBody(Head),
+    /// The head is sound, so it is known which record is lost, and where the next one begins.
+    BrokenBody(Head, usize),
+    /// It is whole, and this version does not know what it is.
+    OtherKind(Head, u16),
 }
 
 /// Puts a record at the end of `out`. Its sums are left open for `seal`, which runs on another thread.
@@ -181,6 +210,7 @@ pub fn frame(head: &Head, body: &[u8], out: &mut Vec<u8>) {
     let mut fixed = [0; RECORD];
     fixed[8..12].copy_from_slice(&(body.len() as u32).to_le_bytes());
     fixed[12..14].copy_from_slice(&head.slot.to_le_bytes());
+    fixed[14..16].copy_from_slice(&EFFECTS.to_le_bytes());
     fixed[16..24].copy_from_slice(&head.epoch.to_le_bytes());
     fixed[24..32].copy_from_slice(&head.incarnation.to_le_bytes());
     fixed[32..40].copy_from_slice(&head.lsn.to_le_bytes());
@@ -235,9 +265,13 @@ pub fn record(bytes: &[u8], seed: u32) -> Result<(Head, &[u8], usize), NotARecor
         lsn: u64_at(fixed, 32),
     };
     let length = framed_length(fixed);
-    let Some(body) = bytes.get(RECORD..length) else { return Err(NotARecord::BrokenBody(head)) };
+    let Some(body) = bytes.get(RECORD..length) else { return Err(NotARecord::BrokenBody(head, length)) };
     if u32_at(fixed, 4) != crc32c::crc32c_append(seed, body) {
-        return Err(NotARecord::BrokenBody(head));
+        return Err(NotARecord::BrokenBody(head, length));
+    }
+    let kind = u16_at(fixed, 14);
+    if kind != EFFECTS {
+        return Err(NotARecord::OtherKind(head, kind));
     }
     Ok((head, body, length))
 }
@@ -247,7 +281,7 @@ pub fn push_last(slot: u16, lsn: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&lsn.to_le_bytes());
 }
 
-/// The slots and last LSNs of a batch's list.
+/// The slots and last LSNs of a list.
 pub fn lasts(list: &[u8]) -> impl Iterator<Item = (u16, u64)> + '_ {
     list.chunks_exact(LAST).map(|last| (u16_at(last, 0), u64_at(last, 2)))
 }
@@ -272,15 +306,19 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
+    const IDENT: Ident =
+        Ident { store: 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10, segment: 3, salt: 77, begins: 9 };
+
     fn head() -> BatchHead {
         BatchHead {
             kind: Kind::Records,
-            ident: Ident { store: 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10, segment: 3, salt: 77 },
+            ident: IDENT,
             number: 12,
             first: 100,
             synced: 11,
             incarnation: 5,
             lasts: 0,
+            earlier: 0,
             records: 0,
             bytes: 0,
             list_crc: 0,
@@ -301,13 +339,27 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_is_told_apart_from_a_broken_header() {
-        let mut bytes = vec![0; HEADER];
-        head().encode(&[], &mut bytes);
-        bytes[8..10].copy_from_slice(&(VERSION + 1).to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[8..]);
-        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(BatchHead::decode(&bytes), Err(NotABatch::Newer(VERSION + 1)));
+    fn another_format_is_told_apart_from_a_broken_header() {
+        for (version, summed) in [(1, HEADER_1), (VERSION + 1, HEADER), (0, HEADER)] {
+            let mut bytes = vec![0; HEADER];
+            head().encode(&[], &mut bytes);
+            bytes[8..10].copy_from_slice(&version.to_le_bytes());
+            let crc = crc32c::crc32c(&bytes[8..summed]);
+            bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+            assert_eq!(BatchHead::decode(&bytes), Err(NotABatch::OtherFormat(version, IDENT)));
+            bytes[20] ^= 1;
+            assert_eq!(BatchHead::decode(&bytes), Err(NotABatch::Broken));
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_kind_that_is_not_known_is_told_apart_from_a_broken_one() {
+        let record_head = Head { slot: 9, epoch: 4, incarnation: 2, lsn: 31 };
+        let mut bytes = Vec::new();
+        frame(&record_head, b"body", &mut bytes);
+        bytes[14] = 4;
+        seal(&mut bytes, 6, |_, _| ());
+        assert_eq!(record(&bytes, 6), Err(NotARecord::OtherKind(record_head, 4)));
     }
 
     #[test]

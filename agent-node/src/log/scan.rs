@@ -1,377 +1,174 @@
-//! What is read back at start: bytes of segments in, records out, and the judgement where the log ends. Pure.
-//!
-//! A bad place past the last mark is a torn tail: nobody was told that it is durable, so it is cut. A bad place that a
-//! later header calls synced is damage: something acknowledged is lost, and the lists in the headers name the slots.
+//! What is in a segment, and what of it is broken: bytes in, places out. Whether a broken place matters is decided in
+//! `judge`. Pure.
 
-use super::format::{self, BLOCK, BatchHead, Head, Kind, NotABatch, Position};
-use std::fmt;
+use super::format::{self, BLOCK, BatchHead, HEADER, Head, Ident, Kind, NotABatch, NotARecord};
 use std::ops::Range;
 
-/// What a scan comes upon, in order.
-pub enum Seen<'a> {
-    /// It begins at this byte of its segment.
-    Batch(&'a BatchHead, usize),
-    Record(Position, Head, &'a [u8]),
-}
-
-/// Records of one slot that are not there any more: `after` is the last one that is, `to` the last one known of.
+/// What can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lost {
-    pub slot: u16,
-    pub after: u64,
-    pub to: u64,
+pub enum Part {
+    /// The bytes between a batch's records and the next multiple of 4 KiB.
+    Filler,
+    /// The slots and last LSNs of the batches before.
+    List,
+    /// A place where a batch should begin.
+    Header,
+    Record,
+    /// A file.
+    Segment,
 }
 
-/// A broken place before the last mark.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    pub segment: u64,
-    pub at: u64,
-    pub why: &'static str,
-    /// The batches that are broken or gone; none when only an opening is.
-    pub batches: Range<u64>,
-    pub lost: Vec<Lost>,
-    /// More than one batch in a row is gone, so that slots may have lost records that nothing names.
-    pub more: bool,
-    /// Nothing is lost: what is broken held no record.
-    pub harmless: bool,
+/// What a segment holds, in order, as byte ranges of it.
+pub enum Found<'a> {
+    /// A sound header, where its batch begins, and its lists if they are whole.
+    Batch { head: BatchHead, at: usize, lists: Option<(&'a [u8], &'a [u8])> },
+    /// A whole record of the batch that was found last.
+    Record { head: Head, body: &'a [u8], at: Range<usize> },
+    /// A place of the batch that was found last, or, of a header, the one after it. A record is named if its head is
+    /// whole.
+    Broken { part: Part, at: Range<usize>, record: Option<Head> },
 }
 
-/// Slots are named up to so many.
-const NAMED_MAX: usize = 8;
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "segment {} at byte {}: {}", self.segment, self.at, self.why)?;
-        for Lost { slot, after, to } in self.lost.iter().take(NAMED_MAX) {
-            write!(f, "; slot {slot} lost LSN {} to {to}", after + 1)?;
-        }
-        if self.lost.len() > NAMED_MAX {
-            write!(f, "; so did {} more slots", self.lost.len() - NAMED_MAX)?;
-        }
-        match (self.lost.is_empty(), self.more) {
-            (_, true) => f.write_str("; other slots may have lost records too"),
-            (true, false) => f.write_str("; no record is lost"),
-            (false, false) => Ok(()),
-        }
-    }
-}
-
+/// Why reading does not go on.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Whoever takes the records does not take this one.
+    /// This version can do nothing with the record.
     Refused {
         head: Head,
         why: String,
     },
-    Newer {
-        segment: u64,
-        format: u16,
-    },
+    OtherFormat(u16),
 }
 
-/// A bad place of which it is not known yet whether it is a torn tail or damage.
-struct Bad {
-    segment: u64,
-    at: usize,
-    /// Bytes from the place to the last one that is not zero.
-    bytes: usize,
-    why: &'static str,
-    batches: Range<u64>,
-    /// Records after it were not given out.
-    withheld: bool,
+pub type Each<'a> = dyn FnMut(Found) -> Result<(), Stop> + 'a;
+
+/// The bytes of a segment's file.
+pub struct Segment<'a> {
+    pub store: u128,
+    pub index: u64,
+    pub bytes: &'a [u8],
+    /// Batches of this number and above do not count here, since a later segment begins with it.
+    pub until: Option<u64>,
 }
 
-/// Reads segments in order.
-pub struct Scan {
-    store: u128,
-    number: u64,
-    first: u64,
-    synced: u64,
-    /// The list of batch `synced`.
-    list: Vec<u8>,
-    /// Records of batches past `synced`, by their place in the segment that was read last.
-    unsynced: Vec<Range<usize>>,
-    unsynced_records: u64,
-    /// Where the batch after `synced` begins, or an opening before which nothing else is.
-    cut: Option<(u64, usize)>,
-    /// Where the last sound record or mark ends.
-    content: Option<(u64, usize)>,
-    bad: Option<Bad>,
-    damage: Vec<Damage>,
-    /// Last LSN given out, per slot.
-    lsns: Vec<u64>,
-    records: u64,
-}
-
-/// How the log ends.
-#[derive(Debug)]
-pub struct End {
-    pub records: u64,
-    /// How many records lie before batch `synced + 1`.
-    pub first: u64,
-    pub synced: u64,
-    pub list: Vec<u8>,
-    /// Records past the last mark: segment, and their places in it.
-    pub unsynced: Vec<Range<usize>>,
-    /// The segment and byte from which on nothing is known to be synced; none in an empty log.
-    pub cut: Option<(u64, usize)>,
-    /// Where what is read ends: behind it are zeros, or a torn tail.
-    pub content: Option<(u64, usize)>,
-    pub torn_bytes: u64,
-    pub damage: Vec<Damage>,
-}
-
-impl Scan {
-    pub fn new(store: u128) -> Scan {
-        Scan {
-            store,
-            number: 1,
-            first: 0,
-            synced: 0,
-            list: Vec::new(),
-            unsynced: Vec::new(),
-            unsynced_records: 0,
-            cut: None,
-            content: None,
-            bad: None,
-            damage: Vec::new(),
-            lsns: vec![0; 1 << 16],
-            records: 0,
-        }
-    }
-
-    /// Reads the next segment. `until` is the number in the opening of the one after it, if that is sound: batches
-    /// from it on do not count here. False when nothing in the segment is a batch: it was made and never begun.
-    pub fn segment(
-        &mut self,
-        index: u64,
-        bytes: &[u8],
-        until: Option<u64>,
-        each: &mut dyn FnMut(Seen) -> Result<(), String>,
-    ) -> Result<bool, Stop> {
-        let mut at = 0;
-        let mut salt = None;
-        let mut begun = false;
-        loop {
-            let wanted = Wanted { store: self.store, segment: index, salt, until, opening: !begun };
-            let (found, head) = match wanted.at(bytes, at) {
-                Ok(Some(head)) if head.number == self.number || !begun => (at, head),
-                Err(format) => return Err(Stop::Newer { segment: index, format }),
-                _ => match wanted.after(bytes, at, if begun { self.number + 1 } else { self.number }) {
-                    Some(found) => found,
-                    None => break,
-                },
-            };
-            if !begun && head.kind != Kind::Opening {
-                let why = "the opening of the segment is broken";
-                self.suspect(index, 0, &bytes[..found], why, self.number..self.number + 1);
-            } else if found != at {
-                let why = "the header of a batch is broken";
-                self.suspect(index, at, &bytes[at..found], why, self.number..head.number);
+impl Segment<'_> {
+    /// Gives everything in it to `each`. False when no header in it is sound.
+    pub fn read(&self, each: &mut Each) -> Result<bool, Stop> {
+        let (mut at, mut salt, mut next) = (0, None, None);
+        while let Some((found, head)) = self.find(at, salt)? {
+            let past = head.kind == Kind::Records && self.until.is_some_and(|until| head.number >= until);
+            // What lies after the last batch that counts, or in a segment of which none counts, is no loss.
+            let ended = if next.is_some() { next == self.until } else { past };
+            if at < found && !ended {
+                each(Found::Broken { part: Part::Header, at: at..found, record: None })?;
             }
-            begun = true;
+            if past {
+                return Ok(true);
+            }
             salt = Some(head.ident.salt);
-            let batch = &bytes[found..];
-            self.heading(index, found, &head, batch);
-            each(Seen::Batch(&head, found)).map_err(|why| Stop::Refused { head: Head::default(), why })?;
-            if head.kind == Kind::Records {
-                self.records(index, found, &head, batch, each)?;
-            } else {
-                self.content = Some((index, found + head.end()));
-                self.padding(index, found, &head, batch);
-            }
-            at = (found + head.length()).min(bytes.len());
-            if head.kind == Kind::Mark || until == Some(self.number) {
-                break;
-            }
+            next = Some(head.number + u64::from(head.kind == Kind::Records));
+            self.batch(found, head, each)?;
+            at = found + head.length();
         }
-        if begun && until != Some(self.number) {
-            self.rest(index, at, &bytes[at..]);
+        if next.is_none() || next != self.until {
+            self.rest(at.min(self.bytes.len()), each)?;
         }
-        Ok(begun)
+        Ok(salt.is_some())
     }
 
-    /// The judgement, after the last segment.
-    pub fn end(self) -> End {
-        End {
-            records: self.records,
-            first: self.records - self.unsynced_records,
-            synced: self.synced,
-            list: self.list,
-            unsynced: self.unsynced,
-            cut: self.cut,
-            content: self.content,
-            torn_bytes: self.bad.map_or(0, |bad| bad.bytes as u64),
-            damage: self.damage,
-        }
+    /// The number with which the segment begins, out of its first sound header.
+    pub fn begins(&self) -> Option<u64> {
+        Some(self.find(0, None).ok()??.1.ident.begins)
     }
 
-    /// A sound header: what it says of the batches before it.
-    fn heading(&mut self, index: u64, at: usize, head: &BatchHead, batch: &[u8]) {
-        if head.number != self.number || head.first != self.first {
-            let why = "batches before this one are not there";
-            self.suspect(index, at, &[], why, self.number..head.number.max(self.number + 1));
-        }
-        let list = head.list(batch);
-        let torn_at = self.bad.as_ref().map(|bad| (bad.segment, bad.at));
-        self.judge(head, list);
-        if self.cut.is_none() || head.synced > self.synced || head.kind == Kind::Opening {
-            self.synced = head.synced;
-            self.unsynced.clear();
-            self.unsynced_records = 0;
-            self.list.clear();
-            self.cut = torn_at;
-            if head.number == head.synced + 1 {
-                self.list.extend_from_slice(list.unwrap_or_default());
-                self.cut = Some((index, at));
+    /// The first sound header from there on.
+    fn find(&self, at: usize, salt: Option<u64>) -> Result<Option<(usize, BatchHead)>, Stop> {
+        let ours = |ident: &Ident| {
+            ident.store == self.store
+                && ident.segment == self.index
+                && salt.is_none_or(|salt| salt == ident.salt)
+        };
+        for at in (at..self.bytes.len()).step_by(BLOCK) {
+            match BatchHead::decode(&self.bytes[at..]) {
+                Ok(head) if ours(&head.ident) => return Ok(Some((at, head))),
+                Err(NotABatch::OtherFormat(format, ident)) if ours(&ident) => {
+                    return Err(Stop::OtherFormat(format));
+                }
+                _ => {}
             }
         }
-        (self.number, self.first) = (head.number, head.first);
-        if list.is_none() {
-            self.suspect(
-                index,
-                at,
-                batch,
-                "the list in a batch's header is broken",
-                head.number..head.number + 1,
-            );
-        }
+        Ok(None)
     }
 
-    /// A bad place that this header calls synced is damage.
-    fn judge(&mut self, head: &BatchHead, list: Option<&[u8]>) {
-        let Some(bad) = self.bad.take_if(|bad| bad.batches.start <= head.synced) else { return };
-        let lsns = &mut self.lsns;
-        let mut lost = Vec::new();
-        for (slot, to) in format::lasts(list.unwrap_or_default()) {
-            let after = std::mem::replace(&mut lsns[usize::from(slot)], to);
-            if after < to {
-                lost.push(Lost { slot, after, to });
-            }
+    fn batch(&self, at: usize, head: BatchHead, each: &mut Each) -> Result<(), Stop> {
+        let lists = head.lists(&self.bytes[at..]);
+        each(Found::Batch { head, at, lists })?;
+        if lists.is_none() {
+            let at = at + HEADER..self.bytes.len().min(at + head.body_at());
+            each(Found::Broken { part: Part::List, at, record: None })?;
         }
-        let more = bad.batches.end > bad.batches.start + 1 || list.is_none();
-        let Bad { segment, at, why, batches, withheld, .. } = bad;
-        let harmless = lost.is_empty() && !more && !withheld;
-        self.damage.push(Damage { segment, at: at as u64, why, batches, lost, more, harmless });
-    }
-
-    /// Nothing that was acknowledged is lost, as far as has been read.
-    fn is_sound(&self) -> bool {
-        self.damage.iter().all(|damage| damage.harmless)
-    }
-
-    fn records(
-        &mut self,
-        index: u64,
-        at: usize,
-        head: &BatchHead,
-        batch: &[u8],
-        each: &mut dyn FnMut(Seen) -> Result<(), String>,
-    ) -> Result<(), Stop> {
-        let body = &batch[head.body_at().min(batch.len())..head.end().min(batch.len())];
-        let seed = head.ident.seed(head.number);
-        let (mut end, mut count) = (0, 0);
-        if let Some(bad) = &mut self.bad {
-            bad.withheld = true;
+        self.records(at, &head, each)?;
+        let filler = self.bytes.len().min(at + head.end())..self.bytes.len().min(at + head.length());
+        if let Some(at) = self.not_zero(filler) {
+            each(Found::Broken { part: Part::Filler, at, record: None })?;
         }
-        while count < head.records && self.bad.is_none() {
-            let Ok((record, bytes, length)) = format::record(&body[end..], seed) else {
-                let torn = &batch[..head.length().min(batch.len())];
-                let why = "a record is broken";
-                self.suspect(index, at, torn, why, head.number..head.number + 1);
-                break;
-            };
-            if self.is_sound() {
-                let at = Position(head.first + u64::from(count));
-                each(Seen::Record(at, record, bytes)).map_err(|why| Stop::Refused { head: record, why })?;
-                self.records += 1;
-                self.unsynced_records += 1;
-                self.lsns[usize::from(record.slot)] = record.lsn;
-            }
-            end += length;
-            count += 1;
-        }
-        if self.is_sound() && count > 0 {
-            self.content = Some((index, at + head.body_at() + end));
-        }
-        if end > 0 && self.is_sound() {
-            self.unsynced.push(at + head.body_at()..at + head.body_at() + end);
-        }
-        if self.bad.is_none() {
-            self.padding(index, at, head, batch);
-        }
-        self.number = head.number + 1;
-        self.first = head.first + u64::from(head.records);
         Ok(())
     }
 
-    fn padding(&mut self, index: u64, at: usize, head: &BatchHead, batch: &[u8]) {
-        let padding = &batch[head.end().min(batch.len())..head.length().min(batch.len())];
-        if let Some(last) = padding.iter().rposition(|&byte| byte != 0) {
-            let why = "what follows the records is not zero";
-            self.suspect(index, at + head.end(), &padding[..=last], why, head.number..head.number + 1);
+    /// Behind a broken record the next whole one is looked for.
+    fn records(&self, at: usize, head: &BatchHead, each: &mut Each) -> Result<(), Stop> {
+        let seed = head.ident.seed(head.number);
+        let (mut place, end) = (at + head.body_at(), at + head.end());
+        while place < end {
+            let rest = self.bytes.get(place..end.min(self.bytes.len())).unwrap_or_default();
+            let (broken, length) = match format::record(rest, seed) {
+                Ok((head, body, length)) => {
+                    each(Found::Record { head, body, at: place..place + length })?;
+                    place += length;
+                    continue;
+                }
+                Err(NotARecord::OtherKind(head, kind)) => {
+                    let why = format!("its kind is {kind}, which this version does not know");
+                    return Err(Stop::Refused { head, why });
+                }
+                Err(NotARecord::BrokenBody(head, length)) => (Some(head), length),
+                Err(NotARecord::BrokenHead | NotARecord::Short) => {
+                    let whole = (1..rest.len()).find(|&at| format::record(&rest[at..], seed).is_ok());
+                    (None, whole.unwrap_or(end - place))
+                }
+            };
+            let at = place.min(self.bytes.len())..self.bytes.len().min(place + length);
+            each(Found::Broken { part: Part::Record, at, record: broken })?;
+            place += length;
         }
+        Ok(())
     }
 
-    /// What follows the last batch of a segment is zeros, or was being written.
-    fn rest(&mut self, index: u64, at: usize, bytes: &[u8]) {
-        if let Some(last) = bytes.iter().rposition(|&byte| byte != 0) {
-            let why = "the header of a batch is broken";
-            self.suspect(index, at, &bytes[..=last], why, self.number..self.number + 1);
-        }
-    }
-
-    fn suspect(&mut self, segment: u64, at: usize, bytes: &[u8], why: &'static str, batches: Range<u64>) {
-        match &mut self.bad {
-            Some(bad) => {
-                bad.batches.end = bad.batches.end.max(batches.end);
-                bad.bytes += bytes.len();
+    /// What follows the last batch is zeros, or left of an older segment, or it was being written.
+    fn rest(&self, at: usize, each: &mut Each) -> Result<(), Stop> {
+        let older = |at: &usize| match BatchHead::decode(&self.bytes[*at..]) {
+            Ok(BatchHead { ident, .. }) | Err(NotABatch::OtherFormat(_, ident)) => {
+                ident.store == self.store && ident.segment != self.index
             }
-            None => {
-                self.bad = Some(Bad { segment, at, bytes: bytes.len(), why, batches, withheld: false });
-            }
-        }
-    }
-}
-
-/// Which headers count at the place that is read.
-struct Wanted {
-    store: u128,
-    segment: u64,
-    salt: Option<u64>,
-    until: Option<u64>,
-    opening: bool,
-}
-
-impl Wanted {
-    fn at(&self, bytes: &[u8], at: usize) -> Result<Option<BatchHead>, u16> {
-        match BatchHead::decode(bytes.get(at..).unwrap_or_default()) {
-            Ok(head) if self.takes(&head) => Ok(Some(head)),
-            Err(NotABatch::Newer(format)) => Err(format),
-            _ => Ok(None),
+            Err(_) => false,
+        };
+        let end = (at..self.bytes.len()).step_by(BLOCK).find(older).unwrap_or(self.bytes.len());
+        match self.not_zero(at..end) {
+            Some(Range { end, .. }) => each(Found::Broken { part: Part::Header, at: at..end, record: None }),
+            None => Ok(()),
         }
     }
 
-    /// The next sound header past `at` with at least this number.
-    fn after(&self, bytes: &[u8], at: usize, number: u64) -> Option<(usize, BatchHead)> {
-        let from = (at + 1).next_multiple_of(BLOCK);
-        (from..bytes.len()).step_by(BLOCK).find_map(|at| {
-            let head = self.at(bytes, at).ok().flatten()?;
-            (head.number >= number).then_some((at, head))
-        })
-    }
-
-    fn takes(&self, head: &BatchHead) -> bool {
-        let ident = &head.ident;
-        let past = head.kind == Kind::Records && self.until.is_some_and(|until| head.number >= until);
-        ident.store == self.store
-            && ident.segment == self.segment
-            && self.salt.is_none_or(|salt| salt == ident.salt)
-            && (head.kind != Kind::Opening || self.opening)
-            && !past
+    /// From the first byte that is not zero to the last one.
+    fn not_zero(&self, range: Range<usize>) -> Option<Range<usize>> {
+        const ZEROS: [u8; BLOCK] = [0; BLOCK];
+        let bytes = &self.bytes[range.clone()];
+        // The rest of a segment is long, and nearly always zeros.
+        if bytes.chunks(BLOCK).all(|block| *block == ZEROS[..block.len()]) {
+            return None;
+        }
+        let first = bytes.iter().position(|&byte| byte != 0)?;
+        let last = bytes.iter().rposition(|&byte| byte != 0)?;
+        Some(range.start + first..range.start + last + 1)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,7 @@
 
 use super::Error;
 use super::chain::Chain;
-use super::format::{self, BLOCK, Ident, Kind, Position};
+use super::format::{self, BLOCK, Ident, Position};
 use super::places::{Places, path};
 use super::prepare::{OPENING, Pool, Prepared};
 use crate::store::{self, Incarnation};
@@ -62,12 +62,13 @@ impl Writer {
     ) -> Result<Writer, Error> {
         let batches = frames.len().div_ceil(BATCH) + 1;
         // A list is never longer than a quarter of the records that it names.
-        let lists = 2 * chain.overhead() + frames.len() / 4;
-        let needed = (frames.len() + lists + (2 * batches + 2) * BLOCK).next_multiple_of(BLOCK);
+        let lists = 2 * chain.overhead() + frames.len() / 2;
+        let needed = chain.opening_length() + frames.len() + lists + (2 * batches + 2) * BLOCK;
+        let needed = needed.next_multiple_of(BLOCK);
         let Prepared { file, bytes } = pool.first(needed as u64)?;
         let mut writer = Writer {
             folder: folder.to_path_buf(),
-            ident: Ident { store: chain.store, segment, salt: rand::random() },
+            ident: Ident { store: chain.store, segment, salt: rand::random(), begins: chain.number },
             chain,
             file,
             at: 0,
@@ -79,7 +80,7 @@ impl Writer {
             counts: Arc::default(),
             places,
         };
-        writer.write_mark(Kind::Opening)?;
+        writer.open_segment()?;
         writer.pool.spend(frames.len());
         writer.write(frames)?;
         writer.sync()?;
@@ -109,8 +110,9 @@ impl Writer {
     /// Writes framed records, whose room has been taken already.
     pub fn write(&mut self, mut frames: &[u8]) -> Result<(), Error> {
         while !frames.is_empty() {
+            // The last block is the closing's.
             let room = (self.bytes - self.at) as usize;
-            let end = format::run_within(frames, room.saturating_sub(self.chain.overhead()), BATCH);
+            let end = format::run_within(frames, room.saturating_sub(self.chain.overhead() + BLOCK), BATCH);
             if end == 0 {
                 self.roll(format::framed_length(frames))?;
                 continue;
@@ -145,34 +147,39 @@ impl Writer {
     /// write into memory, and the disk gets it when it has time.
     pub fn mark(&mut self) -> Result<(), Error> {
         let length = self.chain.overhead().next_multiple_of(BLOCK) as u64;
-        if self.marked || self.at + length > self.bytes {
+        if self.marked || self.at + length + BLOCK as u64 > self.bytes {
             return Ok(());
         }
         self.out.clear();
-        self.chain.mark(Kind::Mark, &self.ident, &mut self.out);
+        self.chain.mark(&self.ident, &mut self.out);
         self.marked = true;
         self.put()
     }
 
+    /// Goes on in a new segment, whose name is on the disk before the old one says that it is there.
     fn roll(&mut self, record: usize) -> Result<(), Error> {
-        self.sync()?;
         if !self.watch.still_ours().map_err(Error::io("read the incarnation in", &self.folder))? {
             return Err(Error::NotOurs { folder: self.folder.clone() });
         }
-        let opening = self.chain.overhead().next_multiple_of(BLOCK);
-        let needed = opening + (self.chain.overhead() + record).next_multiple_of(BLOCK);
+        let first = (self.chain.overhead() + record).next_multiple_of(BLOCK);
+        let needed = self.chain.opening_length() + first + BLOCK;
         let segment = self.ident.segment + 1;
         let prepared = self.pool.take(needed as u64, &path(&self.folder, segment))?;
+        self.out.clear();
+        self.chain.closing(&self.ident, &mut self.out);
+        self.put()?;
+        self.sync()?;
         self.pool.spend((self.bytes - self.at) as usize);
-        self.ident = Ident { segment, salt: rand::random(), ..self.ident };
+        let begins = self.chain.number;
+        self.ident = Ident { segment, salt: rand::random(), begins, ..self.ident };
         (self.file, self.bytes, self.at) = (prepared.file, prepared.bytes, 0);
         self.counts.segments.fetch_add(1, Ordering::Relaxed);
-        self.write_mark(Kind::Opening)
+        self.open_segment()
     }
 
-    fn write_mark(&mut self, kind: Kind) -> Result<(), Error> {
+    fn open_segment(&mut self) -> Result<(), Error> {
         self.out.clear();
-        self.chain.mark(kind, &self.ident, &mut self.out);
+        self.chain.opening(&self.ident, &mut self.out);
         self.put()?;
         self.advance();
         self.pool.spend(self.out.len());

@@ -80,8 +80,7 @@ fn nothing_durable_is_missing_after_kill_9() {
 /// `/dev/null` takes every write and no `fdatasync`.
 fn append_where_no_sync_works(folder: &Path) {
     let store = store(folder);
-    let (log_folder, chain) = (folder.join("log"), Chain::new(store.id(), 1, 0, 0, Vec::new()));
-    fs::create_dir(&log_folder).unwrap();
+    let (log_folder, chain) = (folder.join("log"), Chain::new(store.id(), 1, chain::Until::nothing()));
     let pool = Arc::new(Pool::open(&log_folder, SMALL).unwrap());
     let mut writer = Writer::begin(&log_folder, 1, chain, &[], pool, store.watch(), Arc::default()).unwrap();
     writer.write_into(File::options().write(true).open("/dev/null").unwrap());

@@ -112,3 +112,28 @@ fn a_node_with_a_full_disk_can_start_again_and_again() {
     assert_eq!(opened.records, n);
     wait_for_room(&log);
 }
+
+#[test]
+fn a_node_with_a_full_disk_takes_a_ring() {
+    let disk = Disk::new(2048);
+    let store = store(&disk.data());
+    let configuration = |n: u8, length: usize| vec![n; length];
+    store.save_configuration(&configuration(1, 20_000)).unwrap();
+    disk.fill(0);
+    for n in 2..6 {
+        // Each may be longer than those before it: their files have room.
+        let given = configuration(n, 20_000 + 4_000 * usize::from(n));
+        store.save_configuration(&given).unwrap();
+        assert_eq!(store.load_configuration().unwrap().unwrap(), given);
+    }
+    let long = configuration(7, 200_000);
+    assert!(store.save_configuration(&long).is_err());
+    assert_eq!(
+        store.load_configuration().unwrap().unwrap(),
+        configuration(5, 40_000),
+        "the one before stays"
+    );
+    disk.release();
+    store.save_configuration(&long).unwrap();
+    assert_eq!(store.load_configuration().unwrap().unwrap(), long);
+}
