@@ -33,7 +33,6 @@ pub use records::{RECORD_MAX, Records};
 
 use crate::holds::Holds;
 use crate::log::Position;
-use crate::map::Map;
 use crate::refusal::Refusal;
 use agent::{Agent, Layouts};
 use gate::Gate;
@@ -240,7 +239,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 Some(lane::Lane::Value(value, _)) => value.clone(),
                 _ => declared.initial.clone(),
             }),
-            LaneKind::Map => Body::Map(state.map_or_else(Map::default, |state| state.map().clone())),
+            LaneKind::Map => Body::Map(state.map_or_else(Vec::new, |state| {
+                state.map().all().map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
+            })),
         };
         Ok(Got { version, not_modified, body })
     }
@@ -273,7 +274,6 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let (kind, index) = lane_of(&configuration.plan, agent, slot, lane)?;
         let (version, declared) = (self.slot(slot).version(), &configuration.plan.kinds[kind].lanes[index]);
         let state = self.lane(agent, kind, index);
-        let mut entries = None;
         let changes = match (declared.kind, state) {
             (LaneKind::Value, Some(lane::Lane::Value(value, version))) => {
                 vec![Versioned { change: Change::Set(value.clone()), version: *version }]
@@ -282,12 +282,15 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 vec![Versioned { change: Change::Set(declared.initial.clone()), version: 0 }]
             }
             (LaneKind::Map, Some(state)) => {
-                entries = Some(state.map().clone());
-                Vec::new()
+                let entry = |(key, entry): (&Value, &lane::Entry)| Versioned {
+                    change: Change::Put(key.clone(), entry.value.clone()),
+                    version: entry.version,
+                };
+                state.map().all().map(entry).collect()
             }
             _ => Vec::new(),
         };
-        Ok(Update { version, first: true, synced: true, changes, entries })
+        Ok(Update { version, first: true, synced: true, changes })
     }
 
     /// A newer plan, another ring, or both.

@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::task::{self, JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::service::Routes;
-use tracing::{Instrument as _, Span, info};
+use tracing::{Instrument as _, Span, info, warn};
 
 /// How often it is looked for what waits too long.
 const LATE: Duration = Duration::from_millis(100);
@@ -108,14 +108,22 @@ fn load(config: &Config) -> anyhow::Result<Loaded> {
     Ok(Loaded { store, identity, inboxes, shards, log, routing })
 }
 
+const SAVED: &str = "the saved plan and ring can't be used; run the version that wrote them, or remove `configuration` \
+                     from the data folder, and the node is given them again";
+
 /// The plan and ring that were in force when the node ended.
 fn saved(store: &Store, identity: &Identity) -> anyhow::Result<Option<Routing>> {
-    let Some(bytes) = store.load_configuration()? else { return Ok(None) };
-    let given = configure::decode(&bytes).context("the saved plan and ring can't be read")?;
+    let Some(bytes) = store.load_configuration()? else {
+        if store.had_ring() {
+            warn!("plan and ring are gone from the data folder: the node waits until it is given them again");
+        }
+        return Ok(None);
+    };
+    let given = configure::decode(&bytes).context(SAVED)?;
     match configuration::judge(identity, None, given) {
         Ok(Verdict::Take(routing)) => Ok(Some(*routing)),
         Ok(Verdict::Same) => Ok(None),
-        Err(error) => Err(error).context("the saved plan and ring can't be used"),
+        Err(error) => Err(error).context(SAVED),
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::holds::Stream;
 use crate::link::Update;
 use crate::log::Position;
-use crate::map::Map;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use proto::address::{Address, Slot};
@@ -191,8 +190,8 @@ pub struct Got {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     Value(Value),
-    /// A snapshot.
-    Map(Map),
+    /// In key order.
+    Map(Vec<(Value, Value)>),
 }
 
 /// What `status` and the metrics say of a shard.

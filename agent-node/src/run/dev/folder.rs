@@ -1,15 +1,18 @@
 //! The data folder of a plan on this machine: whose it is, its ring, and a folder for each node.
 //!
 //! *Guarantees*: one process has it at a time, whatever ended the one before; each file is whole: the one before, or
-//! the new one; a folder that something else has filled, or another plan, is refused and left as it is.
+//! the new one; a folder that something else has filled, or another plan, is refused and left as it is. Plan and ring
+//! that are gone are taken from the folders of the nodes, each of which has both.
 
-use super::kept::Kept;
+use super::kept::{self, FROM_NODES, Kept};
+use crate::node::{Configuration, configure};
 use crate::store;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use proto::ring::Ring;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use tracing::warn;
 
 const PLAN: &str = "plan.json";
 const RING: &str = "ring";
@@ -38,10 +41,15 @@ impl Folder {
     /// What was kept, if it is this plan's.
     pub fn kept(&self, plan: &str) -> anyhow::Result<Option<Kept>> {
         let path = self.path.join(PLAN);
-        let Some(bytes) = read(&path)? else { return Ok(None) };
-        let text = String::from_utf8(bytes).map_err(|error| error.to_string());
-        let kept = text.and_then(|text| Kept::parse(&text));
-        let kept = kept.map_err(|error| anyhow::anyhow!("{} can't be used: {error}", path.display()))?;
+        let kept = match read(&path)? {
+            Some(bytes) => {
+                let text = String::from_utf8(bytes).map_err(|_| format!("it is no text; {FROM_NODES}"));
+                let kept = text.and_then(|text| Kept::parse(&text));
+                kept.map_err(|error| anyhow!("{} can't be used: {error}", path.display()))?
+            }
+            None if nodes(&self.path)?.is_empty() => return Ok(None),
+            None => self.kept_by_nodes()?,
+        };
         let (path, has) = (self.path.display(), &kept.plan);
         ensure!(
             has == plan,
@@ -50,14 +58,47 @@ impl Folder {
         Ok(Some(kept))
     }
 
+    /// As the nodes have it, now that `plan.json` is gone.
+    fn kept_by_nodes(&self) -> anyhow::Result<Kept> {
+        let path = self.path.join(PLAN);
+        let Some(given) = self.given()? else {
+            bail!(
+                "{} is gone, and no node's folder has a plan: put it back, or begin in an empty folder",
+                path.display()
+            );
+        };
+        let Configuration { plan_name, plan_uid, generation, spec, ring: _, peers } = given;
+        let spec = serde_json::from_slice(&spec).context("the plan in the nodes' folders can't be used")?;
+        let nodes = peers.len() as u16;
+        let kept = Kept { format: kept::FORMAT, plan: plan_name, uid: plan_uid, generation, nodes, spec };
+        self.keep(&kept)?;
+        warn!("{} was gone: its nodes' folders had the plan", path.display());
+        Ok(kept)
+    }
+
+    /// What the nodes were given last.
+    fn given(&self) -> anyhow::Result<Option<Configuration>> {
+        let nodes = nodes(&self.path)?;
+        let given = nodes.iter().filter_map(|node| configure::decode(&store::configuration_in(node)?).ok());
+        Ok(given.max_by_key(|given| given.generation))
+    }
+
     pub fn keep(&self, kept: &Kept) -> anyhow::Result<()> {
         Ok(store::replace(&self.path, PLAN, kept.text()?.as_bytes())?)
     }
 
     pub fn ring(&self) -> anyhow::Result<Option<Ring>> {
         let path = self.path.join(RING);
-        let Some(bytes) = read(&path)? else { return Ok(None) };
-        let ring = Ring::decode(&bytes).with_context(|| format!("{} can't be used", path.display()))?;
+        if let Some(bytes) = read(&path)? {
+            let ring = Ring::decode(&bytes);
+            return Ok(Some(
+                ring.map_err(|error| anyhow!("{} can't be used: {error}; {FROM_NODES}", path.display()))?,
+            ));
+        }
+        let Some(given) = self.given()? else { return Ok(None) };
+        let ring = Ring::decode(&given.ring).context("the ring in the nodes' folders can't be used")?;
+        self.keep_ring(&ring)?;
+        warn!("{} was gone: its nodes' folders had the ring", path.display());
         Ok(Some(ring))
     }
 
@@ -75,9 +116,20 @@ fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     }
 }
 
+/// The folders of nodes that have been formatted.
+fn nodes(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(path).with_context(|| format!("{} can't be listed", path.display()))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    let is_node = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("node-") && store::id_in(path).is_ok()
+    };
+    Ok(paths.into_iter().filter(is_node).collect())
+}
+
 /// A folder without a plan may hold what an interrupted first start left.
 fn refuse_foreign(path: &Path) -> anyhow::Result<()> {
-    if path.join(PLAN).exists() {
+    if path.join(PLAN).exists() || !nodes(path)?.is_empty() {
         return Ok(());
     }
     for entry in fs::read_dir(path).with_context(|| format!("{} can't be listed", path.display()))? {

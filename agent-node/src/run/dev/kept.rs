@@ -4,6 +4,8 @@ use proto::plan::{AgentPlanSpec, Error};
 use serde::{Deserialize, Serialize};
 
 pub const FORMAT: u32 = 1;
+/// What to do when a file of `dev` is damaged.
+pub const FROM_NODES: &str = "remove this one file, and dev takes what it held from its nodes' folders";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -28,11 +30,14 @@ impl Kept {
         struct Format {
             format: u32,
         }
-        let Format { format } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let damaged = |error: serde_json::Error| format!("{error}; {FROM_NODES}");
+        let Format { format } = serde_json::from_str(text).map_err(damaged)?;
         if format > FORMAT {
-            return Err(format!("it has format {format}, and this version reads up to {FORMAT}"));
+            return Err(format!(
+                "it has format {format}, and this version reads up to {FORMAT}; run the version that wrote it"
+            ));
         }
-        serde_json::from_str(text).map_err(|error| error.to_string())
+        serde_json::from_str(text).map_err(damaged)
     }
 
     pub fn text(&self) -> Result<String, serde_json::Error> {
