@@ -1,10 +1,15 @@
 //! The form that answers take for clients: states as JSON, refusals as HTTP bodies, gRPC statuses and parts of
 //! gRPC messages. The one place where codes of one way in become codes of another.
 
-use crate::{refusal::Refusal, shard::Body};
+use crate::{
+    map::Walk,
+    reads::{self, Charge},
+    refusal::Refusal,
+    shard::Body,
+};
 use bytes::Bytes;
 use proto::{json, value::Value, wire::v1};
-use std::{fmt::Write as _, vec};
+use std::{fmt::Write as _, ops::ControlFlow, sync::Arc};
 use tonic::{
     Code, Status,
     metadata::{AsciiMetadataValue, MetadataMap},
@@ -12,37 +17,62 @@ use tonic::{
 
 const CHUNK: usize = 64 << 10;
 
-/// A lane's state as JSON text in pieces, so that a large Map is never in memory a second time.
-pub struct Text(Rest);
+/// A lane's state as JSON text in pieces, so that a large Map is never in memory a second time. All of it is charged to
+/// the node's budget of reads until the last piece is dropped.
+pub struct Text {
+    rest: Rest,
+    charge: Arc<Charge>,
+    begun: bool,
+}
 
 enum Rest {
     Value(Value),
-    Entries { left: vec::IntoIter<(Value, Value)>, object: bool, begun: bool },
+    Entries { walk: Walk, object: bool, begun: bool },
     Done,
 }
 
 impl Text {
-    pub fn of(body: Body) -> Self {
-        Self(match body {
+    pub fn of(body: Body, charge: Charge) -> Self {
+        let rest = match body {
             Body::Value(value) => Rest::Value(value),
-            Body::Map(entries) => Rest::Entries {
-                object: entries.iter().all(|(key, _)| matches!(key, Value::Text(_))),
-                left: entries.into_iter(),
-                begun: false,
-            },
-        })
+            Body::Map(map) => {
+                Rest::Entries { object: map.has_only_texts_as_keys(), walk: Walk::new(map), begun: false }
+            }
+        };
+        Self { rest, charge: Arc::new(charge), begun: false }
     }
 
-    /// All of it in one piece, or `None` if that would be more than `limit`.
-    pub fn within(self, limit: usize) -> Option<Bytes> {
-        let mut all = Vec::new();
-        for piece in self {
-            if all.len() + piece.len() > limit {
-                return None;
+    /// What all of it is charged to.
+    pub fn charge(&self) -> &Arc<Charge> {
+        &self.charge
+    }
+
+    /// Adds one piece. False: all of it was written before.
+    pub fn write(&mut self, out: &mut Vec<u8>) -> bool {
+        let full = out.len() + CHUNK;
+        match std::mem::replace(&mut self.rest, Rest::Done) {
+            Rest::Done => return false,
+            Rest::Value(value) => json::write(&value, out),
+            Rest::Entries { mut walk, object, mut begun } => {
+                if !begun {
+                    out.push(if object { b'{' } else { b'[' });
+                }
+                walk.visit(|key, value| {
+                    if std::mem::replace(&mut begun, true) {
+                        out.push(b',');
+                    }
+                    write_entry(key, value, object, out);
+                    if out.len() < full { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                });
+                if walk.left() == 0 {
+                    out.push(if object { b'}' } else { b']' });
+                    self.charge.is_written();
+                } else {
+                    self.rest = Rest::Entries { walk, object, begun };
+                }
             }
-            all.extend_from_slice(&piece);
         }
-        Some(all.into())
+        true
     }
 }
 
@@ -51,29 +81,20 @@ impl Iterator for Text {
 
     fn next(&mut self) -> Option<Bytes> {
         let mut out = Vec::new();
-        match std::mem::replace(&mut self.0, Rest::Done) {
-            Rest::Done => return None,
-            Rest::Value(value) => json::write(&value, &mut out),
-            Rest::Entries { mut left, object, mut begun } => {
-                if !begun {
-                    out.push(if object { b'{' } else { b'[' });
-                }
-                while out.len() < CHUNK
-                    && let Some((key, value)) = left.next()
-                {
-                    if std::mem::replace(&mut begun, true) {
-                        out.push(b',');
-                    }
-                    write_entry(&key, &value, object, &mut out);
-                }
-                if left.len() == 0 {
-                    out.push(if object { b'}' } else { b']' });
-                } else {
-                    self.0 = Rest::Entries { left, object, begun };
-                }
-            }
+        if !self.write(&mut out) {
+            return None;
         }
-        Some(out.into())
+        if !std::mem::replace(&mut self.begun, true) && matches!(self.rest, Rest::Done) {
+            self.charge.is_text(out.len());
+        }
+        Some(reads::piece(out, self.charge.clone()))
+    }
+}
+
+/// The snapshot is given back before it goes.
+impl Drop for Text {
+    fn drop(&mut self) {
+        self.charge.is_written();
     }
 }
 
@@ -169,36 +190,75 @@ pub fn key(client: &str, sequence: u64) -> Result<(std::sync::Arc<str>, u64), Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::map::Map;
+    use crate::reads::{Answer, Reads};
+    use crate::shard::Got;
 
     fn text(text: &str) -> Value {
         Value::Text(text.into())
     }
 
+    fn admitted(reads: &Reads, body: Body) -> Text {
+        let got = Got { version: 1, not_modified: false, body };
+        let Answer { charge, body, .. } = reads.admit(got, "").unwrap();
+        Text::of(body, charge)
+    }
+
+    fn text_of(body: Body) -> Text {
+        admitted(&Reads::default(), body)
+    }
+
     fn shown(body: Body) -> String {
-        let all = Text::of(body).within(usize::MAX).unwrap();
-        String::from_utf8(all.to_vec()).unwrap()
+        String::from_utf8(text_of(body).flatten().collect()).unwrap()
     }
 
     #[test]
     fn a_map_is_an_object_unless_a_key_is_no_text() {
-        assert_eq!(shown(Body::Map(vec![])), "{}");
+        assert_eq!(shown(Body::Map(Map::default())), "{}");
         assert_eq!(shown(Body::Value(Value::Int(7))), "7");
         let texts = vec![(text("a"), Value::Int(1)), (text("b"), Value::Int(2))];
-        assert_eq!(shown(Body::Map(texts)), r#"{"a":1,"b":2}"#);
+        assert_eq!(shown(Body::Map(Map::from_iter(texts))), r#"{"a":1,"b":2}"#);
         let mixed = vec![(Value::Int(1), Value::Int(1)), (text("b"), Value::Int(2))];
-        assert_eq!(shown(Body::Map(mixed)), r#"[[1,1],["b",2]]"#);
+        assert_eq!(shown(Body::Map(Map::from_iter(mixed))), r#"[[1,1],["b",2]]"#);
     }
 
     #[test]
     fn a_large_map_comes_in_pieces_that_make_the_same_text() {
         let long: String = "x".repeat(1000);
-        let entries: Vec<_> = (0..1000).map(|n| (text(&format!("k{n:04}")), text(&long))).collect();
-        let pieces: Vec<Bytes> = Text::of(Body::Map(entries.clone())).collect();
+        let entries: Map = (0..1000).map(|n| (text(&format!("k{n:04}")), text(&long))).collect();
+        let pieces: Vec<Bytes> = text_of(Body::Map(entries.clone())).collect();
         assert!(pieces.len() > 10 && pieces.iter().all(|piece| piece.len() < CHUNK + 2000));
         let all = pieces.concat();
         let read: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&all).unwrap();
         assert_eq!(read.len(), 1000);
-        assert!(Text::of(Body::Map(entries)).within(500_000).is_none());
+        let (mut rest, mut whole) = (text_of(Body::Map(entries)), Vec::new());
+        while rest.write(&mut whole) {}
+        assert_eq!(whole, all);
+    }
+
+    #[test]
+    fn an_answer_is_charged_until_its_last_piece_is_dropped() {
+        const MIB: usize = 1 << 20;
+        let (reads, long) = (Reads::default(), "x".repeat(1000));
+        let large: Map = (0..2000).map(|n| (Value::Int(n), text(&long))).collect();
+        let snapshot = large.bytes();
+        let mut one = admitted(&reads, Body::Map(large.clone()));
+        let begun = reads.bytes();
+        assert!((snapshot..snapshot + MIB).contains(&begun), "{begun}");
+        let two = admitted(&reads, Body::Map(large));
+        assert!(reads.bytes() < begun + MIB, "two of one state hold one snapshot");
+        drop(two);
+        assert_eq!(reads.bytes(), begun);
+        let last = one.by_ref().last();
+        assert!(reads.bytes() < MIB, "the snapshot is let go: {}", reads.bytes());
+        drop(one);
+        assert!(reads.bytes() > 0, "a piece is held");
+        drop(last);
+        assert_eq!(reads.bytes(), 0);
+        let small = admitted(&reads, Body::Value(text(&long))).next();
+        assert!((1000..2000).contains(&reads.bytes()), "{}", reads.bytes());
+        drop(small);
+        assert_eq!(reads.bytes(), 0);
     }
 
     #[test]

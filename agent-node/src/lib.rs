@@ -14,7 +14,8 @@
 //! | [`log`] | the write-ahead log: format, group commit, segments made ahead, reading it back |
 //!
 //! Below them: [`answer`] words answers for clients, [`refusal`] says why something was not done, [`holds`] keeps the
-//! order of a stream after a refusal, [`connections`] accepts and serves, [`store`] is the data folder, [`lock`] locks.
+//! order of a stream after a refusal, [`map`] keeps
+//! the entries of a Map lane, [`reads`] charges answers to a budget, [`connections`] accepts and serves, [`store`] is the data folder, [`lock`] locks.
 //!
 //! A command's way: `ways` -> `node::commands` -> `node::inbox` -> `shard::perform` -> `log` -> `shard::gate` ->
 //! `node::delivery` -> back. An update's: `node::delivery` -> `link` -> `ways`, on another node by `node::answering`.
@@ -26,8 +27,10 @@ pub mod holds;
 pub mod link;
 pub mod lock;
 pub mod log;
+pub mod map;
 pub mod node;
 pub mod peer;
+pub mod reads;
 pub mod refusal;
 pub mod run;
 pub mod shard;

@@ -20,6 +20,7 @@ pub use peer_links::PeerLinks;
 pub use serving::{Serving, Upstream};
 pub use table::{Owner, Target};
 
+use crate::map::Map;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use proto::value::Value;
@@ -68,6 +69,8 @@ pub struct Update {
     pub synced: bool,
     /// In the order in which they happened.
     pub changes: Vec<Versioned>,
+    /// With `first`, of a Map lane of this node: a snapshot of all entries.
+    pub entries: Option<Map>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -33,7 +33,8 @@ pub mod upstream;
 
 pub use crate::link::Links;
 pub use crate::peer::{Configuration, Report};
-pub use crate::shard::{Body, Got};
+pub use crate::reads::Answer;
+pub use crate::shard::Body;
 pub use commands::Commands;
 pub use config::Config;
 pub use handle::Node;

@@ -33,6 +33,7 @@ pub use records::{RECORD_MAX, Records};
 
 use crate::holds::Holds;
 use crate::log::Position;
+use crate::map::Map;
 use crate::refusal::Refusal;
 use agent::{Agent, Layouts};
 use gate::Gate;
@@ -239,9 +240,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 Some(lane::Lane::Value(value, _)) => value.clone(),
                 _ => declared.initial.clone(),
             }),
-            LaneKind::Map => Body::Map(state.map_or_else(Vec::new, |state| {
-                state.map().all().map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
-            })),
+            LaneKind::Map => Body::Map(state.map_or_else(Map::default, |state| state.map().clone())),
         };
         Ok(Got { version, not_modified, body })
     }
@@ -274,6 +273,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let (kind, index) = lane_of(&configuration.plan, agent, slot, lane)?;
         let (version, declared) = (self.slot(slot).version(), &configuration.plan.kinds[kind].lanes[index]);
         let state = self.lane(agent, kind, index);
+        let mut entries = None;
         let changes = match (declared.kind, state) {
             (LaneKind::Value, Some(lane::Lane::Value(value, version))) => {
                 vec![Versioned { change: Change::Set(value.clone()), version: *version }]
@@ -282,15 +282,12 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 vec![Versioned { change: Change::Set(declared.initial.clone()), version: 0 }]
             }
             (LaneKind::Map, Some(state)) => {
-                let entry = |(key, entry): (&Value, &lane::Entry)| Versioned {
-                    change: Change::Put(key.clone(), entry.value.clone()),
-                    version: entry.version,
-                };
-                state.map().all().map(entry).collect()
+                entries = Some(state.map().clone());
+                Vec::new()
             }
             _ => Vec::new(),
         };
-        Ok(Update { version, first: true, synced: true, changes })
+        Ok(Update { version, first: true, synced: true, changes, entries })
     }
 
     /// A newer plan, another ring, or both.

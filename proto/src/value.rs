@@ -38,6 +38,13 @@ pub enum Value {
     Record(Record),
 }
 
+/// Of an allocation that is shared.
+const COUNTS: usize = 16;
+
+fn heap_bytes(text: &Text) -> usize {
+    if text.is_heap_allocated() { text.capacity() } else { 0 }
+}
+
 /// Members in order, names unique.
 #[derive(Clone)]
 pub struct Record(Members);
@@ -87,6 +94,22 @@ impl Value {
                 1 + record.members().iter().map(|(_, value)| value.depth()).max().unwrap_or(0)
             }
             _ => 0,
+        }
+    }
+
+    /// What it takes in memory beside its own size, about; what others share is counted whole.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Double(_) => 0,
+            Value::Text(text) => heap_bytes(text),
+            Value::List(items) => {
+                COUNTS + size_of_val(&**items) + items.iter().map(Value::heap_bytes).sum::<usize>()
+            }
+            Value::Record(record) => {
+                let members = record.members();
+                let below = |(name, value): &(Text, Value)| heap_bytes(name) + value.heap_bytes();
+                COUNTS + size_of_val(members) + members.iter().map(below).sum::<usize>()
+            }
         }
     }
 

@@ -98,7 +98,9 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         let mark = Arc::new(Mark::new(self.due.clone(), place));
         lane.join(mark.clone());
         self.by_lane.insert(lane.number, place);
-        let group = Some(Group { lane, mark, members: Vec::new(), turn: 0, parked: false });
+        // Most lanes have one link.
+        let members = Vec::with_capacity(1);
+        let group = Some(Group { lane, mark, members, turn: 0, parked: false });
         match self.lanes.get_mut(place as usize) {
             Some(free) => *free = group,
             None => self.lanes.push(group),

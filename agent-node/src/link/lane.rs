@@ -26,7 +26,7 @@ pub struct State {
     /// It is no lane for clients.
     internal: bool,
     /// What all links to it end with.
-    ended: Option<Refusal>,
+    ended: Option<Box<Refusal>>,
     marks: Vec<Arc<Mark>>,
     /// With a queue that blocks: what the owner was last told by [`Grant`].
     limit: u64,
@@ -86,7 +86,7 @@ impl Lane {
 
     pub fn end(&self, refusal: Refusal) {
         let mut state = self.lock();
-        state.ended = Some(refusal);
+        state.ended = Some(Box::new(refusal));
         state.tell();
     }
 
@@ -99,7 +99,12 @@ impl Lane {
     }
 
     pub fn join(&self, mark: Arc<Mark>) {
-        self.lock().marks.push(mark);
+        let mut state = self.lock();
+        if state.marks.is_empty() {
+            // Most lanes are watched by one stream.
+            state.marks.reserve_exact(1);
+        }
+        state.marks.push(mark);
     }
 
     pub fn leave(&self, mark: &Arc<Mark>) {
@@ -157,13 +162,13 @@ impl State {
     /// Why a client's link can't go on.
     pub fn ends_client(&self) -> Option<Refusal> {
         let hidden = || Refusal::not_found("the plan has no such lane any more", "");
-        self.ended.clone().or_else(|| self.internal.then(hidden))
+        self.ended.as_deref().cloned().or_else(|| self.internal.then(hidden))
     }
 
     /// Why another node's link can't go on.
     pub fn ends_peer(&self) -> Option<Refusal> {
         let elsewhere = || Refusal::elsewhere("");
-        self.ended.clone().or_else(|| (self.owner != Owner::Here).then(elsewhere))
+        self.ended.as_deref().cloned().or_else(|| (self.owner != Owner::Here).then(elsewhere))
     }
 
     /// A client that falls behind by more than the queue is let go.

@@ -7,7 +7,7 @@ use super::{Event, EventKind, LinkOutput, Serving};
 use crate::lock::lock;
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What one call of `next` gives at most, but for one event that is larger.
 const FLUSH: Budget = Budget { events: 512, bytes: 64 << 10 };
@@ -17,7 +17,7 @@ const EVENT_BYTES: usize = 16;
 pub struct Links {
     serving: Serving,
     state: Mutex<State>,
-    due: std::sync::Arc<super::due::Due>,
+    due: Arc<super::due::Due>,
 }
 
 #[derive(Default)]
@@ -35,12 +35,10 @@ impl Links {
 
     /// Opens a link; its number must not be open. `from` is a watermark that an earlier link to the lane gave.
     pub fn open(&self, link: u32, agent: &str, lane: &str, from: Option<u64>, credit: Option<u32>) {
-        let hidden = || Refusal::not_found(format!("there is no lane {lane}"), agent);
         let mut state = self.lock();
-        match self.serving.watch(agent, lane, |target| target.internal.then(hidden)) {
+        match self.watch(agent, lane) {
             Ok(lane) => {
                 let cursor = from.map_or_else(Cursor::new, Cursor::resume);
-                self.serving.count_links(1, 0);
                 if !state.groups.open(link, lane.clone(), cursor, credit) {
                     self.serving.leave(&lane);
                 }
@@ -50,6 +48,16 @@ impl Links {
                 self.due.wake();
             }
         }
+    }
+
+    fn watch(&self, agent: &str, lane: &str) -> Result<Arc<super::lane::Lane>, Refusal> {
+        self.serving.admit_link(agent)?;
+        let hidden = || Refusal::not_found(format!("there is no lane {lane}"), agent);
+        let watched = self.serving.watch(agent, lane, |target| target.internal.then(hidden));
+        if watched.is_err() {
+            self.serving.count_ended(1);
+        }
+        watched
     }
 
     /// The client wants no more of it.
@@ -94,7 +102,7 @@ impl Links {
     }
 
     fn end(&self, groups: &mut Groups<u32>, link: u32) {
-        self.serving.count_links(0, 1);
+        self.serving.count_ended(1);
         if let Some(lane) = groups.close(link) {
             self.serving.leave(&lane);
         }
@@ -108,7 +116,7 @@ impl Links {
 impl Drop for Links {
     fn drop(&mut self) {
         let mut state = self.lock();
-        self.serving.count_links(0, state.groups.len());
+        self.serving.count_ended(state.groups.len());
         for lane in state.groups.close_all() {
             self.serving.leave(&lane);
         }

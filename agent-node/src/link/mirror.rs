@@ -18,11 +18,13 @@ mod tests;
 pub use cell::Cell;
 
 use super::{Change, Update, Versioned};
+use crate::map::{Map, Stamp};
 use crate::shard::{Body, Got};
 use items::Items;
 use map::Entries;
 use proto::plan::{LaneKind, Queue};
 use proto::ring;
+use proto::value::Value;
 
 #[derive(Debug)]
 pub struct Mirror {
@@ -30,7 +32,7 @@ pub struct Mirror {
     /// The owner's state has been told whole once.
     whole: bool,
     /// The state that replaces this one, as far as it has come.
-    next: Option<Vec<Versioned>>,
+    next: Option<Box<Next>>,
     /// Everything of the lane up to here is in the mirror.
     version: u64,
     /// When the lane last changed, as far as it is known here: never earlier than it did.
@@ -43,11 +45,20 @@ pub struct Mirror {
     stale: bool,
 }
 
+/// An owner's state while it comes.
+#[derive(Debug, Default)]
+struct Next {
+    /// Of a Map lane.
+    entries: Map,
+    /// Of any other.
+    changes: Vec<Versioned>,
+}
+
 #[derive(Debug)]
 enum State {
     Value(Option<Latest>),
-    Map(Entries),
-    Items(Items),
+    Map(Box<Entries>),
+    Items(Box<Items>),
 }
 
 #[derive(Debug)]
@@ -84,15 +95,27 @@ pub struct Cursor {
     told: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Begin {
         reset: bool,
     },
     /// The state is being told; `synced` ends it.
-    Syncing,
+    Syncing(Option<Walk>),
     Following,
 }
+
+/// The entries of a Map are told in key order, but for those that change meanwhile: they come after the walk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Walk {
+    /// The last key that was told.
+    at: Option<Value>,
+    /// No entry had a higher version when the walk began.
+    version: u64,
+}
+
+/// How many entries one step of a walk looks at.
+const WALK: usize = 1_024;
 
 /// How far a flush may go.
 #[derive(Clone, Copy, Debug)]
@@ -185,8 +208,8 @@ impl Mirror {
     pub fn new(kind: LaneKind, queue: Queue) -> Mirror {
         let state = match kind {
             LaneKind::Value => State::Value(None),
-            LaneKind::Map => State::Map(Entries::default()),
-            LaneKind::Command | LaneKind::Supply => State::Items(Items::new(queue.items)),
+            LaneKind::Map => State::Map(Box::default()),
+            LaneKind::Command | LaneKind::Supply => State::Items(Box::new(Items::new(queue.items))),
         };
         Mirror { state, whole: false, next: None, version: 0, changed: 0, head: 0, era: 0, stale: false }
     }
@@ -204,15 +227,15 @@ impl Mirror {
     }
 
     pub fn apply(&mut self, update: Update) -> Applied {
-        let Update { version, first, synced, changes } = update;
+        let Update { version, first, synced, changes, entries } = update;
         if first {
-            self.next = Some(Vec::new());
+            self.next = Some(Box::new(Next { entries: entries.unwrap_or_default(), changes: Vec::new() }));
         }
         match self.next.take() {
             Some(mut next) => {
                 next.extend(changes);
                 if synced {
-                    self.replace(version, next);
+                    self.replace(version, *next);
                     return Applied::Whole;
                 }
                 self.next = Some(next);
@@ -262,8 +285,7 @@ impl Mirror {
     }
 
     /// The owner's whole state has come. Where it follows from what is here, watchers are told what differs.
-    fn replace(&mut self, version: u64, mut next: Vec<Versioned>) {
-        next.sort_by_key(|versioned| versioned.version);
+    fn replace(&mut self, version: u64, next: Next) {
         if self.whole && follows(self.version, version) {
             self.differ(version, next);
             self.version = self.version.max(version);
@@ -271,10 +293,10 @@ impl Mirror {
             self.era += u32::from(self.whole);
             match &mut self.state {
                 State::Value(latest) => *latest = None,
-                State::Map(entries) => *entries = Entries::default(),
+                State::Map(entries) => **entries = Entries::begin(next.entries),
                 State::Items(items) => items.forget(),
             }
-            for Versioned { change, version } in next {
+            for Versioned { change, version } in next.changes {
                 self.take(change, version);
             }
             self.version = version;
@@ -283,7 +305,7 @@ impl Mirror {
         (self.whole, self.stale) = (true, false);
     }
 
-    fn differ(&mut self, version: u64, next: Vec<Versioned>) {
+    fn differ(&mut self, version: u64, next: Next) {
         let changes = match &mut self.state {
             State::Value(latest) => {
                 let is_here = |versioned: &Versioned| match (latest.as_ref(), &versioned.change) {
@@ -292,9 +314,9 @@ impl Mirror {
                     }
                     _ => false,
                 };
-                next.into_iter().filter(|versioned| !is_here(versioned)).collect()
+                next.changes.into_iter().filter(|versioned| !is_here(versioned)).collect()
             }
-            State::Map(entries) => entries.differ(next, version),
+            State::Map(entries) => entries.differ(&next.entries, version),
             State::Items(items) => {
                 if version > self.version {
                     self.head += 1;
@@ -325,7 +347,7 @@ impl Mirror {
             // It is told `synced` again, since there may be nothing else that shows the end of it.
             cursor.stale = false;
             if cursor.phase == Phase::Following {
-                cursor.phase = Phase::Syncing;
+                cursor.phase = Phase::Syncing(None);
             }
         }
         if cursor.era != self.era {
@@ -350,6 +372,11 @@ impl Mirror {
             out.begin(reset);
             self.begin(cursor);
         }
+        if let State::Map(entries) = &self.state
+            && walk(entries, &mut cursor.phase, budget, out) == Told::Part
+        {
+            return Told::Part;
+        }
         match &self.state {
             State::Value(latest) => {
                 let newer = latest.as_ref().filter(|latest| latest.order > cursor.at);
@@ -362,8 +389,10 @@ impl Mirror {
 
     /// State is told from nothing; of an event lane there is none, what happens from now on is told.
     fn begin(&self, cursor: &mut Cursor) {
-        cursor.phase = Phase::Syncing;
-        cursor.at = if matches!(self.state, State::Items(_)) { self.head } else { 0 };
+        // Entries may be newer than the watermark, where a flush has come in part.
+        let walk = Walk { at: None, version: self.version.max(self.changed) };
+        cursor.phase = Phase::Syncing(matches!(self.state, State::Map(_)).then_some(walk));
+        cursor.at = if matches!(self.state, State::Value(_)) { 0 } else { self.head };
         cursor.began = self.head;
         cursor.from = self.version + 1;
         cursor.told = 0;
@@ -389,7 +418,7 @@ impl Mirror {
             cursor.at = order;
             budget.spend(out.change(said, version, complete.then_some(self.version)));
         }
-        if cursor.phase == Phase::Syncing {
+        if matches!(cursor.phase, Phase::Syncing(_)) {
             if budget.is_spent() {
                 return Told::Part;
             }
@@ -452,11 +481,51 @@ impl Mirror {
                 let latest = latest.as_ref()?;
                 (latest.version, Body::Value(latest.cell.value().clone()))
             }
-            State::Map(entries) => (self.changed, Body::Map(entries.in_key_order())),
+            State::Map(entries) => (self.changed, Body::Map(entries.all().clone())),
             State::Items(_) => return None,
         };
         Some(Got { version, not_modified: false, body })
     }
+}
+
+impl Next {
+    /// Adds what has come, in the order in which it does.
+    fn extend(&mut self, changes: Vec<Versioned>) {
+        for Versioned { change, version } in changes {
+            let stamp = Stamp { version, index: 0 };
+            match change {
+                Change::Put(key, value) => drop(self.entries.put(key, value, stamp)),
+                Change::Remove(key) => drop(self.entries.remove(&key, stamp)),
+                Change::Clear => drop(self.entries.clear(stamp)),
+                change => self.changes.push(Versioned { change, version }),
+            }
+        }
+    }
+}
+
+/// Goes on with the walk over a Map that a watcher is told at first, if it is not over.
+fn walk(entries: &Entries, phase: &mut Phase, budget: &mut Budget, out: &mut impl Listener) -> Told {
+    let Phase::Syncing(of) = phase else { return Told::All };
+    let Some(Walk { at, version }) = of else { return Told::All };
+    let (mut last, mut told, mut looked) = (None, Told::All, 0);
+    for (key, entry) in entries.after(at.as_ref()) {
+        let is_due = entry.version() <= *version;
+        if looked == WALK || is_due && budget.is_spent() {
+            told = Told::Part;
+            break;
+        }
+        if is_due {
+            let (key, value) = (Cell::new(key.clone()), Cell::new(entry.value.clone()));
+            budget.spend(out.change(Said::Put(&key, &value), entry.version(), None));
+        }
+        looked += 1;
+        last = Some(key);
+    }
+    match told {
+        Told::All => *of = None,
+        Told::Part => *at = last.cloned().or(at.take()),
+    }
+    told
 }
 
 impl Latest {

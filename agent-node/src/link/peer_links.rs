@@ -141,7 +141,13 @@ struct Updates<'a> {
 impl Updates<'_> {
     fn due(&mut self) -> &mut Update {
         let version = self.told;
-        self.due.get_or_insert_with(|| Update { version, first: false, synced: false, changes: Vec::new() })
+        self.due.get_or_insert_with(|| Update {
+            version,
+            first: false,
+            synced: false,
+            changes: Vec::new(),
+            entries: None,
+        })
     }
 
     fn finish(&mut self) {
@@ -152,7 +158,8 @@ impl Updates<'_> {
 impl Listener for Updates<'_> {
     fn begin(&mut self, _reset: bool) {
         self.told = 0;
-        self.due = Some(Update { version: 0, first: true, synced: false, changes: Vec::new() });
+        self.due =
+            Some(Update { version: 0, first: true, synced: false, changes: Vec::new(), entries: None });
     }
 
     fn change(&mut self, said: Said<'_>, version: u64, id: Option<u64>) -> usize {
@@ -170,7 +177,8 @@ impl Listener for Updates<'_> {
             }
             Said::Gap(_, to) => {
                 self.finish();
-                let gap = Update { version: to, first: true, synced: true, changes: Vec::new() };
+                let gap =
+                    Update { version: to, first: true, synced: true, changes: Vec::new(), entries: None };
                 self.out.push((self.attachment, Ok(gap)));
                 self.told = to;
                 return CHANGE_BYTES;

@@ -13,6 +13,9 @@ use proto::address::{Address, Slot};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+/// Links of clients that one node serves.
+pub const LINKS_MAX: u64 = 1 << 18;
+
 /// What the node does for its links. None of it waits, and none of it calls back.
 pub trait Upstream: Send + Sync {
     /// The lane, as plan and ring have it now; lanes that are none for clients too.
@@ -114,9 +117,17 @@ impl Serving {
         self.shared.delivered.load(Relaxed)
     }
 
-    pub(super) fn count_links(&self, more: usize, less: usize) {
-        self.shared.links.fetch_add(more as u64, Relaxed);
-        self.shared.links.fetch_sub(less as u64, Relaxed);
+    /// Counts one link of a client more, if the node has room for it.
+    pub(super) fn admit_link(&self, agent: &str) -> Result<(), Refusal> {
+        let one_more = |links: u64| (links < LINKS_MAX).then_some(links + 1);
+        match self.shared.links.fetch_update(Relaxed, Relaxed, one_more) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Refusal::full(format!("this node has {LINKS_MAX} links, and no more fit"), agent)),
+        }
+    }
+
+    pub(super) fn count_ended(&self, links: usize) {
+        self.shared.links.fetch_sub(links as u64, Relaxed);
     }
 
     pub(super) fn count_delivered(&self, events: usize) {
@@ -136,7 +147,7 @@ impl Serving {
             if let Some(refusal) = refuse(&target) {
                 return Err(refusal);
             }
-            Ok(table.watch(&target, |number, target| Arc::new(Lane::new(number, target)), steps))
+            table.watch(&target, |number, target| Arc::new(Lane::new(number, target)), steps)
         });
         watched.unwrap_or_else(|| Err(Refusal::unavailable("this node is stopping", agent)))
     }

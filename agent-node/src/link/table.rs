@@ -8,14 +8,18 @@
 mod tests;
 
 use crate::refusal::{Fate, Refusal};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use proto::address::{Address, Slot};
 use proto::plan::{LaneKind, Queue};
 use proto::value::Text;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher as _;
 
 /// The number of a watched lane on this node; never used twice.
 pub type Number = u64;
 
+/// Lanes that are watched on one node, for its clients and for other nodes; also those left a moment ago.
+pub const LANES_MAX: usize = 1 << 19;
 const RETRY_MS_MIN: u64 = 50;
 const RETRY_MS_MAX: u64 = 1_000;
 const IDLE_MS: u64 = 1_000;
@@ -64,9 +68,11 @@ pub enum Step<L> {
 
 #[derive(Debug)]
 pub struct Table<L> {
-    lanes: BTreeMap<Number, Watched<L>>,
-    names: HashMap<(Address, Text), Number>,
-    attachments: HashMap<u64, (Number, L)>,
+    lanes: BTreeMap<Number, Box<Watched<L>>>,
+    /// By agent and lane.
+    names: HashTable<Number>,
+    hashing: DefaultHashBuilder,
+    attachments: HashMap<u64, Number>,
     /// Those that a tick has to look at.
     unsettled: BTreeSet<Number>,
     last: Number,
@@ -104,7 +110,8 @@ impl<L> Default for Table<L> {
     fn default() -> Self {
         Table {
             lanes: BTreeMap::new(),
-            names: HashMap::new(),
+            names: HashTable::new(),
+            hashing: DefaultHashBuilder::default(),
             attachments: HashMap::new(),
             unsettled: BTreeSet::new(),
             last: 0,
@@ -121,9 +128,8 @@ impl<L: Clone> Table<L> {
         target: &Target,
         make: impl FnOnce(Number, &Target) -> L,
         steps: &mut Vec<Step<L>>,
-    ) -> L {
-        let name = (target.agent.clone(), target.lane.clone());
-        if let Some(number) = self.names.get(&name).copied()
+    ) -> Result<L, Refusal> {
+        if let Some(number) = self.number(&target.agent, &target.lane)
             && let Some(watched) = self.lanes.get_mut(&number)
         {
             watched.watchers += 1;
@@ -132,7 +138,11 @@ impl<L: Clone> Table<L> {
             if moved {
                 self.attach(number, target.owner, steps);
             }
-            return lane;
+            return Ok(lane);
+        }
+        if self.lanes.len() >= LANES_MAX {
+            let text = format!("{LANES_MAX} lanes are watched on this node, and no more fit");
+            return Err(Refusal::full(text, target.agent.as_str()));
         }
         self.last += 1;
         let (number, owner, lane) = (self.last, target.owner, make(self.last, target));
@@ -145,10 +155,14 @@ impl<L: Clone> Table<L> {
             behind: Behind::Since(self.now_ms),
             retry_ms: RETRY_MS_MIN,
         };
-        self.lanes.insert(number, watched);
-        self.names.insert(name, number);
+        self.lanes.insert(number, Box::new(watched));
+        let (lanes, hashing) = (&self.lanes, &self.hashing);
+        let hash_of = |number: &Number| {
+            lanes.get(number).map_or(0, |watched| hash(hashing, &watched.target.agent, &watched.target.lane))
+        };
+        self.names.insert_unique(hash(hashing, &target.agent, &target.lane), number, hash_of);
         self.attach(number, owner, steps);
-        lane
+        Ok(lane)
     }
 
     /// One watcher less.
@@ -162,22 +176,31 @@ impl<L: Clone> Table<L> {
     }
 
     pub fn lane_of(&self, attachment: u64) -> Option<&L> {
-        self.attachments.get(&attachment).map(|(_, lane)| lane)
+        let number = self.attachments.get(&attachment)?;
+        self.lanes.get(number).map(|watched| &watched.lane)
     }
 
     pub fn target_of(&self, attachment: u64) -> Option<&Target> {
-        let (number, _) = self.attachments.get(&attachment)?;
+        let number = self.attachments.get(&attachment)?;
         self.lanes.get(number).map(|watched| &watched.target)
     }
 
     pub fn lane(&self, agent: &Address, lane: &str) -> Option<&L> {
-        let number = self.names.get(&(agent.clone(), lane.into()))?;
-        self.lanes.get(number).map(|watched| &watched.lane)
+        let number = self.number(agent, lane)?;
+        self.lanes.get(&number).map(|watched| &watched.lane)
+    }
+
+    fn number(&self, agent: &Address, lane: &str) -> Option<Number> {
+        let is_it = |number: &Number| {
+            let target = self.lanes.get(number).map(|watched| &watched.target);
+            target.is_some_and(|target| target.agent == *agent && target.lane == lane)
+        };
+        self.names.find(hash(&self.hashing, agent, lane), is_it).copied()
     }
 
     /// The owner has told the lane whole.
     pub fn settled(&mut self, attachment: u64) {
-        let Some((number, _)) = self.attachments.get(&attachment) else { return };
+        let Some(number) = self.attachments.get(&attachment) else { return };
         let Some(watched) = self.lanes.get_mut(number) else { return };
         (watched.behind, watched.retry_ms) = (Behind::No, RETRY_MS_MIN);
         if watched.idle_ms.is_none() {
@@ -187,8 +210,7 @@ impl<L: Clone> Table<L> {
 
     /// The owner has ended an attachment. What may be other in a moment is tried again.
     pub fn closed(&mut self, attachment: u64, refusal: Refusal, steps: &mut Vec<Step<L>>) {
-        let Some((number, _)) = self.attachments.get(&attachment) else { return };
-        let number = *number;
+        let Some(number) = self.attachments.get(&attachment).copied() else { return };
         if refusal.fate() == Fate::Final {
             self.end(number, refusal, false, steps);
         } else {
@@ -287,7 +309,7 @@ impl<L: Clone> Table<L> {
         watched.upstream = Upstream::Attached(attachment);
         watched.fall_behind(self.now_ms);
         let (lane, target) = (watched.lane.clone(), watched.target.clone());
-        self.attachments.insert(attachment, (number, lane.clone()));
+        self.attachments.insert(attachment, number);
         self.unsettled.insert(number);
         steps.push(Step::Attach { lane, attachment, target });
     }
@@ -312,14 +334,22 @@ impl<L: Clone> Table<L> {
     }
 
     fn remove(&mut self, number: Number, steps: &mut Vec<Step<L>>) {
-        let Some(Watched { target, upstream, .. }) = self.lanes.remove(&number) else { return };
-        self.names.remove(&(target.agent.clone(), target.lane.clone()));
+        let Some(watched) = self.lanes.remove(&number) else { return };
+        let Watched { target, upstream, .. } = *watched;
+        let hash = hash(&self.hashing, &target.agent, &target.lane);
+        if let Ok(name) = self.names.find_entry(hash, |other| *other == number) {
+            name.remove();
+        }
         self.unsettled.remove(&number);
         if let Upstream::Attached(attachment) = upstream {
             self.attachments.remove(&attachment);
             steps.push(Step::Detach { attachment, target });
         }
     }
+}
+
+fn hash(hashing: &DefaultHashBuilder, agent: &Address, lane: &str) -> u64 {
+    hashing.hash_one((agent.as_str(), lane))
 }
 
 impl<L> Watched<L> {

@@ -206,7 +206,7 @@ impl Answering {
                 Some(Mail::Taken(taken)) => batch.taken(taken),
                 Some(Mail::Got(id, Err(refusal))) => batch.unread(id, refusal),
                 Some(Mail::Detached(attachment, refusal)) => batch.detached(attachment, refusal),
-                Some(Mail::Got(id, Ok(got))) => self.readings.push_back(Reading::new(id, got)),
+                Some(Mail::Got(id, Ok(answer))) => self.readings.push_back(Reading::new(id, answer)),
                 None => return false,
             }
         }

@@ -176,7 +176,7 @@ fn deliver(core: &Core, peer: &Peer, answered: Answered) {
         });
     }
     for piece in pieces {
-        let answered = peer.asks().answered(piece);
+        let answered = peer.asks().answered(piece, &core.reads);
         if let Some((to, end)) = answered {
             to.post(&mut vec![Mail::Got(0, end)]);
         }

@@ -14,6 +14,7 @@ use crate::peer::mailbox::{Mail, Mailbox};
 use crate::peer::peers::Peers;
 use crate::peer::wire::Batch;
 use crate::peer::{FORMAT, Hello, Identity, Numbers};
+use crate::reads::Reads;
 use crate::refusal::Refusal;
 use crate::shard::{Command, Counts, Stream};
 use crate::store::Store;
@@ -40,6 +41,8 @@ pub struct Core {
     pub routing: ArcSwapOption<Routing>,
     pub peers: Peers,
     pub serving: Serving,
+    /// What answers to reads may hold.
+    pub reads: Reads,
     pub life: Life,
     /// One configuration is judged after the other.
     pub configuring: tokio::sync::Mutex<()>,
@@ -69,6 +72,7 @@ impl Core {
             routing: ArcSwapOption::empty(),
             peers: Peers::default(),
             serving: Serving::new(core.clone() as Weak<dyn Upstream>),
+            reads: Reads::default(),
             life: Life::default(),
             configuring: tokio::sync::Mutex::new(()),
             had_ring: AtomicBool::new(store.had_ring()),

@@ -52,7 +52,10 @@ impl Delivery {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Answer { to, id, end } => self.answer(to, Mail::End(id, end)),
-                Effect::Got { to, id, end } => self.answer(to, Mail::Got(id, end)),
+                Effect::Got { to, id, end } => {
+                    let end = end.and_then(|got| self.core.reads.admit(got, ""));
+                    self.answer(to, Mail::Got(id, end));
+                }
                 Effect::Update { to, update } => self.updates.push((to, Ok(update))),
                 Effect::Closed { to, refusal } => self.updates.push((to, Err(refusal))),
                 Effect::Send(message) => match owner(message.to) {

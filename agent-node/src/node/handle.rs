@@ -12,8 +12,9 @@ use crate::node::start;
 use crate::node::status::{Measured, Status};
 use crate::peer::mailbox::{Mail, Mailbox};
 use crate::peer::{self, Configuration, Report};
+use crate::reads::Answer;
 use crate::refusal::{Fate, Refusal};
-use crate::shard::{self, Body, Got};
+use crate::shard::{self, Body};
 use proto::address::Slot;
 use proto::origin::Origin;
 use proto::plan::LaneKind;
@@ -95,7 +96,7 @@ impl Node {
         lane: &str,
         local: bool,
         if_none_match: Option<u64>,
-    ) -> Result<Got, Refusal> {
+    ) -> Result<Answer, Refusal> {
         if local && let Some(got) = self.mirror_of(agent, lane, if_none_match)? {
             return Ok(got);
         }
@@ -111,20 +112,25 @@ impl Node {
     }
 
     /// The state as the mirror of the lane on this node has it, if there is one.
-    fn mirror_of(&self, agent: &str, lane: &str, if_none_match: Option<u64>) -> Result<Option<Got>, Refusal> {
+    fn mirror_of(
+        &self,
+        agent: &str,
+        lane: &str,
+        if_none_match: Option<u64>,
+    ) -> Result<Option<Answer>, Refusal> {
         let target = self.core.find(agent, lane)?;
         let mirror = self.core.serving.mirror_of(&target.agent, lane).filter(|_| !target.internal);
-        Ok(mirror.map(|got| {
-            let not_modified = if_none_match == Some(got.version);
-            let body = if not_modified { Body::Value(Value::Null) } else { got.body };
-            Got { version: got.version, not_modified, body }
-        }))
+        let Some(mut got) = mirror else { return Ok(None) };
+        if if_none_match == Some(got.version) {
+            (got.not_modified, got.body) = (true, Body::Value(Value::Null));
+        }
+        self.core.reads.admit(got, agent).map(Some)
     }
 
     /// `Fate::Elsewhere`: whoever was asked does not own the agent any more, or not yet.
-    async fn ask(&self, agent: &str, lane: &str, if_none_match: Option<u64>) -> Result<Got, Refusal> {
+    async fn ask(&self, agent: &str, lane: &str, if_none_match: Option<u64>) -> Result<Answer, Refusal> {
         self.core.life.open(agent)?;
-        let mailbox = Arc::new(Mailbox::default());
+        let (mailbox, asked) = (Arc::new(Mailbox::default()), agent.to_owned());
         let Routed { address: agent, slot, owner, kind: _ } =
             self.core.routing.load().as_ref().ok_or_else(|| routing::unknown(agent))?.route(agent)?;
         let (reply, lane) = (mailbox.clone(), lane.to_owned());
@@ -142,7 +148,10 @@ impl Node {
             Owner::Nobody => return Err(Refusal::elsewhere(agent.as_str())),
         };
         match mailbox.one().await {
-            Mail::Got(_, end) => end,
+            Mail::Got(_, end) => end.map_err(|refusal| match &*refusal.at {
+                "" if refusal.fate() == Fate::Later => Refusal { at: asked, ..refusal },
+                _ => refusal,
+            }),
             Mail::End(..) | Mail::Taken(_) | Mail::Detached(..) => unreachable!("a read was asked"),
         }
     }

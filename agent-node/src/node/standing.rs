@@ -65,6 +65,7 @@ impl Core {
             faults,
             outbox,
             delivered: self.serving.delivered(),
+            read_bytes: self.reads.bytes() as u64,
             handshakes_refused: self.certificates.refused(),
             certificate_ends_s: self.certificates.in_force().credentials.validity.until_s,
             ..Measured::default()

@@ -24,6 +24,8 @@ pub struct Measured {
     pub outbox: u64,
     /// Events given to links.
     pub delivered: u64,
+    /// Bytes of memory that answers to reads hold.
+    pub read_bytes: u64,
     /// Connections to the port for peers whose handshake came to nothing.
     pub handshakes_refused: u64,
     /// When this node's certificate ends, in seconds since 1970.

@@ -8,6 +8,7 @@
 use super::wire::Batch;
 use super::{Attach, Limit, Piece, Read};
 use crate::peer::mailbox::Mailbox;
+use crate::reads::{Answer, Reads};
 use crate::refusal::Refusal;
 use crate::shard::{Body, Got, Message, Stream};
 use std::collections::{BTreeMap, VecDeque};
@@ -36,7 +37,20 @@ struct Reading {
     read: Read,
     to: Arc<Mailbox>,
     /// What has come of it.
-    got: Option<Got>,
+    got: Option<Answer>,
+}
+
+impl Reading {
+    fn gather(&mut self, piece: Got, reads: &Reads) -> Result<(), Refusal> {
+        let at = self.read.agent.as_str();
+        match (&mut self.got, piece.body) {
+            (Some(answer), Body::Map(more)) => answer.extend(&more, at),
+            (got, body) => {
+                *got = Some(reads.admit(Got { body, ..piece }, at)?);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Asks {
@@ -56,16 +70,17 @@ impl Asks {
         self.reads.remove(&id);
     }
 
-    /// The whole answer, once it is there.
-    pub fn answered(&mut self, piece: Piece) -> Option<(Arc<Mailbox>, Result<Got, Refusal>)> {
+    /// The whole answer, once it is there, or why it can't be had: `reads` is the budget that it is charged to.
+    pub fn answered(
+        &mut self,
+        piece: Piece,
+        reads: &Reads,
+    ) -> Option<(Arc<Mailbox>, Result<Answer, Refusal>)> {
         let Piece { id, end, more } = piece;
         let reading = self.reads.get_mut(&id)?;
-        match end {
-            Err(refusal) => return self.reads.remove(&id).map(|reading| (reading.to, Err(refusal))),
-            Ok(Got { version, not_modified, body }) => match (&mut reading.got, body) {
-                (Some(Got { body: Body::Map(entries), .. }), Body::Map(more)) => entries.extend(more),
-                (got, body) => *got = Some(Got { version, not_modified, body }),
-            },
+        let gathered = end.and_then(|got| reading.gather(got, reads));
+        if let Err(refusal) = gathered {
+            return self.reads.remove(&id).map(|reading| (reading.to, Err(refusal)));
         }
         if more {
             return None;

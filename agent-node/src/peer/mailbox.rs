@@ -2,8 +2,9 @@
 //! Bounded by what its owner has asked for and not taken yet.
 
 use crate::lock::lock;
+use crate::reads::Answer;
 use crate::refusal::Refusal;
-use crate::shard::{Got, Taken};
+use crate::shard::Taken;
 use std::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 pub enum Mail {
     /// How a command ended.
     End(u64, Result<u64, Refusal>),
-    Got(u64, Result<Got, Refusal>),
+    Got(u64, Result<Answer, Refusal>),
     /// For a peer whose messages were taken.
     Taken(Taken),
     /// An attachment of a peer has ended.

@@ -5,6 +5,7 @@
 
 use super::lane::Lane;
 use super::record::Change;
+use crate::map::Stamp;
 use proto::plan::{Kind, LaneId, Plan};
 use std::sync::Arc;
 
@@ -71,7 +72,7 @@ impl Agent {
     }
 
     /// Makes a change that a record has, before there is a plan.
-    pub fn replay(&mut self, lane: LaneId, change: Change, version: u64) {
+    pub fn replay(&mut self, lane: LaneId, change: Change, stamp: Stamp) {
         let place = self.hidden.iter().position(|(id, _)| *id == lane);
         let place = place.unwrap_or_else(|| {
             self.hidden.push((lane, Lane::Untouched));
@@ -79,10 +80,10 @@ impl Agent {
         });
         let lane = &mut self.hidden[place].1;
         match change {
-            Change::Set(value) => drop(lane.set(value, version)),
-            Change::Put(key, value) => drop(lane.put(key, value, version)),
-            Change::Remove(key) => drop(lane.remove(&key, version)),
-            Change::Clear => drop(lane.clear(version)),
+            Change::Set(value) => drop(lane.set(value, stamp.version)),
+            Change::Put(key, value) => drop(lane.put(key, value, stamp)),
+            Change::Remove(key) => drop(lane.remove(&key, stamp)),
+            Change::Clear => drop(lane.clear(stamp)),
             Change::Event(_) => {}
         }
     }

@@ -3,6 +3,7 @@
 use crate::holds::Stream;
 use crate::link::Update;
 use crate::log::Position;
+use crate::map::Map;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use proto::address::{Address, Slot};
@@ -190,8 +191,8 @@ pub struct Got {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     Value(Value),
-    /// In key order.
-    Map(Vec<(Value, Value)>),
+    /// A snapshot.
+    Map(Map),
 }
 
 /// What `status` and the metrics say of a shard.

@@ -253,7 +253,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 of_lane.map(|(_, change)| Versioned { change: change.clone(), version }).collect();
             if !changes.is_empty() {
                 watching.told(changes.len());
-                let update = Update { version, first: false, synced: false, changes };
+                let update = Update { version, first: false, synced: false, changes, entries: None };
                 self.gate.hold(end, Effect::Update { to: watching.watch.clone(), update });
             }
         }

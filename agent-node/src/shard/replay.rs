@@ -5,6 +5,7 @@ use super::agent::Agent;
 use super::outbox::RecordAt;
 use super::record::{self, Record};
 use crate::log::{Head, Position};
+use crate::map::Stamp;
 use proto::address::Address;
 use proto::ring::version;
 
@@ -36,8 +37,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
         if !record.changes.is_empty() {
             let agent = self.replayed(Address::trusted(&record.agent));
-            for (lane, change) in record.changes {
-                agent.replay(lane, change, version);
+            for ((lane, change), index) in record.changes.into_iter().zip(0..) {
+                agent.replay(lane, change, Stamp { version, index });
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 
 use super::lane::{Lane, Undo};
 use super::record::{self, Change, Sent, is_same};
+use crate::map::Stamp;
 use crate::refusal::Refusal;
 use proto::address::Address;
 use proto::cel::{COST_MAX, Cost, Entries, Scope};
@@ -197,6 +198,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Of the change that comes next.
+    fn stamp(&self) -> Stamp {
+        Stamp { version: self.given.version, index: self.changes.len() as u32 }
+    }
+
     pub fn set(&mut self, lane: usize, value: Value) {
         self.undo.push((lane, self.lanes[lane].set(value.clone(), self.given.version)));
         self.changes.push((lane, Change::Set(value)));
@@ -209,7 +215,8 @@ impl<'a> Run<'a> {
         if is_new && !retain.evict && map.len() >= retain.entries {
             return Err(format!("the lane has {} entries, and no more fit", retain.entries));
         }
-        self.undo.push((lane, self.lanes[lane].put(key.clone(), value.clone(), self.given.version)));
+        let stamp = self.stamp();
+        self.undo.push((lane, self.lanes[lane].put(key.clone(), value.clone(), stamp)));
         self.changes.push((lane, Change::Put(key, value)));
         if retain.evict {
             self.evict(lane, retain.entries, is_new);
@@ -234,14 +241,16 @@ impl<'a> Run<'a> {
 
     /// If it is not there, nothing happens.
     pub fn remove(&mut self, lane: usize, key: Value) {
-        if let Some(undo) = self.lanes[lane].remove(&key, self.given.version) {
+        let stamp = self.stamp();
+        if let Some(undo) = self.lanes[lane].remove(&key, stamp) {
             self.undo.push((lane, undo));
             self.changes.push((lane, Change::Remove(key)));
         }
     }
 
     pub fn clear(&mut self, lane: usize) {
-        if let Some(undo) = self.lanes[lane].clear(self.given.version) {
+        let stamp = self.stamp();
+        if let Some(undo) = self.lanes[lane].clear(stamp) {
             self.undo.push((lane, undo));
             self.changes.push((lane, Change::Clear));
         }

@@ -4,6 +4,7 @@ use crate::link::Change;
 use crate::refusal::Refusal;
 use proto::address::{Address, Slot};
 use proto::plan::Kind;
+use proto::value::Text;
 use std::collections::HashMap;
 
 /// A watcher whose queue is full holds commands back for so long. Then it misses items like any other.
@@ -18,7 +19,7 @@ pub struct Watches<W> {
 
 #[derive(Debug)]
 pub struct Watching<W> {
-    pub lane: String,
+    pub lane: Text,
     pub watch: W,
     room: Option<Room>,
 }
@@ -54,8 +55,10 @@ impl<W: Clone + Eq> Watches<W> {
     }
 
     pub fn add(&mut self, agent: Address, slot: Slot, lane: String, watch: W, limit: Option<u64>) {
-        let (_, lanes) = self.agents.entry(agent).or_insert_with(|| (slot, Vec::new()));
+        // Most agents have one watched lane.
+        let (_, lanes) = self.agents.entry(agent).or_insert_with(|| (slot, Vec::with_capacity(1)));
         if !lanes.iter().any(|other| other.lane == lane && other.watch == watch) {
+            let lane = lane.into();
             let room = limit.map(|limit| Room { limit, told: 0, full_ms: None });
             self.blocking += usize::from(room.is_some());
             lanes.push(Watching { lane, watch, room });

@@ -6,18 +6,20 @@ mod send_all;
 
 use crate::{
     answer::{self, Text},
-    node::{Got, Node, NodeStatus, Report, Request as Command, Status as NodeState},
+    node::{Answer, Node, NodeStatus, Report, Request as Command, Status as NodeState},
+    reads::{self, Charge},
     refusal::Refusal,
     ways::metrics::Metrics,
 };
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use futures::{Stream, stream};
+use http_body_util::BodyExt as _;
 use hyper::header::HeaderValue;
 use proto::value::BODY_MAX;
 use proto::wire::v1::{self, lanes_server};
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::{task::yield_now, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming, service::Routes};
 use tower::ServiceExt as _;
@@ -68,7 +70,30 @@ pub async fn call(router: Router, request: hyper::Request<Body>) -> hyper::Respo
     };
     let Ok(mut response) = answered;
     too_large_is_not_out_of_range(response.headers_mut());
-    response
+    match response.extensions_mut().remove::<Arc<Charge>>() {
+        Some(charge) => response.map(|body| charged(body, charge)),
+        None => response,
+    }
+}
+
+/// All of a state in one message, which is what a call answers. Other work goes on between its pieces.
+async fn whole(text: &mut Text, at: &str) -> Result<Bytes, Refusal> {
+    let mut all = Vec::new();
+    while text.write(&mut all) {
+        if all.len() > STATE_MAX {
+            let error = format!("the state is more than {STATE_MAX} bytes: watch it, or GET it over HTTP");
+            return Err(Refusal::new(413, error, at));
+        }
+        // The library that sends it makes a copy.
+        text.charge().holds(2 * all.len(), at)?;
+        yield_now().await;
+    }
+    Ok(all.into())
+}
+
+/// The body of an answer, which is charged as long as the connection holds some of it.
+fn charged(body: Body, charge: Arc<Charge>) -> Body {
+    Body::new(body.map_frame(move |frame| frame.map_data(|bytes: Bytes| reads::piece(bytes, charge.clone()))))
 }
 
 /// The library says `OUT_OF_RANGE` of a message over the limit, which for us means that a command was done before.
@@ -107,13 +132,16 @@ impl lanes_server::Lanes for Lanes {
         let v1::GetRequest { agent, lane, local, if_none_match } = request.into_inner();
         self.metrics.reads.inc();
         let got = self.node.get(&agent, &lane, local, if_none_match).await;
-        let Got { version, not_modified, body } = got.map_err(|refusal| answer::status(&refusal))?;
-        let body = if not_modified { Some(Bytes::new()) } else { Text::of(body).within(STATE_MAX) };
-        let body = body.ok_or_else(|| {
-            let text = format!("the state is more than {STATE_MAX} bytes: watch it, or GET it over HTTP");
-            answer::status(&Refusal::new(413, text, agent))
-        })?;
-        Ok(Response::new(v1::GetResponse { version, not_modified, body }))
+        let Answer { charge, version, not_modified, body } =
+            got.map_err(|refusal| answer::status(&refusal))?;
+        if not_modified {
+            return Ok(Response::new(v1::GetResponse { version, not_modified, body: Bytes::new() }));
+        }
+        let mut text = Text::of(body, charge);
+        let body = whole(&mut text, &agent).await.map_err(|refusal| answer::status(&refusal))?;
+        let mut response = Response::new(v1::GetResponse { version, not_modified, body });
+        response.extensions_mut().insert(text.charge().clone());
+        Ok(response)
     }
 
     async fn send(&self, request: Request<v1::SendRequest>) -> Result<Response<v1::SendResponse>, Status> {

@@ -92,7 +92,7 @@ async fn get(
         Err(refusal) => return refused(&refusal, READS),
     };
     let same = got.not_modified || known.has(got.version);
-    let mut response = if same { Response::new(Body::empty()) } else { text(Text::of(got.body)) };
+    let mut response = if same { Response::new(Body::empty()) } else { text(Text::of(got.body, got.charge)) };
     if same {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }

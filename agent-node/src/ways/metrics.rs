@@ -64,6 +64,7 @@ struct NodeGauges {
     messages: Counter,
     faults: Counter,
     outbox: Gauge,
+    read_bytes: Gauge,
     updates: Counter,
     peer_handshakes_refused: Counter,
     peer_certificate_ends_seconds: Gauge,
@@ -123,6 +124,11 @@ impl NodeGauges {
                 "outbox",
                 "Messages of agents in this node's slots that wait for their receivers",
             ),
+            read_bytes: gauge(
+                registry,
+                "read_bytes",
+                "Memory that answers to reads hold until they are taken",
+            ),
             updates: counter(registry, "updates", "Events given to clients' watches"),
             peer_handshakes_refused: counter(
                 registry,
@@ -158,13 +164,22 @@ impl NodeGauges {
         self.links.set(status.links as i64);
         self.peers_connected.set(reached as i64);
         self.ready.set(ready.into());
-        let Measured { messages, faults, outbox, delivered, handshakes_refused, certificate_ends_s, log } =
-            measured;
+        let Measured {
+            messages,
+            faults,
+            outbox,
+            delivered,
+            read_bytes,
+            handshakes_refused,
+            certificate_ends_s,
+            log,
+        } = measured;
         self.peer_handshakes_refused.inner().store(*handshakes_refused, Relaxed);
         self.peer_certificate_ends_seconds.set(*certificate_ends_s as i64);
         self.messages.inner().store(*messages, Relaxed);
         self.faults.inner().store(*faults, Relaxed);
         self.outbox.set(*outbox as i64);
+        self.read_bytes.set(*read_bytes as i64);
         self.updates.inner().store(*delivered, Relaxed);
         let LogMeasured { records, bytes, syncs, sync_time, free_bytes, full } = log;
         self.log_records.inner().store(*records, Relaxed);
@@ -333,7 +348,7 @@ mod tests {
         let report = Report { slots_owned: 86, revision: 3, ..Report::default() };
         let status = Status { report, nodes, ..Status::default() };
         let log = LogMeasured { syncs: 4, sync_time: Duration::from_millis(1500), ..LogMeasured::default() };
-        let measured = Measured { messages: 7, outbox: 9, log, ..Measured::default() };
+        let measured = Measured { messages: 7, outbox: 9, read_bytes: 11, log, ..Measured::default() };
         let text = metrics.text(&status, &measured, true);
         for line in [
             "shoal_slots_owned 86",
@@ -342,6 +357,7 @@ mod tests {
             "shoal_ready 1",
             "shoal_messages_total 7",
             "shoal_outbox 9",
+            "shoal_read_bytes 11",
             "shoal_log_syncs_total 4",
             "shoal_log_sync_seconds_total 1.5",
             "shoal_build_info{version=",

@@ -1,10 +1,12 @@
-//! The entries of a map lane in the order in which they last changed, with tombstones of those that were removed.
+//! The entries of a map lane: all of them in key order, as a tree that the owner's lane may share; and those that have
+//! changed since the mirror began in the order in which they did, with tombstones of those that were removed.
 
 use super::{Cell, Item, Said};
 use crate::link::{Change, Versioned};
+use crate::map::{Map, Stamp, tree};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use proto::value::Value;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
 
 /// Fewer tombstones than this are always kept.
@@ -12,6 +14,12 @@ const TOMBSTONES_MIN: usize = 1_024;
 
 #[derive(Debug, Default)]
 pub struct Entries {
+    all: Map,
+    changes: Changes,
+}
+
+#[derive(Debug, Default)]
+struct Changes {
     places: Vec<Entry>,
     free: Vec<u32>,
     by_key: HashTable<u32>,
@@ -35,44 +43,118 @@ struct Entry {
 }
 
 impl Entries {
+    /// What the owner has; nothing has changed since.
+    pub fn begin(all: Map) -> Entries {
+        Entries { all, changes: Changes::default() }
+    }
+
+    /// A snapshot.
+    pub fn all(&self) -> &Map {
+        &self.all
+    }
+
+    pub fn put(&mut self, key: Value, value: Value, version: u64, order: u64) {
+        self.all.put(key.clone(), value.clone(), Stamp { version, index: 0 });
+        self.changes.note(key, Some(value), version, order);
+    }
+
+    /// False: it was not there.
+    pub fn remove(&mut self, key: &Value, version: u64, order: u64) -> bool {
+        if self.all.remove(key, Stamp { version, index: 0 }).is_none() {
+            return false;
+        }
+        self.changes.note(key.clone(), None, version, order);
+        self.changes.keep_tombstones(self.all.len().max(TOMBSTONES_MIN));
+        true
+    }
+
+    pub fn clear(&mut self, version: u64, order: u64) {
+        drop(self.all.clear(Stamp { version, index: 0 }));
+        self.changes.clear(version, order);
+    }
+
+    /// All entries above a key.
+    pub fn after(&self, key: Option<&Value>) -> tree::Iter<'_, Value, crate::map::Entry> {
+        self.all.after(key)
+    }
+
+    /// Whether everything that happened after `at` is known here, for a watcher that began at `began`.
+    pub fn reaches(&self, at: u64, began: u64) -> bool {
+        let (cleared, _) = self.changes.cleared;
+        at.max(began).max(cleared) >= self.changes.horizon
+    }
+
+    /// What happened after `at`. What had been removed when the watcher began is not said.
+    pub fn newer(&self, at: u64, began: u64) -> impl Iterator<Item = Item<'_>> {
+        self.changes.newer(at, began)
+    }
+
+    /// The changes that make these entries the owner's `next`, which is whole at `version`, in the order in which they
+    /// happened.
+    pub fn differ(&self, next: &Map, version: u64) -> Vec<Versioned> {
+        let mut changes = Vec::new();
+        if self.all.identity() == next.identity() {
+            return changes;
+        }
+        let mut ours = self.all.entries().peekable();
+        let gone = |key: &Value, changes: &mut Vec<Versioned>| {
+            changes.push(Versioned { change: Change::Remove(key.clone()), version });
+        };
+        for (key, entry) in next.entries() {
+            while let Some((lower, _)) = ours.next_if(|(ours, _)| *ours < key) {
+                gone(lower, &mut changes);
+            }
+            let held = ours.next_if(|(ours, _)| *ours == key);
+            let is_here =
+                held.is_some_and(|(_, ours)| ours.version() == entry.version() && ours.value == entry.value);
+            if !is_here {
+                let change = Change::Put(key.clone(), entry.value.clone());
+                changes.push(Versioned { change, version: entry.version() });
+            }
+        }
+        ours.for_each(|(key, _)| gone(key, &mut changes));
+        changes.sort_by_key(|versioned| versioned.version);
+        changes
+    }
+
+    /// Live entries and tombstones.
+    #[cfg(test)]
+    pub fn kept(&self) -> (usize, usize) {
+        (self.all.len(), self.changes.tombstones.len())
+    }
+}
+
+impl Changes {
     fn place(&self, key: &Value) -> Option<u32> {
         let hash = self.hashing.hash_one(key);
         self.by_key.find(hash, |place| self.places[*place as usize].key.value() == key).copied()
     }
 
-    fn live(&self) -> usize {
-        self.by_order.len() - self.tombstones.len()
-    }
-
-    pub fn put(&mut self, key: Value, value: Value, version: u64, order: u64) {
-        let value = Some(Cell::new(value));
+    /// A key has another value, or none any more.
+    fn note(&mut self, key: Value, value: Option<Value>, version: u64, order: u64) {
+        let removed = value.is_none();
+        let value = value.map(Cell::new);
         match self.place(&key) {
             Some(place) => {
-                let entry = &mut self.places[place as usize];
-                entry.value = value;
+                self.places[place as usize].value = value;
                 self.change(place, version, order);
             }
             None => self.add(Entry { key: Cell::new(key), value, order, version }),
         }
+        if removed {
+            self.tombstones.insert(order);
+        }
     }
 
-    /// False: it was not there.
-    pub fn remove(&mut self, key: &Value, version: u64, order: u64) -> bool {
-        let Some(place) = self.place(key) else { return false };
-        if self.places[place as usize].value.take().is_none() {
-            return false;
-        }
-        self.change(place, version, order);
-        self.tombstones.insert(order);
-        while self.tombstones.len() > self.live().max(TOMBSTONES_MIN) {
+    fn keep_tombstones(&mut self, most: usize) {
+        while self.tombstones.len() > most {
             self.drop_tombstone();
         }
-        true
     }
 
-    pub fn clear(&mut self, version: u64, order: u64) {
+    fn clear(&mut self, version: u64, order: u64) {
         let hashing = std::mem::take(&mut self.hashing);
-        *self = Entries { hashing, cleared: (order, version), ..Entries::default() };
+        *self = Changes { hashing, cleared: (order, version), ..Changes::default() };
     }
 
     fn change(&mut self, place: u32, version: u64, order: u64) {
@@ -112,14 +194,7 @@ impl Entries {
         self.free.push(place);
     }
 
-    /// Whether everything that happened after `at` is known here, for a watcher that began at `began`.
-    pub fn reaches(&self, at: u64, began: u64) -> bool {
-        let (cleared, _) = self.cleared;
-        at.max(began).max(cleared) >= self.horizon
-    }
-
-    /// What happened after `at`. What had been removed when the watcher began is not said.
-    pub fn newer(&self, at: u64, began: u64) -> impl Iterator<Item = Item<'_>> {
+    fn newer(&self, at: u64, began: u64) -> impl Iterator<Item = Item<'_>> {
         let (order, version) = self.cleared;
         let clear = (order > at.max(began)).then_some(Item { order, version, said: Said::Clear });
         let changed = self.by_order.range(at + 1..).filter_map(move |(order, place)| {
@@ -132,51 +207,5 @@ impl Entries {
             Some(Item { order: *order, version: *version, said })
         });
         clear.into_iter().chain(changed)
-    }
-
-    /// The changes that make these entries the owner's `next`, which is whole at `version`.
-    pub fn differ(&self, next: Vec<Versioned>, version: u64) -> Vec<Versioned> {
-        let key = |versioned: &'_ Versioned| match &versioned.change {
-            Change::Put(key, _) => Some(key.clone()),
-            _ => None,
-        };
-        let wanted: HashSet<Value> = next.iter().filter_map(key).collect();
-        let gone: Vec<Versioned> = self
-            .by_order
-            .values()
-            .map(|place| &self.places[*place as usize])
-            .filter(|entry| entry.value.is_some() && !wanted.contains(entry.key.value()))
-            .map(|entry| Versioned { change: Change::Remove(entry.key.value().clone()), version })
-            .collect();
-        let mut changes = next;
-        changes.retain(|versioned| match &versioned.change {
-            Change::Put(key, value) => !self.holds(key, value, versioned.version),
-            _ => true,
-        });
-        changes.extend(gone);
-        changes
-    }
-
-    fn holds(&self, key: &Value, value: &Value, version: u64) -> bool {
-        let entry = self.place(key).map(|place| &self.places[place as usize]);
-        entry.is_some_and(|entry| {
-            entry.version == version && entry.value.as_ref().is_some_and(|cell| cell.value() == value)
-        })
-    }
-
-    pub fn in_key_order(&self) -> Vec<(Value, Value)> {
-        let live = self.by_order.values().filter_map(|place| {
-            let Entry { key, value, .. } = &self.places[*place as usize];
-            Some((key.value().clone(), value.as_ref()?.value().clone()))
-        });
-        let mut live: Vec<_> = live.collect();
-        live.sort_by(|(a, _), (b, _)| a.cmp(b));
-        live
-    }
-
-    /// Live entries and tombstones.
-    #[cfg(test)]
-    pub fn kept(&self) -> (usize, usize) {
-        (self.live(), self.tombstones.len())
     }
 }

@@ -30,6 +30,10 @@ impl World {
     }
 
     fn watch(&mut self, agent: &str, slot: Slot) -> Number {
+        self.try_watch(agent, slot).unwrap()
+    }
+
+    fn try_watch(&mut self, agent: &str, slot: Slot) -> Result<Number, Refusal> {
         self.table.watch(&target(agent, slot, self.owner.get()), |number, _| number, &mut self.steps)
     }
 
@@ -245,4 +249,19 @@ fn a_new_plan_changes_lanes_and_ends_those_that_it_does_not_have() {
         detach 5 from Here
         attach 5 by 6 to /moved at Node(3)
     "]]);
+}
+
+#[test]
+fn a_node_watches_so_many_lanes_and_no_more() {
+    let mut world = World::new(Owner::Here);
+    for n in 0..LANES_MAX {
+        world.watch(&format!("/{n}"), 1);
+        world.steps.clear();
+    }
+    assert_eq!(world.try_watch("/new", 1).unwrap_err().code, 429);
+    assert!(world.try_watch("/7", 1).is_ok(), "another watcher of a lane is no lane more");
+    world.table.leave(1);
+    world.tick(2_000);
+    assert!(world.try_watch("/new", 1).is_ok(), "one was left");
+    assert_eq!(world.try_watch("/newer", 1).unwrap_err().code, 429);
 }

@@ -123,8 +123,13 @@ impl World {
 
     fn tell(&self, changes: &[Versioned]) {
         for attachment in &self.told {
-            let update =
-                Update { version: self.version, first: false, synced: false, changes: changes.to_vec() };
+            let update = Update {
+                version: self.version,
+                first: false,
+                synced: false,
+                changes: changes.to_vec(),
+                entries: None,
+            };
             self.near.1.update(&mut vec![(*attachment, Ok(update))]);
         }
     }

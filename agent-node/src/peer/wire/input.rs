@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::link::{Change, Update, Versioned};
+use crate::map::Map;
 use crate::peer::Configuration;
 use crate::peer::{
     Answered, Asked, Attach, Forward, Hello, Identity, Limit, Numbers, Piece, Read, Rejection,
@@ -177,12 +178,12 @@ fn piece(answer: peer::ReadAnswer) -> Result<Piece, Error> {
     Ok(Piece { id, end: Ok(Got { version, not_modified, body }), more })
 }
 
-fn entries(mut bytes: &[u8]) -> Result<Vec<(Value, Value)>, Error> {
-    let mut entries = Vec::new();
+fn entries(mut bytes: &[u8]) -> Result<Map, Error> {
+    let mut map = Map::default();
     while !bytes.is_empty() {
-        entries.push((binary::decode(&mut bytes)?, binary::decode(&mut bytes)?));
+        map.extend([(binary::decode(&mut bytes)?, binary::decode(&mut bytes)?)]);
     }
-    Ok(entries)
+    Ok(map)
 }
 
 fn update(update: peer::Update) -> Result<(u64, Result<Update, Refusal>), Error> {
@@ -190,7 +191,7 @@ fn update(update: peer::Update) -> Result<(u64, Result<Update, Refusal>), Error>
     if let Some(refused) = refused {
         return Ok((attachment, Err(refusal(refused))));
     }
-    Ok((attachment, Ok(Update { version, first, synced, changes: all(changes, change)? })))
+    Ok((attachment, Ok(Update { version, first, synced, changes: all(changes, change)?, entries: None })))
 }
 
 fn change(change: peer::Change) -> Result<Versioned, Error> {

@@ -1,16 +1,18 @@
 //! What goes to a peer, gathered until a frame is full.
 
-use crate::link::{Change, Update};
+use crate::link::{Change, Update, Versioned};
+use crate::map::Walk;
 use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Limit, Numbers, Read, Rejection};
 use crate::peer::{Configuration, Report};
+use crate::reads::{Answer, Charge};
 use crate::refusal::Refusal;
-use crate::shard::{Body, Command, Got, Message, Place, Stream, Taken, Verdict};
+use crate::shard::{Body, Command, Message, Place, Stream, Taken, Verdict};
 use bytes::Bytes;
 use proto::binary;
 use proto::trust::Digests;
 use proto::value::Value;
 use proto::wire::peer;
-use std::vec;
+use std::ops::ControlFlow;
 
 /// A frame in the making. Sizes are estimates, a little above.
 #[derive(Debug, Default)]
@@ -159,7 +161,7 @@ impl Batch {
 
     /// About so many bytes of an answer; the rest, if there is one, comes back.
     pub fn got(&mut self, reading: Reading, bytes_max: usize) -> Option<Reading> {
-        let Reading { id, version, rest } = reading;
+        let Reading { charge, id, version, rest } = reading;
         let mut answer = peer::ReadAnswer { id, version, ..peer::ReadAnswer::default() };
         self.bytes += ITEM_BYTES;
         let rest = match rest {
@@ -171,23 +173,22 @@ impl Batch {
                 answer.body = value(&given);
                 None
             }
-            Rest::Entries(mut entries) => {
+            Rest::Entries(mut walk) => {
                 let mut body = Vec::new();
-                while body.len() < bytes_max.max(1)
-                    && let Some((key, value)) = entries.next()
-                {
-                    binary::encode(&key, &mut body);
-                    binary::encode(&value, &mut body);
-                }
+                walk.visit(|key, value| {
+                    binary::encode(key, &mut body);
+                    binary::encode(value, &mut body);
+                    if body.len() < bytes_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                });
                 answer.map = true;
-                answer.more = entries.len() > 0;
+                answer.more = walk.left() > 0;
                 answer.body = body.into();
-                answer.more.then_some(Rest::Entries(entries))
+                answer.more.then_some(Rest::Entries(walk))
             }
         };
         self.bytes += answer.body.len();
         self.frame.answers.push(answer);
-        rest.map(|rest| Reading { id, version, rest })
+        rest.map(|rest| Reading { charge, id, version, rest })
     }
 
     pub fn unread(&mut self, id: u64, refusal: Refusal) {
@@ -198,9 +199,14 @@ impl Batch {
     }
 
     pub fn update(&mut self, attachment: u64, update: Update) {
-        let Update { version, first, synced, changes } = update;
+        let Update { version, first, synced, changes, entries } = update;
         self.bytes += ITEM_BYTES;
-        let changes = changes.into_iter().map(|versioned| {
+        let entries = entries.unwrap_or_default();
+        let entries = entries.entries().map(|(key, entry)| Versioned {
+            change: Change::Put(key.clone(), entry.value.clone()),
+            version: entry.version(),
+        });
+        let changes = entries.chain(changes).map(|versioned| {
             let change = change(versioned.change);
             self.bytes += ITEM_BYTES / 2 + change_bytes(&change);
             peer::Change { change: Some(change), version: versioned.version }
@@ -225,6 +231,8 @@ impl Batch {
 /// An answer to a read that is being sent, in pieces where it is long.
 #[derive(Debug)]
 pub struct Reading {
+    /// Given back before the rest goes.
+    charge: Charge,
     id: u64,
     version: u64,
     rest: Rest,
@@ -234,18 +242,18 @@ pub struct Reading {
 enum Rest {
     NotModified,
     Value(Value),
-    Entries(vec::IntoIter<(Value, Value)>),
+    Entries(Walk),
 }
 
 impl Reading {
-    pub fn new(id: u64, got: Got) -> Reading {
-        let Got { version, not_modified, body } = got;
+    pub fn new(id: u64, answer: Answer) -> Reading {
+        let Answer { charge, version, not_modified, body } = answer;
         let rest = match body {
             _ if not_modified => Rest::NotModified,
             Body::Value(value) => Rest::Value(value),
-            Body::Map(entries) => Rest::Entries(entries.into_iter()),
+            Body::Map(map) => Rest::Entries(Walk::new(map)),
         };
-        Reading { id, version, rest }
+        Reading { charge, id, version, rest }
     }
 }
 

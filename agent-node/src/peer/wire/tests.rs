@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::link::{Change, Update, Versioned};
+use crate::map::Map;
 use crate::peer::{Attach, FORMAT, FRAME_BYTES, Forward, Hello, Identity, Numbers, Read};
+use crate::reads::Reads;
 use crate::refusal::Refusal;
 use crate::shard::{Body, Command, Got, Message, Place, Taken, Verdict};
 use proto::address::Address;
@@ -92,7 +94,7 @@ fn what_is_answered_arrives_as_it_was() {
         [Change::Set(value.clone()), put, Change::Remove(value.clone()), Change::Clear, Change::Event(value)]
     });
     let changes = changes.map(|change| Versioned { change, version: 7 }).collect();
-    let update = Update { version: 8, first: true, synced: false, changes };
+    let update = Update { version: 8, first: true, synced: false, changes, entries: None };
     batch.update(4, update.clone());
     batch.detached(5, refusals[2].clone());
     let came = sent(batch).answered;
@@ -102,11 +104,15 @@ fn what_is_answered_arrives_as_it_was() {
     assert_eq!(came.updates, [(4, Ok(update)), (5, Err(wrong))]);
 }
 
+fn reading(id: u64, got: Got) -> Reading {
+    Reading::new(id, Reads::default().admit(got, "").unwrap())
+}
+
 #[test]
 fn a_large_map_comes_in_several_frames() {
     let entries: Vec<_> = (0..20_000).map(|n| (Value::Int(n), Value::text(&format!("value {n}")))).collect();
-    let got = Got { version: 9, not_modified: false, body: Body::Map(entries.clone()) };
-    let (mut rest, mut all, mut frames) = (Some(Reading::new(3, got)), Vec::new(), 0);
+    let got = Got { version: 9, not_modified: false, body: Body::Map(entries.iter().cloned().collect()) };
+    let (mut rest, mut all, mut frames) = (Some(reading(3, got)), Vec::new(), 0);
     while let Some(reading) = rest {
         let mut batch = Batch::default();
         let room = batch.room();
@@ -117,7 +123,9 @@ fn a_large_map_comes_in_several_frames() {
         let piece = pieces.pop().unwrap();
         assert_eq!((piece.id, piece.more), (3, rest.is_some()));
         match piece.end.unwrap() {
-            Got { version: 9, not_modified: false, body: Body::Map(some) } => all.extend(some),
+            Got { version: 9, not_modified: false, body: Body::Map(some) } => {
+                all.extend(some.values().map(|(key, value)| (key.clone(), value.clone())));
+            }
             other => panic!("{other:?}"),
         }
         frames += 1;
@@ -130,10 +138,10 @@ fn short_answers_to_reads_arrive_as_they_were() {
     for got in [
         Got { version: 9, not_modified: true, body: Body::Value(Value::Null) },
         Got { version: 9, not_modified: false, body: Body::Value(Value::Int(1)) },
-        Got { version: 0, not_modified: false, body: Body::Map(vec![]) },
+        Got { version: 0, not_modified: false, body: Body::Map(Map::default()) },
     ] {
         let mut batch = Batch::default();
-        assert!(batch.got(Reading::new(1, got.clone()), FRAME_BYTES).is_none());
+        assert!(batch.got(reading(1, got.clone()), FRAME_BYTES).is_none());
         assert_eq!(sent(batch).answered.pieces.pop().unwrap().end, Ok(got));
     }
     let mut batch = Batch::default();

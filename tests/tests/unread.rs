@@ -1,0 +1,184 @@
+//! Memory of a real node under clients that do not read what they have asked for, and under links to agents that do not
+//! exist.
+
+use agent_node::reads::BYTES_MAX;
+use proto::wire::v1::{Command, LinksRequest, OpenLink, SendAllRequest};
+use serde_json::json;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+use tests::cluster::{Client, client, eventually};
+use tests::dev::Dev;
+
+const PLAN: &str = r"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: shelves}
+spec:
+  replicas: 1
+  agents:
+  - route: /shelf/:id
+    lanes:
+    - {name: books, type: Map, access: ReadWrite, retain: {entries: 100000}}
+    - {name: note, type: Value}
+";
+
+/// Of the Map: 1,000 entries of 10 KB.
+const ENTRIES: u64 = 1_000;
+const ENTRY_BYTES: usize = 10_000;
+/// What unread answers may cost beside what the budget counts: connections, and what the allocator keeps.
+const BESIDE: u64 = 64 << 20;
+/// Of one link to an agent without state, with the client's end in another process.
+const LINK_BYTES: u64 = 900;
+const LINKS: u32 = 60_000;
+
+fn start() -> (tempfile::TempDir, Dev) {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("plan.yaml");
+    fs::write(&plan, PLAN).unwrap();
+    let dev = Dev::start(&plan, 1, &folder.path().join("data")).unwrap();
+    (folder, dev)
+}
+
+/// Gives every entry another value.
+async fn rewrite(client: &mut Client, round: u64) {
+    let value = round.to_string().repeat(ENTRY_BYTES / round.to_string().len());
+    let command = |id: u64| Command {
+        id,
+        agent: "/shelf/1".into(),
+        lane: "books".into(),
+        body: json!({ "update": { "key": format!("book-{id}"), "value": value } }).to_string().into(),
+        sequence: 0,
+    };
+    let ids: Vec<u64> = (0..ENTRIES).collect();
+    let commands = |ids: &[u64]| ids.iter().copied().map(command).collect();
+    let messages: Vec<_> =
+        ids.chunks(50).map(|ids| SendAllRequest { client: String::new(), commands: commands(ids) }).collect();
+    let mut answers = client.send_all(tokio_stream::iter(messages)).await.unwrap().into_inner();
+    let mut answered = 0;
+    while let Some(message) = answers.message().await.unwrap() {
+        assert!(message.answers.iter().all(|answer| answer.refusal.is_none()), "{message:?}");
+        answered += message.answers.len() as u64;
+    }
+    assert_eq!(answered, ENTRIES);
+}
+
+/// A connection that asks for the Map over HTTP/1 and reads nothing.
+fn asks(at: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.write_all(b"GET /shelf/1?lane=books HTTP/1.1\r\nhost: shoal\r\n\r\n").unwrap();
+    stream
+}
+
+/// A connection that asks for it many times over HTTP/2 and reads nothing: the frames of RFC 9113 by hand.
+fn asks_many(at: &str, times: u32) -> TcpStream {
+    let mut stream = TcpStream::connect(at).unwrap();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let mut frame = |kind: u8, flags: u8, id: u32, payload: &[u8]| {
+        bytes.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
+        bytes.extend_from_slice(&[kind, flags]);
+        bytes.extend_from_slice(&id.to_be_bytes());
+        bytes.extend_from_slice(payload);
+    };
+    // SETTINGS_INITIAL_WINDOW_SIZE: as much as there can be.
+    frame(4, 0, 0, &[0, 4, 0x7F, 0xFF, 0xFF, 0xFF]);
+    // And the connection's window is as large.
+    frame(8, 0, 0, &0x7FFF_0000_u32.to_be_bytes());
+    let path = b"/shelf/1?lane=books";
+    let mut headers = vec![0x82, 0x86, 0x01, 5];
+    headers.extend_from_slice(b"shoal");
+    headers.extend_from_slice(&[0x04, path.len() as u8]);
+    headers.extend_from_slice(path);
+    for n in 0..times {
+        // END_STREAM and END_HEADERS.
+        frame(1, 0x5, 2 * n + 1, &headers);
+    }
+    stream.write_all(&bytes).unwrap();
+    stream
+}
+
+/// The status line and headers of one answer; the body is not read to its end.
+fn head(at: &str) -> String {
+    let mut stream = asks(at);
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut head = vec![0; 1024];
+    let read = stream.read(&mut head).unwrap();
+    String::from_utf8_lossy(&head[..read]).to_lowercase()
+}
+
+/// The most that the node has in memory until it changes no more.
+fn settled(dev: &Dev) -> u64 {
+    let (mut most, mut since) = (dev.memory(), Instant::now());
+    while since.elapsed() < Duration::from_secs(2) {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = dev.memory();
+        if now > most {
+            (most, since) = (now, Instant::now());
+        }
+    }
+    most
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_reads_hold_no_more_than_the_budget() {
+    let (_folder, dev) = start();
+    let at = dev.at(0);
+    let mut client = client(&at).await.unwrap();
+    for round in 0..3 {
+        rewrite(&mut client, round).await;
+    }
+    let before = settled(&dev);
+    let mut unread = Vec::new();
+    for round in 3..13 {
+        unread.extend((0..10).map(|_| asks(&at)));
+        unread.push(asks_many(&at, 20));
+        rewrite(&mut client, round).await;
+    }
+    let more = settled(&dev).saturating_sub(before);
+    println!("300 unread answers of 10 MB, each of another state in tens: {} MB more", more >> 20);
+    assert!(more <= BYTES_MAX as u64 + BESIDE, "{} MB", more >> 20);
+    let refused = head(&at);
+    assert!(refused.starts_with("http/1.1 429") && refused.contains("retry-after: "), "{refused}");
+    drop(unread);
+    eventually("reads are let in again", 20, async || {
+        let head = head(&at);
+        anyhow::ensure!(head.starts_with("http/1.1 200"), "{head}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_an_agent_without_state_costs_a_few_hundred_bytes() {
+    let (_folder, dev) = start();
+    let mut client = client(&dev.at(0)).await.unwrap();
+    let before = settled(&dev);
+    let open = |link: u32| OpenLink {
+        link,
+        agent: format!("/shelf/nobody-{link}"),
+        lane: if link.is_multiple_of(2) { "books" } else { "note" }.into(),
+        from: None,
+        credit: None,
+    };
+    let ids: Vec<u32> = (0..LINKS).collect();
+    let messages: Vec<_> = ids
+        .chunks(1_000)
+        .map(|ids| LinksRequest { open: ids.iter().copied().map(open).collect(), ..LinksRequest::default() })
+        .collect();
+    let source = tokio_stream::StreamExt::chain(tokio_stream::iter(messages), tokio_stream::pending());
+    let mut events = client.links(source).await.unwrap().into_inner();
+    let mut synced = 0;
+    while synced < LINKS {
+        let message = events.message().await.unwrap().unwrap();
+        assert!(message.closed.is_empty(), "{message:?}");
+        synced += message
+            .events
+            .iter()
+            .filter(|event| event.event.as_ref().is_some_and(|event| event.id.is_some()))
+            .count() as u32;
+    }
+    let each = settled(&dev).saturating_sub(before) / u64::from(LINKS);
+    println!("{each} bytes for each of {LINKS} links");
+    assert!(each <= LINK_BYTES, "{each} bytes");
+}
