@@ -37,12 +37,12 @@ pub async fn acquire(
         let asked = Instant::now();
         match try_once(&leases, lease, identity, &mut candidate, began).await {
             Ok(Some(held)) => {
-                info!(lease, "this operator acts");
+                info!(lease, "this operator holds the Lease and acts");
                 let (lease, identity) = (lease.to_owned(), identity.to_owned());
                 return Some(Hold { leases, lease, identity, held, renewed: asked });
             }
             Ok(None) => {}
-            Err(error) => warn!(%error, "the Lease cannot be had now"),
+            Err(error) => warn!(%error, "the Lease cannot be acquired now; trying again"),
         }
         tokio::select! {
             () = stop.cancelled() => return None,
@@ -111,7 +111,7 @@ impl Hold {
         spec.renew_time = Some(MicroTime(now()));
         let written = in_time(self.leases.replace(&self.lease, &PostParams::default(), &self.held)).await;
         if let Err(error) = written {
-            warn!(%error, identity = self.identity, "the Lease was not let go; it ends by itself");
+            warn!(%error, identity = self.identity, "the Lease was not released; it expires by itself");
         }
     }
 }

@@ -46,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
     let stopping = stop.clone();
     tasks.spawn(async move {
         tokio::select! {
-            _ = terminate.recv() => info!("told to end"),
+            _ = terminate.recv() => info!("stopping on a signal"),
             _ = tokio::signal::ctrl_c() => {}
             () = stopping.cancelled() => {}
         }

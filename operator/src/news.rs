@@ -21,7 +21,7 @@ impl Teller {
     pub async fn publish(&self, plan: &Plan, news: &[News]) {
         for news in news {
             if let Err(error) = self.0.publish(&event(news), &reference(plan)).await {
-                warn!(plan = %plan.key, %error, "an event is lost");
+                warn!(plan = %plan.key, %error, "an event could not be published");
             }
         }
     }

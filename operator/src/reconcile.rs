@@ -56,15 +56,15 @@ pub async fn reconcile(
     match tokio::time::timeout(LIMIT, Box::pin(rounds(context, key, look, memory))).await {
         Ok(Ok(end)) => end,
         Ok(Err(act::Error::Overtaken(what))) => {
-            info!(%what, "someone else was faster");
+            info!(%what, "the object was changed by someone else meanwhile; reading it again");
             (None, Outcome::Overtaken)
         }
         Ok(Err(error)) => {
-            warn!(%error, "trying again later");
+            warn!(%error, "the plan could not be reconciled; trying again later");
             (None, Outcome::Failed)
         }
         Err(_) => {
-            warn!("not done within {} s, trying again later", LIMIT.as_secs());
+            warn!("the plan was not reconciled within {} s; trying again later", LIMIT.as_secs());
             (None, Outcome::Failed)
         }
     }
@@ -114,7 +114,7 @@ async fn rounds(
         report(context, &plan, next.report).await?;
         return Ok((Some(Memory { plan, objects: seen.objects, refusals }), outcome));
     }
-    warn!("not settled after {ROUNDS} rounds, going on later");
+    warn!("the plan is not settled after {ROUNDS} rounds; continuing later");
     Ok((None, Outcome::Failed))
 }
 
@@ -170,7 +170,7 @@ async fn make(
         };
         match made {
             Err(act::Error::Rejected(why)) => {
-                warn!(object, %why, "the API server refuses it");
+                warn!(object, %why, "the API server refuses an object of the plan");
                 rejections.insert(object, why);
             }
             made => made?,
@@ -215,7 +215,7 @@ fn remember(refusals: &mut Refusals, generation: u64, answers: Vec<(u16, Result<
 
 async fn report(context: &Context, plan: &Plan, report: Option<NewStatus>) -> Result<(), act::Error> {
     let Some(NewStatus { status, news }) = report else { return Ok(()) };
-    debug!("report");
+    debug!("writing the status of the plan");
     context.metrics.reported();
     act::report(&context.client, plan, &status).await?;
     context.teller.publish(plan, &news).await;

@@ -88,7 +88,7 @@ fn stream<K: Part>(
             }
             Ok(Event::Init | Event::InitDone) => None,
             Err(error) => {
-                warn!(kind = %K::kind(&()), %error, "a watch has ended, and begins again");
+                warn!(kind = %K::kind(&()), %error, "a watch has ended and is opened again");
                 None
             }
         })

@@ -58,7 +58,7 @@ pub async fn configure(core: &Arc<Core>, given: Configuration) -> Result<(), Ref
 /// From another node, which was asked for it. Nobody waits for the answer.
 pub async fn by_peer(core: &Arc<Core>, given: Configuration) {
     if let Err(refusal) = configure(core, given).await {
-        warn!(why = refusal.error, at = refusal.at, "another node's plan and ring were not taken");
+        warn!(why = refusal.error, at = refusal.at, "the plan and ring of another node were refused");
     }
 }
 

@@ -74,7 +74,7 @@ impl Hold {
             }
         };
         if timeout(DRAIN, passed_on).await.is_err() {
-            warn!("other nodes have not answered all that was passed on to them");
+            warn!("other nodes have not answered all commands that were passed on to them");
         }
         for inbox in self.core.inboxes.iter() {
             inbox.end(End::Drain);

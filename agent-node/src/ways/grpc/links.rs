@@ -77,7 +77,7 @@ impl Many {
         Self { links, incoming, stop, open: HashSet::new(), due: Vec::new(), half_closed: false }
     }
 
-    fn take(&mut self, message: v1::LinksRequest) -> Result<(), Status> {
+    fn apply(&mut self, message: v1::LinksRequest) -> Result<(), Status> {
         let v1::LinksRequest { open, close, credit } = message;
         for v1::OpenLink { link, agent, lane, from, credit } in open {
             if self.open.len() >= LINKS_MAX {
@@ -133,7 +133,7 @@ impl Source for Many {
             tokio::select! {
                 () = self.links.next(&mut self.due), if !self.open.is_empty() => {}
                 read = self.incoming.message(), if !self.half_closed => match read.map_err(broken)? {
-                    Some(message) => self.take(message)?,
+                    Some(message) => self.apply(message)?,
                     None => self.half_closed = true,
                 },
                 () = self.stop.cancelled() => return Err(stopping()),
