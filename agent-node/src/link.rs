@@ -88,3 +88,18 @@ pub enum Change {
     Clear,
     Event(Value),
 }
+
+/// The state of a lane, as a read gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Got {
+    pub version: u64,
+    pub not_modified: bool,
+    pub body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    Value(Value),
+    /// A snapshot.
+    Map(Map),
+}

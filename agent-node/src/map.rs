@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 #[derive(Debug, Clone, Default)]
 pub struct Map {
     entries: Tree<Value, Entry>,
-    /// Of the last change.
+    /// The version of the last change.
     version: u64,
     /// What the entries take in memory, about.
     bytes: usize,

@@ -24,9 +24,10 @@ mod watches;
 mod window;
 
 pub use crate::holds::Stream;
+pub use crate::link::{Body, Got};
 pub use event::{
-    Body, Command, Configuration, Counts, Effect, Event, Fetch, Got, Key, Message, Ownership, Place, Read,
-    Taken, Verdict,
+    Command, Configuration, Counts, Effect, Event, Fetch, Key, Message, Ownership, Place, Read, Taken,
+    Verdict,
 };
 pub use record::messages;
 pub use records::{RECORD_MAX, Records};

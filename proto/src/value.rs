@@ -38,7 +38,7 @@ pub enum Value {
     Record(Record),
 }
 
-/// Of an allocation that is shared.
+/// What an allocation that is shared costs beside its content.
 const COUNTS: usize = 16;
 
 fn heap_bytes(text: &Text) -> usize {

@@ -370,6 +370,13 @@ fn crates() -> Vec<Crate> {
     files(".rs").iter().filter(|path| is_root(path)).map(|path| Crate::read(path)).collect()
 }
 
+/// What its crate's root declares: a file with its folder.
+fn part(file: &str) -> &str {
+    let end = file.find("/src/").map_or(0, |at| at + 5);
+    let rest = &file[end..];
+    &file[..end + rest.find(['/', '.']).unwrap_or(rest.len())]
+}
+
 #[test]
 fn every_file_says_at_its_head_what_it_is_for() {
     let without: Vec<String> =
@@ -415,6 +422,21 @@ fn no_file_uses_one_that_uses_it() {
     }
     let circles: Vec<String> = circles.into_values().collect();
     assert!(circles.is_empty(), "{} circles of files: {circles:#?}", circles.len());
+}
+
+#[test]
+fn no_part_of_a_crate_uses_one_that_uses_it() {
+    let mut circles = BTreeSet::new();
+    for read in crates() {
+        let mut parts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (file, used) in &read.uses() {
+            let used = used.iter().map(|used| part(used)).filter(|used| *used != part(file));
+            parts.entry(part(file)).or_default().extend(used);
+        }
+        circles
+            .extend(parts.keys().filter_map(|start| circle(&parts, start)).map(|circle| circle.join(" -> ")));
+    }
+    assert!(circles.is_empty(), "{} circles of parts: {circles:#?}", circles.len());
 }
 
 /// Whether a file is the one that is listed, or lies in its folder.

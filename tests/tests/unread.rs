@@ -24,12 +24,12 @@ spec:
     - {name: note, type: Value}
 ";
 
-/// Of the Map: 1,000 entries of 10 KB.
+/// The size of the Map: 1,000 entries of 10 KB.
 const ENTRIES: u64 = 1_000;
 const ENTRY_BYTES: usize = 10_000;
 /// What unread answers may cost beside what the budget counts: connections, and what the allocator keeps.
 const BESIDE: u64 = 64 << 20;
-/// Of one link to an agent without state, with the client's end in another process.
+/// What one link to an agent without state may cost, with the client's end in another process.
 const LINK_BYTES: u64 = 900;
 const LINKS: u32 = 60_000;
 

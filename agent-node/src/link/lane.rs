@@ -4,9 +4,9 @@ use super::Update;
 use super::due::Mark;
 use super::mirror::{Applied, Mirror};
 use super::table::{Number, Owner, Target};
+use crate::link::Got;
 use crate::lock::lock;
 use crate::refusal::Refusal;
-use crate::shard::Got;
 use proto::plan::{Overflow, Queue};
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -18,8 +18,8 @@ mod tests;
 pub use cell::Cell;
 
 use super::{Change, Update, Versioned};
+use crate::link::{Body, Got};
 use crate::map::{Map, Stamp};
-use crate::shard::{Body, Got};
 use items::Items;
 use map::Entries;
 use proto::plan::{LaneKind, Queue};
@@ -48,9 +48,9 @@ pub struct Mirror {
 /// An owner's state while it comes.
 #[derive(Debug, Default)]
 struct Next {
-    /// Of a Map lane.
+    /// The state of a Map lane.
     entries: Map,
-    /// Of any other.
+    /// The state of any other lane.
     changes: Vec<Versioned>,
 }
 

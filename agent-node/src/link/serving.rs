@@ -6,9 +6,9 @@
 use super::Update;
 use super::lane::{Grant, Lane};
 use super::table::{Owner, Step, Table, Target};
+use crate::link::Got;
 use crate::lock::lock;
 use crate::refusal::Refusal;
-use crate::shard::Got;
 use proto::address::{Address, Slot};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};

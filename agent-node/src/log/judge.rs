@@ -136,7 +136,7 @@ pub struct Judge {
     next: u64,
     first: u64,
     mark: u64,
-    /// Of the segment that is read.
+    /// The identity of the segment that is read.
     ident: Option<Ident>,
     /// The batch that was found last, and how many of its records have been given out.
     batch: u64,

@@ -1,9 +1,8 @@
 //! What can happen to a shard, and what leaves it.
 
 use crate::holds::Stream;
-use crate::link::Update;
+use crate::link::{Got, Update};
 use crate::log::Position;
-use crate::map::Map;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use proto::address::{Address, Slot};
@@ -178,21 +177,6 @@ pub struct Fetch {
     pub places: Vec<(Position, Place)>,
     /// With so many, no more need to come.
     pub bytes: usize,
-}
-
-/// A lane's state.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Got {
-    pub version: u64,
-    pub not_modified: bool,
-    pub body: Body,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Body {
-    Value(Value),
-    /// A snapshot.
-    Map(Map),
 }
 
 /// What `status` and the metrics say of a shard.

@@ -198,7 +198,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Of the change that comes next.
+    /// The order of the change that comes next.
     fn stamp(&self) -> Stamp {
         Stamp { version: self.given.version, index: self.changes.len() as u32 }
     }
