@@ -11,6 +11,7 @@ mod agent;
 mod event;
 mod gate;
 mod lane;
+mod names;
 mod outbox;
 mod perform;
 mod record;
@@ -29,6 +30,7 @@ pub use event::{
     Command, Configuration, Counts, Effect, Event, Fetch, Key, Message, Ownership, Place, Read, Taken,
     Verdict,
 };
+pub use names::{Held, Room, of_node as name_of_node};
 pub use record::messages;
 pub use records::{RECORD_MAX, Records};
 
@@ -39,6 +41,7 @@ use crate::refusal::Refusal;
 use agent::{Agent, Layouts};
 use gate::Gate;
 use hashbrown::HashMap;
+use names::Names;
 use outbox::Again;
 use proto::address::{self, Address};
 use proto::plan::{LaneKind, Plan};
@@ -59,6 +62,7 @@ pub struct Shard<R, W> {
     layouts: Layouts,
     places: HashMap<Address, u32>,
     slots: Vec<Option<Box<Slot>>>,
+    names: Names,
     watches: Watches<W>,
     holds: Holds,
     /// Pairs of slots, from and to, of which the sender will be told how far its messages came.
@@ -74,8 +78,8 @@ pub struct Shard<R, W> {
 }
 
 impl<R: Clone, W: Clone + Eq> Shard<R, W> {
-    /// `incarnation` is this start's, for the records that it writes.
-    pub fn new(incarnation: u64) -> Self {
+    /// `incarnation` is this start's, for the records that it writes; `room` is there for clients' names.
+    pub fn new(incarnation: u64, room: Room) -> Self {
         Self {
             incarnation,
             configuration: None,
@@ -83,6 +87,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             layouts: Layouts::default(),
             places: HashMap::new(),
             slots: Vec::new(),
+            names: Names::new(room),
             watches: Watches::new(),
             holds: Holds::default(),
             heard: HashMap::new(),
@@ -111,6 +116,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             Event::Taken(taken) => self.taken(taken),
             Event::Fetched { from, to, messages } => self.fetched(from, to, messages),
             Event::Resend(slots) => self.resend(Again::To(&slots)),
+            Event::NodeStarted { store, incarnation } => self.names.started(store, incarnation),
             Event::Configured(configuration) => self.configured(&configuration),
         }
     }
@@ -136,10 +142,16 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             | Event::Taken(_)
             | Event::Fetched { .. }
             | Event::Resend(_)
+            | Event::NodeStarted { .. }
             | Event::Configured(_) => {
                 self.handle(event, 0);
             }
         }
+    }
+
+    /// Whether the next tick has something to write, so that it needs room in the log.
+    pub fn has_to_tidy(&self, now_ms: u64) -> bool {
+        self.names.is_due(now_ms) || self.slots.iter().flatten().any(|slot| slot.has_trims_to_say())
     }
 
     /// About once a second: what was refused is sent again, and what is old is forgotten, by records that take no more
@@ -193,6 +205,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             messages: self.messages,
             faults: self.faults,
             outbox: self.slots.iter().flatten().map(|slot| slot.outbox.waiting() as u64).sum(),
+            client_names: self.names.clients(),
+            node_names: self.names.nodes(),
         }
     }
 

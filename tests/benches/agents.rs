@@ -1,8 +1,14 @@
 //! Many agents, and none at work: `cargo bench --workspace --bench agents`.
 //!
-//! Memory of 100,000 agents with two value lanes each, how long a restart over them takes, and what an idle node costs.
+//! Memory of 100,000 agents with two value lanes each, how long a restart over them takes, and what an idle node costs;
+//! and how long a change of the plan holds up a shard of 500,000.
 
+use agent_node::log::Position;
+use agent_node::shard::{self, Configuration, Event, Room, Shard};
+use proto::address::Address;
+use proto::plan::Plan;
 use proto::wire::v1::{Command, SendAllRequest, lanes_client::LanesClient};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tests::dev::{Dev, root};
 use tests::measure::{Table, whole};
@@ -37,6 +43,52 @@ fn main() {
         );
     }
     table.print(&format!("{agents} agents with two value lanes"));
+    let agents = if whole() { 500_000 } else { 10_000 };
+    let mut table = Table::new();
+    for _ in 0..rounds {
+        change_of_plan(&mut table, agents);
+    }
+    table.print(&format!("a change of the plan, {agents} agents in one shard"));
+}
+
+/// A plan with two lanes, and one with a third.
+fn configuration(generation: u64) -> Arc<Configuration> {
+    let more = if generation > 1 { r#", {"name": "more", "type": "Value", "initial": 1}"# } else { "" };
+    let spec = format!(
+        r#"{{"replicas": 1, "storage": {{"size": "1Gi"}}, "agents": [{{"route": "/meter/:id", "lanes": [
+             {{"name": "read", "type": "Command"}}, {{"name": "count", "type": "Value", "initial": 0}},
+             {{"name": "last", "type": "Value"}}{more}],
+            "rules": [{{"command": "read", "do": [
+             {{"set": {{"lane": "count", "to": "count + 1"}}}}, {{"set": {{"lane": "last", "to": "event"}}}}]}}]}}]}}"#
+    );
+    let plan = Arc::new(Plan::parse(spec.as_bytes()).expect("a plan"));
+    let owned = vec![Some(shard::Ownership { epoch: 1, history: 1 }); plan.slots as usize];
+    Arc::new(Configuration { plan, generation, owned })
+}
+
+fn change_of_plan(table: &mut Table, agents: u64) {
+    let mut shard: Shard<u32, u32> = Shard::new(1, Room::OF_NODE);
+    let before = configuration(1);
+    shard.handle(Event::Configured(before.clone()), 0);
+    let (mut written, mut out) = (0, Vec::new());
+    for id in 0..agents {
+        let agent = Address::parse(&format!("/meter/{id}")).expect("an address");
+        let slot = before.plan.find(&agent).expect("its kind").slot;
+        let (lane, body) = ("read".to_owned(), id.to_string().into());
+        let command = shard::Command { reply: 0, id, stream: 0, slot, agent, lane, body, key: None };
+        shard.handle(Event::Command(command), 1);
+        if id % 512 == 511 || id + 1 == agents {
+            written += shard.records().heads().len() as u64;
+            shard.appended(Position(written));
+            shard.release(Position(written), &mut out);
+            out.clear();
+        }
+    }
+    assert_eq!((shard.counts().agents, written), (agents, agents));
+    let after = configuration(2);
+    let began = Instant::now();
+    shard.handle(Event::Configured(after), 2);
+    table.add("the shard's longest step", "ms", began.elapsed().as_secs_f64() * 1e3);
 }
 
 struct Quiet {

@@ -16,7 +16,7 @@ use crate::peer::wire::Batch;
 use crate::peer::{FORMAT, Hello, Identity, Numbers};
 use crate::reads::Reads;
 use crate::refusal::Refusal;
-use crate::shard::{Command, Counts, Stream};
+use crate::shard::{self, Command, Counts, Stream};
 use crate::store::Store;
 use arc_swap::ArcSwapOption;
 use proto::address::Slot;
@@ -65,7 +65,7 @@ impl Core {
         inboxes: Inboxes,
         store: Store,
     ) -> Arc<Core> {
-        let client = format!("node-{}-{}", identity.store, identity.incarnation);
+        let client = shard::name_of_node(identity.store, identity.incarnation);
         Arc::new_cyclic(|core: &Weak<Core>| Core {
             counts: inboxes.iter().map(|_| Mutex::default()).collect(),
             inboxes,
@@ -112,6 +112,7 @@ impl Core {
         let seen = hello::Seen { ours: &self.identity, called, incarnation: highest };
         let greeted = hello::check(said, &seen)?;
         self.peers.seen(store, incarnation);
+        self.tell_all(|| Event::NodeStarted { store, incarnation });
         Ok(greeted)
     }
 

@@ -24,6 +24,8 @@ impl Core {
             messages: sum.messages + counts.messages,
             faults: sum.faults + counts.faults,
             outbox: sum.outbox + counts.outbox,
+            client_names: sum.client_names + counts.client_names,
+            node_names: sum.node_names + counts.node_names,
         })
     }
 
@@ -59,11 +61,13 @@ impl Core {
     }
 
     pub fn measured(&self) -> Measured {
-        let Counts { messages, faults, outbox, .. } = self.count();
+        let Counts { messages, faults, outbox, client_names, node_names, .. } = self.count();
         Measured {
             messages,
             faults,
             outbox,
+            client_names,
+            node_names,
             delivered: self.serving.delivered(),
             read_bytes: self.reads.bytes() as u64,
             handshakes_refused: self.certificates.refused(),

@@ -15,7 +15,7 @@ use crate::node::threads::Thread;
 use crate::node::{answering, asking, control};
 use crate::peer::certificates::Certificates;
 use crate::peer::{Identity, accepting};
-use crate::shard::Shard;
+use crate::shard::{Event, Room, Shard};
 use crate::store::{Store, StoreOptions};
 use anyhow::Context as _;
 use proto::ring::StoreId;
@@ -89,7 +89,8 @@ fn load(config: &Config) -> anyhow::Result<Loaded> {
     let identity = Identity { plan_uid, ordinal, store: StoreId(store.id()), incarnation };
     let routing = saved(&store, &identity)?;
     let inboxes: Inboxes = (0..shards).map(|_| Inbox::default()).collect();
-    let mut shards: Vec<_> = (0..shards).map(|_| Shard::new(incarnation)).collect();
+    let mut shards: Vec<_> =
+        (0..shards).map(|_| Shard::new(incarnation, Room::OF_NODE.share(shards))).collect();
     let woken = inboxes.clone();
     let on_durable: OnDurable = Box::new(move |position| {
         for inbox in woken.iter() {
@@ -104,6 +105,7 @@ fn load(config: &Config) -> anyhow::Result<Loaded> {
     info!(records, segments, torn_bytes, renewed, incarnation, "the log is open");
     for inbox in inboxes.iter() {
         inbox.durable(position);
+        inbox.tell(Event::NodeStarted { store: identity.store, incarnation });
     }
     Ok(Loaded { store, identity, inboxes, shards, log, routing })
 }

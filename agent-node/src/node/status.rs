@@ -1,6 +1,7 @@
 //! What a node says of itself: how it stands, and what it has counted.
 
 use crate::peer::Report;
+use crate::shard::Held;
 use std::time::Duration;
 
 /// What a node says of itself to anyone.
@@ -22,6 +23,9 @@ pub struct Measured {
     pub faults: u64,
     /// Messages of agents here that their receivers have not committed.
     pub outbox: u64,
+    /// Names of clients, and of nodes that pass commands on, each in one slot.
+    pub client_names: Held,
+    pub node_names: Held,
     /// Events given to links.
     pub delivered: u64,
     /// Bytes of memory that answers to reads hold.

@@ -1,5 +1,6 @@
 //! Real nodes in one process, on loopback: what one of them says, and what comes of it when another goes away.
 
+mod names;
 mod sharing;
 mod strangers;
 mod watching;

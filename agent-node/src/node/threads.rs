@@ -150,8 +150,9 @@ impl Work<Reply, Watch> for Thread {
     }
 
     fn tick(&mut self) {
-        let granted = if self.has_room_to_tidy() { TIDY_MAX } else { 0 };
-        self.shard.tick(clock_ms(), granted);
+        let now_ms = clock_ms();
+        let granted = self.shard.has_to_tidy(now_ms) && self.has_room_to_tidy();
+        self.shard.tick(now_ms, if granted { TIDY_MAX } else { 0 });
     }
 
     fn append(&mut self) {

@@ -1,5 +1,6 @@
 //! What can happen to a shard, and what leaves it.
 
+use super::names::Held;
 use crate::holds::Stream;
 use crate::link::{Got, Update};
 use crate::log::Position;
@@ -7,6 +8,7 @@ use crate::refusal::Refusal;
 use bytes::Bytes;
 use proto::address::{Address, Slot};
 use proto::plan::Plan;
+use proto::ring::StoreId;
 use proto::value::Value;
 use std::sync::Arc;
 
@@ -54,6 +56,11 @@ pub enum Event<R, W> {
     },
     /// Whoever may own these slots, which are in order, can be reached again: unacknowledged messages to them go again.
     Resend(Vec<Slot>),
+    /// A node has said hello as this start of its store: nothing comes of earlier ones any more.
+    NodeStarted {
+        store: StoreId,
+        incarnation: u64,
+    },
     /// A new plan, a new ring, or both.
     Configured(Arc<Configuration>),
 }
@@ -91,6 +98,12 @@ pub struct Configuration {
     pub generation: u64,
     /// For each slot, what this node owns of it.
     pub owned: Vec<Option<Ownership>>,
+}
+
+impl Configuration {
+    pub fn owns(&self, slot: Slot) -> bool {
+        self.owned.get(usize::from(slot)).is_some_and(Option::is_some)
+    }
 }
 
 /// What the ring says of a slot that this node owns.
@@ -189,4 +202,7 @@ pub struct Counts {
     pub faults: u64,
     /// Messages that no receiver has acknowledged.
     pub outbox: u64,
+    /// Names under which commands came, each in one slot.
+    pub client_names: Held,
+    pub node_names: Held,
 }

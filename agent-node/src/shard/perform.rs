@@ -2,6 +2,7 @@
 
 use super::agent::Agent;
 use super::event::{Command, Configuration, Effect, Message, Place, Taken, Verdict};
+use super::names::{Look, Piece};
 use super::outbox::{Again, RecordAt, TRIM_BYTES};
 use super::record::{self, Begin, Change, Parts, Sent};
 use super::records::{Full, RECORD_MAX, Records};
@@ -20,8 +21,8 @@ use std::sync::Arc;
 
 /// The most bytes of the effects in one command's record.
 const EFFECTS_MAX: usize = 1 << 20;
-/// So many bytes of names one record forgets at most.
-const NAMES_PIECE: usize = 64 << 10;
+/// So many bytes of names one tick forgets at most.
+const NAMES_PIECE: usize = 256 << 10;
 /// A message at the end of a longer chain is a fault.
 const HOPS_MAX: u8 = 64;
 
@@ -93,15 +94,18 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             return Err(Refusal::new(405, text, &*command.lane));
         }
         if let Some((client, sequence)) = &command.key {
-            match self.slot(command.slot).windows.look(client, *sequence) {
-                Known::New => {}
-                Known::Done(version) => return Ok(version),
-                Known::Older => {
+            let version = self.slot(command.slot).next_version();
+            match self.names.look(command.slot, client, *sequence, version, now_ms) {
+                Look::Known(Known::New) => {}
+                Look::Known(Known::Done(version)) => return Ok(version),
+                Look::Known(Known::Older) => {
                     let text = "older than what is remembered of this client: it was settled before";
                     return Err(Refusal::new(409, text, "sequence"));
                 }
-                Known::Full => {
-                    return Err(Refusal::full("no more clients can be remembered in this slot", "client"));
+                Look::Full(retry_after_s) => {
+                    let text = "this node has no room for the names of more clients at present; use one name for \
+                                many commands, or try again when an older one may go";
+                    return Err(Refusal { retry_after_s, ..Refusal::full(text, "client") });
                 }
             }
         }
@@ -236,7 +240,15 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             self.places.insert(address.clone(), self.agents.len() as u32);
             self.agents.push(agent);
         }
-        remember(slot, origin, version, now_ms);
+        match origin {
+            Origin::Client(Some((client, sequence))) => {
+                self.names.settle(id, client, *sequence, version, now_ms);
+            }
+            Origin::Client(None) => {}
+            Origin::Slot(from, place) => {
+                slot.seen.insert(*from, *place);
+            }
+        }
         self.touched.push(id);
         self.show(kind, address, version, &changes);
         self.post(address, id, sends);
@@ -359,17 +371,21 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// Writes, in no more than `granted` bytes of the log, what can be forgotten. What does not fit waits.
     pub(super) fn tidy(&mut self, now_ms: u64, granted: usize) {
         let mut left = granted;
-        for id in 0..self.slots.len() {
-            let Some(slot) = &mut self.slots[id] else { continue };
-            let (id, most) = (id as address::Slot, left.saturating_sub(RECORD_HEAD));
-            let (idle, gone) = slot.windows.silent(now_ms, NAMES_PIECE);
-            if idle.is_empty() && gone.is_empty() && (slot.busy || !slot.outbox.has_trims()) {
-                continue;
-            }
+        let configuration = self.configuration.clone();
+        let owned = |slot| configuration.as_ref().is_some_and(|configuration| configuration.owns(slot));
+        for (id, Piece { idle, gone }) in self.names.due(now_ms, NAMES_PIECE.min(granted / 2), owned) {
             let said = Said { idle: &idle, gone: &gone, ..Said::default() };
+            let most = left.saturating_sub(RECORD_HEAD);
             let Some(bytes) = self.control(id, now_ms, most, &said) else { continue };
-            self.slot(id).windows.forget(&idle, &gone);
+            self.names.forget(id, &idle, &gone);
             left -= bytes + RECORD_HEAD;
+        }
+        for id in 0..self.slots.len() {
+            if self.slots[id].as_ref().is_some_and(|slot| slot.has_trims_to_say()) {
+                let most = left.saturating_sub(RECORD_HEAD);
+                let written = self.control(id as address::Slot, now_ms, most, &Said::default());
+                left -= written.map_or(0, |bytes| bytes + RECORD_HEAD);
+            }
         }
     }
 
@@ -503,14 +519,4 @@ fn write(
     slot.outbox.trims_said();
     slot.count();
     Ok(())
-}
-
-fn remember(slot: &mut Slot, origin: &Origin, version: u64, now_ms: u64) {
-    match origin {
-        Origin::Client(Some((client, sequence))) => slot.windows.settle(client, *sequence, version, now_ms),
-        Origin::Client(None) => {}
-        Origin::Slot(from, place) => {
-            slot.seen.insert(*from, *place);
-        }
-    }
 }

@@ -21,13 +21,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         slot.history = record.history;
         slot.time_ms = slot.time_ms.max(record.time_ms);
         let version = version(record.history, head.lsn);
-        if let Some((client, sequence)) = &record.key {
-            slot.windows.settle(client, *sequence, version, record.time_ms);
-        }
         if let Some((from, place)) = record.origin {
             slot.seen.insert(from, place);
         }
-        slot.windows.forget(&record.idle, &record.gone);
         let cost = record::cost(body.len(), record.sends.len());
         for message in record.messages(head) {
             slot.outbox.push(message, cost, RecordAt::Log(at));
@@ -35,6 +31,10 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         for (to, place) in record.trims {
             slot.outbox.drop_until(to, place);
         }
+        if let Some((client, sequence)) = &record.key {
+            self.names.settle(head.slot, client, *sequence, version, record.time_ms);
+        }
+        self.names.forget(head.slot, &record.idle, &record.gone);
         if !record.changes.is_empty() {
             let agent = self.replayed(Address::trusted(&record.agent));
             for ((lane, change), index) in record.changes.into_iter().zip(0..) {

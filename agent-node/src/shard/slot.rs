@@ -1,9 +1,8 @@
-//! One slot of the shard: its numbers, and what it remembers of clients and of other slots.
+//! One slot of the shard: its numbers, and what it remembers of other slots.
 
 use super::event::{Ownership, Place};
 use super::gate::GATHERED;
 use super::outbox::Outbox;
-use super::window::Windows;
 use crate::log::Position;
 use proto::address;
 use proto::ring::version;
@@ -16,7 +15,6 @@ pub struct Slot {
     pub history: u16,
     /// Never falls.
     pub time_ms: u64,
-    pub windows: Windows,
     pub outbox: Outbox,
     /// Up to where messages of other slots have had their effect.
     pub seen: HashMap<address::Slot, Place>,
@@ -46,6 +44,11 @@ impl Slot {
         self.lsn += 1;
         self.end = GATHERED;
         self.busy = true;
+    }
+
+    /// No command of its own has said for a while which of its messages were taken.
+    pub fn has_trims_to_say(&self) -> bool {
+        !self.busy && self.outbox.has_trims()
     }
 
     pub fn adopt(&mut self, ownership: Ownership) {

@@ -65,7 +65,7 @@ fn configuration() -> Arc<Configuration> {
 
 impl Rig {
     fn new() -> Rig {
-        let mut shard = Shard::new(1);
+        let mut shard = Shard::new(1, Room::OF_NODE);
         shard.handle(Event::Configured(configuration()), 0);
         Rig { shard, log: Vec::new(), durable: 0, now_ms: 1000, next: 0 }
     }
@@ -103,7 +103,7 @@ impl Rig {
     /// What is not synced is gone.
     fn restart(&mut self) {
         self.log.truncate(self.durable);
-        let mut shard = Shard::new(2);
+        let mut shard = Shard::new(2, Room::OF_NODE);
         for (position, (head, body)) in (0..).zip(&self.log) {
             shard.replay(Position(position), *head, body).unwrap();
         }
@@ -304,7 +304,7 @@ fn a_key_has_one_effect_through_restarts_and_refusals_are_not_remembered() {
         rig.send("/counter/1", "add", "{\"n\": 1}", Some(sequence)).unwrap();
     }
     assert_eq!(rig.send("/counter/1", "add", "{\"n\": 1}", Some(5)).unwrap_err().code, 409);
-    rig.now_ms += window::IDLE_MS;
+    rig.now_ms += names::IDLE_MS;
     rig.tick();
     rig.settle();
     rig.restart();
@@ -313,7 +313,7 @@ fn a_key_has_one_effect_through_restarts_and_refusals_are_not_remembered() {
         409,
         "its highest is its floor"
     );
-    rig.now_ms += window::REMEMBER_MS;
+    rig.now_ms += names::REMEMBER_MS;
     rig.tick();
     rig.settle();
     assert!(rig.send("/counter/1", "add", "{\"n\": 1}", Some(1)).is_ok(), "forgotten");

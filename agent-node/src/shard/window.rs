@@ -1,31 +1,35 @@
-//! What a slot remembers of clients' numbered commands, so that none has a second effect.
+//! What a slot remembers of one client's numbered commands, so that none has a second effect.
 //!
-//! *Guarantees*: the answers of a client's 1,024 highest sequences that took effect are there, and the highest that
-//! fell out is the floor. Nobody is forgotten early: a full table refuses new clients.
+//! *Guarantees*: the answers of the 1,024 highest sequences that took effect are there, and the highest that fell out is
+//! the floor. Memory grows with the answers, up to 8 KiB: sequences and versions are kept as differences of 32 bits.
+//! Where they lie further apart than that, it is twice as much.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 
 const ANSWERS: usize = 1024;
-const CLIENTS: usize = 65_536;
-/// What a name takes of a record beside its text.
-const NAME_HEAD: usize = 3;
-/// Without a command for so long, a client keeps its highest sequence only.
-pub const IDLE_MS: u64 = 60 * 60 * 1000;
-/// Without one for so long, nothing.
-pub const REMEMBER_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// There is room for so many at first.
+const FIRST: usize = 4;
 
 #[derive(Debug, Default, PartialEq)]
-pub struct Windows {
-    clients: HashMap<Arc<str>, Client>,
+pub struct Window {
+    floor: u64,
+    answers: Option<Box<Answers>>,
 }
 
-#[derive(Debug, Default, PartialEq)]
-struct Client {
-    /// Sequence and version, by sequence.
-    answers: VecDeque<(u64, u64)>,
-    floor: u64,
-    last_ms: u64,
+/// Sequences and versions, by sequence.
+#[derive(Debug, PartialEq)]
+enum Answers {
+    Near(Near),
+    Far(VecDeque<(u64, u64)>),
+}
+
+#[derive(Debug, PartialEq)]
+struct Near {
+    /// None is lower.
+    sequence: u64,
+    version: u64,
+    /// From these two.
+    differences: VecDeque<(u32, u32)>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -36,72 +40,249 @@ pub enum Known {
     Done(u64),
     /// Too old to tell.
     Older,
-    /// No more clients can be remembered.
-    Full,
 }
 
-impl Windows {
-    pub fn look(&self, client: &str, sequence: u64) -> Known {
-        let Some(client) = self.clients.get(client) else {
-            return if self.clients.len() < CLIENTS { Known::New } else { Known::Full };
-        };
-        if sequence <= client.floor {
+impl Window {
+    pub fn look(&self, sequence: u64) -> Known {
+        if sequence <= self.floor {
             return Known::Older;
         }
-        match client.answers.binary_search_by_key(&sequence, |answer| answer.0) {
-            Ok(place) => Known::Done(client.answers[place].1),
-            Err(_) => Known::New,
-        }
+        let Some(answers) = &self.answers else { return Known::New };
+        answers.find(sequence).map_or(Known::New, |place| Known::Done(answers.get(place).1))
     }
 
     /// It took effect.
-    pub fn settle(&mut self, client: &Arc<str>, sequence: u64, version: u64, now_ms: u64) {
-        let client = match self.clients.get_mut(client) {
-            Some(client) => client,
-            None => self.clients.entry(client.clone()).or_default(),
+    pub fn settle(&mut self, sequence: u64, version: u64) {
+        let answers = self.answers.get_or_insert_with(|| Box::new(Answers::begin(sequence, version)));
+        let Err(mut place) = answers.find(sequence) else { return };
+        if answers.len() == ANSWERS {
+            if place == 0 {
+                self.floor = sequence;
+                return;
+            }
+            self.floor = answers.get(0).0;
+            answers.drop_first();
+            place -= 1;
+        }
+        answers.insert(place, sequence, version);
+    }
+
+    /// Keeps the highest sequence only.
+    pub fn fall_back(&mut self) {
+        if let Some(answers) = self.answers.take() {
+            self.floor = answers.get(answers.len() - 1).0;
+        }
+    }
+
+    pub fn has_answers(&self) -> bool {
+        self.answers.is_some()
+    }
+
+    /// What its answers take of the memory.
+    pub fn bytes(&self) -> usize {
+        self.answers.as_ref().map_or(0, |answers| Answers::memory(answers.capacity(), answers.is_far()))
+    }
+
+    /// How many bytes more it takes once this one is settled.
+    pub fn growth(&self, sequence: u64, version: u64) -> usize {
+        let Some(answers) = &self.answers else { return Answers::memory(FIRST, false) };
+        let capacity = answers.capacity() + added(answers.len(), answers.capacity());
+        let is_far =
+            answers.is_far() || !answers.fits(sequence, version) && answers.span(sequence, version).is_none();
+        Answers::memory(capacity, is_far) - self.bytes()
+    }
+}
+
+/// What a queue grows by before one more is put into it.
+fn added(length: usize, capacity: usize) -> usize {
+    if length < capacity || length >= ANSWERS { 0 } else { length.max(FIRST).min(ANSWERS - length) }
+}
+
+fn insert<T>(queue: &mut VecDeque<T>, place: usize, one: T) {
+    let added = added(queue.len(), queue.capacity());
+    if added > 0 {
+        queue.reserve_exact(added);
+    }
+    queue.insert(place, one);
+}
+
+impl Answers {
+    fn begin(sequence: u64, version: u64) -> Answers {
+        Answers::Near(Near { sequence, version, differences: VecDeque::new() })
+    }
+
+    fn is_far(&self) -> bool {
+        matches!(self, Answers::Far(_))
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Answers::Near(near) => near.differences.len(),
+            Answers::Far(answers) => answers.len(),
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Answers::Near(near) => near.differences.capacity(),
+            Answers::Far(answers) => answers.capacity(),
+        }
+    }
+
+    /// What so many take of the memory.
+    fn memory(capacity: usize, is_far: bool) -> usize {
+        let one = if is_far { size_of::<(u64, u64)>() } else { size_of::<(u32, u32)>() };
+        size_of::<Answers>() + capacity * one
+    }
+
+    fn get(&self, place: usize) -> (u64, u64) {
+        match self {
+            Answers::Near(near) => near.whole(near.differences[place]),
+            Answers::Far(answers) => answers[place],
+        }
+    }
+
+    /// The place of a sequence, or the one where it belongs.
+    fn find(&self, sequence: u64) -> Result<usize, usize> {
+        match self.len().checked_sub(1) {
+            None => Err(0),
+            Some(last) if self.get(last).0 < sequence => Err(last + 1),
+            Some(_) => match self {
+                Answers::Near(near) => {
+                    near.differences.binary_search_by_key(&sequence, |difference| near.whole(*difference).0)
+                }
+                Answers::Far(answers) => answers.binary_search_by_key(&sequence, |answer| answer.0),
+            },
+        }
+    }
+
+    fn drop_first(&mut self) {
+        match self {
+            Answers::Near(near) => near.differences.pop_front().is_some(),
+            Answers::Far(answers) => answers.pop_front().is_some(),
         };
-        client.last_ms = now_ms;
-        match client.answers.back() {
-            Some((highest, _)) if *highest > sequence => {
-                let place = client.answers.partition_point(|answer| answer.0 < sequence);
-                client.answers.insert(place, (sequence, version));
-            }
-            _ => client.answers.push_back((sequence, version)),
+    }
+
+    fn insert(&mut self, place: usize, sequence: u64, version: u64) {
+        if !self.fits(sequence, version) {
+            *self = self.moved(sequence, version);
         }
-        if client.answers.len() > ANSWERS
-            && let Some((fallen, _)) = client.answers.pop_front()
-        {
-            client.floor = fallen;
+        match self {
+            Answers::Near(near) => {
+                let one = ((sequence - near.sequence) as u32, (version - near.version) as u32);
+                insert(&mut near.differences, place, one);
+            }
+            Answers::Far(answers) => insert(answers, place, (sequence, version)),
         }
     }
 
-    /// Clients that have been silent for long, and those for very long: as many as fit into so many bytes.
-    pub fn silent(&self, now_ms: u64, mut bytes: usize) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
-        let (mut idle, mut gone) = (Vec::new(), Vec::new());
-        for (name, client) in &self.clients {
-            let silent_ms = now_ms.saturating_sub(client.last_ms);
-            let is_gone = silent_ms >= REMEMBER_MS;
-            if !is_gone && (silent_ms < IDLE_MS || client.answers.is_empty()) {
-                continue;
-            }
-            let Some(left) = bytes.checked_sub(name.len() + NAME_HEAD) else { break };
-            bytes = left;
-            if is_gone { gone.push(name.clone()) } else { idle.push(name.clone()) }
+    fn fits(&self, sequence: u64, version: u64) -> bool {
+        let fits =
+            |from: u64, to: u64| to.checked_sub(from).is_some_and(|difference| difference <= u32::MAX.into());
+        match self {
+            Answers::Near(near) => fits(near.sequence, sequence) && fits(near.version, version),
+            Answers::Far(_) => true,
         }
-        (idle, gone)
     }
 
-    pub fn forget(&mut self, idle: &[Arc<str>], gone: &[Arc<str>]) {
-        for name in idle {
-            if let Some(client) = self.clients.get_mut(name)
-                && let Some((highest, _)) = client.answers.back()
-            {
-                client.floor = *highest;
-                client.answers = VecDeque::new();
-            }
+    fn all(&self) -> impl Iterator<Item = (u64, u64)> {
+        (0..self.len()).map(|place| self.get(place))
+    }
+
+    /// The lowest sequence and version, this one among them, if none is too far from them.
+    fn span(&self, sequence: u64, version: u64) -> Option<(u64, u64)> {
+        let (mut low, mut high) = ((sequence, version), (sequence, version));
+        for (sequence, version) in self.all() {
+            low = (low.0.min(sequence), low.1.min(version));
+            high = (high.0.max(sequence), high.1.max(version));
         }
-        for name in gone {
-            self.clients.remove(name);
+        let far = (high.0 - low.0).max(high.1 - low.1) > u32::MAX.into();
+        (!far).then_some(low)
+    }
+
+    /// The same answers, so that this one fits among them.
+    fn moved(&self, sequence: u64, version: u64) -> Answers {
+        let Some((sequence, version)) = self.span(sequence, version) else {
+            let mut answers = VecDeque::with_capacity(self.capacity());
+            answers.extend(self.all());
+            return Answers::Far(answers);
+        };
+        let mut differences = VecDeque::with_capacity(self.capacity());
+        differences.extend(self.all().map(|one| ((one.0 - sequence) as u32, (one.1 - version) as u32)));
+        Answers::Near(Near { sequence, version, differences })
+    }
+}
+
+impl Near {
+    fn whole(&self, (sequence, version): (u32, u32)) -> (u64, u64) {
+        (self.sequence + u64::from(sequence), self.version + u64::from(version))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_full_window_takes_8_kib_and_no_more_for_what_comes_after() {
+        let mut window = Window::default();
+        for sequence in 1..=5_000_u64 {
+            let growth = window.growth(sequence, 7 * sequence);
+            let before = window.bytes();
+            window.settle(sequence, 7 * sequence);
+            assert_eq!(window.bytes(), before + growth, "at {sequence}");
+            assert!(window.bytes() <= size_of::<Answers>() + (8 << 10), "{}", window.bytes());
+            assert!(sequence <= 1_024 || growth == 0, "at {sequence}");
+        }
+        assert_eq!(window.look(5_000 - 1_024), Known::Older);
+        assert_eq!(window.look(5_000 - 1_023), Known::Done(7 * (5_000 - 1_023)));
+    }
+
+    /// Sequences near to each other, or as far as can be; versions of one history or of several.
+    fn command() -> impl Strategy<Value = (u64, u64)> {
+        let sequence = prop_oneof![
+            8 => 1..3_000_u64,
+            1 => (1 << 32) - 40..(1_u64 << 32) + 40,
+            1 => 1..1_u64 << 62,
+        ];
+        let step = prop_oneof![8 => 1..100_u64, 1 => Just(1_u64 << 32), 1 => Just(1 << 40)];
+        (sequence, step)
+    }
+
+    proptest! {
+        /// The window against one that keeps everything.
+        #[test]
+        fn it_knows_the_highest_and_nothing_lower(commands in proptest::collection::vec(command(), 1..3_000)) {
+            let (mut window, mut all, mut floor) = (Window::default(), BTreeMap::new(), 0);
+            let mut version = 5 << 40;
+            for (sequence, step) in commands {
+                let expected = match all.get(&sequence) {
+                    _ if sequence <= floor => Known::Older,
+                    Some(version) => Known::Done(*version),
+                    None => Known::New,
+                };
+                prop_assert_eq!(window.look(sequence), expected);
+                if window.look(sequence) == Known::New {
+                    version += step;
+                    let bytes = window.bytes() + window.growth(sequence, version);
+                    window.settle(sequence, version);
+                    prop_assert!(window.bytes() <= bytes);
+                    all.insert(sequence, version);
+                }
+                while all.len() > ANSWERS {
+                    floor = all.pop_first().unwrap().0;
+                }
+            }
+            for (sequence, version) in &all {
+                prop_assert_eq!(window.look(*sequence), Known::Done(*version));
+            }
+            window.fall_back();
+            let highest = *all.last_key_value().unwrap().0;
+            prop_assert_eq!(window.look(highest), Known::Older);
+            prop_assert_eq!(window.look(highest + 1), Known::New);
+            prop_assert_eq!(window.bytes(), 0);
         }
     }
 }

@@ -65,6 +65,9 @@ struct NodeGauges {
     faults: Counter,
     outbox: Gauge,
     read_bytes: Gauge,
+    client_names: Gauge,
+    client_names_bytes: Gauge,
+    node_names_bytes: Gauge,
     updates: Counter,
     peer_handshakes_refused: Counter,
     peer_certificate_ends_seconds: Gauge,
@@ -129,6 +132,21 @@ impl NodeGauges {
                 "read_bytes",
                 "Memory that answers to reads hold until they are taken",
             ),
+            client_names: gauge(
+                registry,
+                "client_names",
+                "Names of clients that this node's slots remember, each counted once a slot",
+            ),
+            client_names_bytes: gauge(
+                registry,
+                "client_names_bytes",
+                "Memory that they take, of the room for them",
+            ),
+            node_names_bytes: gauge(
+                registry,
+                "node_names_bytes",
+                "Memory that the names of nodes which pass commands on take",
+            ),
             updates: counter(registry, "updates", "Events given to clients' watches"),
             peer_handshakes_refused: counter(
                 registry,
@@ -164,22 +182,17 @@ impl NodeGauges {
         self.links.set(status.links as i64);
         self.peers_connected.set(reached as i64);
         self.ready.set(ready.into());
-        let Measured {
-            messages,
-            faults,
-            outbox,
-            delivered,
-            read_bytes,
-            handshakes_refused,
-            certificate_ends_s,
-            log,
-        } = measured;
+        let Measured { messages, faults, outbox, client_names, node_names, .. } = measured;
+        let Measured { delivered, read_bytes, handshakes_refused, certificate_ends_s, log, .. } = measured;
         self.peer_handshakes_refused.inner().store(*handshakes_refused, Relaxed);
         self.peer_certificate_ends_seconds.set(*certificate_ends_s as i64);
         self.messages.inner().store(*messages, Relaxed);
         self.faults.inner().store(*faults, Relaxed);
         self.outbox.set(*outbox as i64);
         self.read_bytes.set(*read_bytes as i64);
+        self.client_names.set(client_names.names as i64);
+        self.client_names_bytes.set(client_names.bytes as i64);
+        self.node_names_bytes.set(node_names.bytes as i64);
         self.updates.inner().store(*delivered, Relaxed);
         let LogMeasured { records, bytes, syncs, sync_time, free_bytes, full } = log;
         self.log_records.inner().store(*records, Relaxed);

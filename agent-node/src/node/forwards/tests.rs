@@ -14,7 +14,7 @@ struct World {
 
 impl World {
     fn new(connected: &[u16]) -> World {
-        let mut forwards = Forwards::new("node-x-1");
+        let mut forwards = Forwards::new("node x 1");
         let mut out = Outcome::default();
         forwards.ring(vec![Owner::Node(1); 16].into(), &mut out);
         let mut world = World { forwards, now_ms: 1_000, out };
@@ -118,7 +118,7 @@ fn commands_go_out_once_and_are_answered_once() {
     world.submit(71, 1, 3, None);
     world.submit(72, 1, 4, None);
     let taken = world.taken(1);
-    assert_eq!(keys(&taken), [("me", 7), ("node-x-1", 1), ("node-x-1", 1)]);
+    assert_eq!(keys(&taken), [("me", 7), ("node x 1", 1), ("node x 1", 1)]);
     assert!(world.taken(1).is_empty());
     for (forward, version) in taken.iter().zip([11, 12, 13]) {
         world.settle(1, forward.command.id, Ok(version));

@@ -45,14 +45,14 @@ fn names_of_one_slot_that_go_idle_together_are_forgotten_in_pieces() {
     for name in names(26_000) {
         rig.keyed("/counter/1", &name, 1).unwrap();
     }
-    rig.now_ms += window::IDLE_MS;
+    rig.now_ms += names::IDLE_MS;
     rig.restart();
     let (record, turn) = rig.tidy_all();
     assert!(record > 10_000 && record <= TIDY_MAX && turn <= TIDY_MAX, "{record} {turn}");
     rig.restart();
     let last = names(26_000).last().unwrap();
     assert_eq!(rig.keyed("/counter/1", &last, 1).unwrap_err().code, 409, "its highest is its floor");
-    rig.now_ms += window::REMEMBER_MS;
+    rig.now_ms += names::REMEMBER_MS;
     let (record, turn) = rig.tidy_all();
     assert!(record > 10_000 && record <= TIDY_MAX && turn <= TIDY_MAX, "{record} {turn}");
     rig.restart();
