@@ -22,6 +22,7 @@ pub mod hold;
 pub mod inbox;
 pub mod life;
 pub mod monitor;
+pub mod parking;
 pub mod request;
 pub mod routing;
 pub mod standing;

@@ -104,6 +104,7 @@ impl PeersService {
             listening: tokio::spawn(listening.run(frames, first)),
             said_hello: false,
             share: Share::default(),
+            came: Vec::new(),
             mail: VecDeque::new(),
             readings: VecDeque::new(),
             updates: Vec::new(),
@@ -122,6 +123,8 @@ struct Answering {
     said_hello: bool,
     /// The classes [`MAIL`], [`READS`] and [`LINKS`].
     share: Share<3>,
+    /// Empty, with the memory that it has already.
+    came: Vec<Mail>,
     /// Taken out of the mailbox, and not sent yet.
     mail: VecDeque<Mail>,
     readings: VecDeque<Reading>,
@@ -188,9 +191,8 @@ impl Answering {
 
     /// Takes what has come, so that each kind shows all that it has before any gets its turn.
     fn sort_mail(&mut self) {
-        let mut came = Vec::new();
-        self.mailbox.drain(&mut came);
-        for mail in came {
+        self.mailbox.drain(&mut self.came);
+        for mail in self.came.drain(..) {
             match mail {
                 Mail::Got(id, Ok(got)) => self.readings.push_back(Reading::new(id, got)),
                 mail => self.mail.push_back(mail),

@@ -1,8 +1,9 @@
 //! A shard's inbox: events from everywhere, taken out whole by the shard's one thread.
 //!
 //! *Guarantees.* Nobody waits to put something in. Commands and reads have a share, and so have messages of other
-//! agents, so that neither keeps the other out; what finds its share full comes back. All else is let in: there is no
-//! more of it than links, peers and unacknowledged messages. The thread is woken only when it sleeps, and by the log
+//! agents, so that neither keeps the other out; what finds its share full comes back. A share counts what came and has
+//! not run: here, taken out, or parked. All else is let in: there is no more of it than links, peers and unacknowledged
+//! messages. The thread is woken only when it sleeps, and by the log
 //! only when an effect waits for what has come to the disk. It learns how far the log is with its events, once a turn,
 //! and decides under the same lock whether to sleep: no word of the log falls between the two.
 
@@ -21,6 +22,15 @@ const COMMANDS_MAX: usize = 32_768;
 const COMMAND_BYTES_MAX: usize = 64 << 20;
 const MESSAGES_MAX: usize = 65_536;
 
+/// How much of the shares something takes up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// And reads.
+    pub commands: usize,
+    pub command_bytes: usize,
+    pub messages: usize,
+}
+
 #[derive(Debug)]
 pub struct Inbox<R, W, M = Blocking<State<R, W>>> {
     state: M,
@@ -31,11 +41,12 @@ pub struct Inbox<R, W, M = Blocking<State<R, W>>> {
 #[derive(Debug)]
 pub struct State<R, W> {
     events: VecDeque<Event<R, W>>,
-    commands: usize,
-    command_bytes: usize,
-    messages: usize,
+    /// Of all that came and has not run, wherever it is.
+    load: Load,
     /// How far the log is on the disk.
     durable: Position,
+    /// The log may have room again for what is parked.
+    room: bool,
     sleeper: Sleeper,
     end: Option<End>,
 }
@@ -44,7 +55,7 @@ pub struct State<R, W> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sleeper {
     Awake,
-    Asleep { release: Option<Position> },
+    Asleep { release: Option<Position>, parked: bool },
 }
 
 /// What a turn of the thread goes by.
@@ -59,10 +70,9 @@ impl<R, W, M: Monitor<State<R, W>>> Default for Inbox<R, W, M> {
     fn default() -> Self {
         let state = State {
             events: VecDeque::new(),
-            commands: 0,
-            command_bytes: 0,
-            messages: 0,
+            load: Load::default(),
             durable: Position(0),
+            room: false,
             sleeper: Sleeper::Awake,
             end: None,
         };
@@ -70,25 +80,46 @@ impl<R, W, M: Monitor<State<R, W>>> Default for Inbox<R, W, M> {
     }
 }
 
+impl Load {
+    pub fn of<R, W>(event: &Event<R, W>) -> Load {
+        match event {
+            Event::Command(command) => Load { commands: 1, command_bytes: command.body.len(), messages: 0 },
+            Event::Read(_) => Load { commands: 1, ..Load::default() },
+            Event::Message(_) => Load { messages: 1, ..Load::default() },
+            _ => Load::default(),
+        }
+    }
+
+    pub fn add(&mut self, more: Load) {
+        self.commands += more.commands;
+        self.command_bytes += more.command_bytes;
+        self.messages += more.messages;
+    }
+
+    fn sub(&mut self, less: Load) {
+        self.commands -= less.commands;
+        self.command_bytes -= less.command_bytes;
+        self.messages -= less.messages;
+    }
+
+    fn fits(&self) -> bool {
+        self.commands <= COMMANDS_MAX
+            && self.command_bytes <= COMMAND_BYTES_MAX
+            && self.messages <= MESSAGES_MAX
+    }
+}
+
 impl<R, W> State<R, W> {
     /// False: its share is full.
     fn admits(&mut self, event: &Event<R, W>) -> bool {
-        let bytes = match event {
-            Event::Command(command) => command.body.len(),
-            Event::Read(_) => 0,
-            Event::Message(_) => {
-                let fits = self.messages < MESSAGES_MAX;
-                self.messages += usize::from(fits);
-                return fits;
-            }
-            _ => return true,
-        };
-        let fits = self.commands < COMMANDS_MAX && self.command_bytes + bytes <= COMMAND_BYTES_MAX;
+        let more = Load::of(event);
+        let mut load = self.load;
+        load.add(more);
+        let fits = load.fits() && (more.commands == 0 || self.end.is_none());
         if fits {
-            self.commands += 1;
-            self.command_bytes += bytes;
+            self.load = load;
         }
-        fits && self.end.is_none()
+        fits
     }
 }
 
@@ -123,9 +154,18 @@ impl<R, W, M: Monitor<State<R, W>>> Inbox<R, W, M> {
     pub fn durable(&self, position: Position) {
         let mut state = self.state.lock();
         state.durable = position;
-        if let Sleeper::Asleep { release: Some(release) } = state.sleeper
+        if let Sleeper::Asleep { release: Some(release), .. } = state.sleeper
             && release <= position
         {
+            self.wake(state);
+        }
+    }
+
+    /// The log may have room for what it had none for. Wakes the thread if something is parked for that.
+    pub fn room(&self) {
+        let mut state = self.state.lock();
+        state.room = true;
+        if matches!(state.sleeper, Sleeper::Asleep { parked: true, .. }) {
             self.wake(state);
         }
     }
@@ -147,26 +187,29 @@ impl<R, W, M: Monitor<State<R, W>>> Inbox<R, W, M> {
         &self.state
     }
 
-    /// Sleeps until there is something to do. When `events` is empty, all that have come are swapped for it. `None`:
-    /// the thread is to end.
-    pub fn next_turn(&self, events: &mut VecDeque<Event<R, W>>, waits: &Waits) -> Option<Turn> {
+    /// Sleeps until there is something to do. When `events` is empty, all that have come are swapped for it. `done` is
+    /// what has run in the last turn, and makes room for as much. `None`: the thread is to end.
+    pub fn next_turn(&self, events: &mut VecDeque<Event<R, W>>, waits: &Waits, done: Load) -> Option<Turn> {
         let mut state = self.state.lock();
+        state.load.sub(done);
         loop {
             let now = self.state.now();
-            let seen = Seen { events: !state.events.is_empty(), durable: state.durable, end: state.end, now };
+            let State { durable, room, end, .. } = *state;
+            let seen = Seen { events: !state.events.is_empty(), durable, room, end, now };
             match turn::next(waits, &seen) {
                 Next::Run => break,
                 Next::End => return None,
                 Next::Sleep => {
-                    state.sleeper = Sleeper::Asleep { release: waits.release };
+                    let Waits { release, parked, .. } = *waits;
+                    state.sleeper = Sleeper::Asleep { release, parked };
                     state = self.state.sleep(state, waits.timer);
                     state.sleeper = Sleeper::Awake;
                 }
             }
         }
+        state.room = false;
         if events.is_empty() {
             std::mem::swap(&mut state.events, events);
-            (state.commands, state.command_bytes, state.messages) = (0, 0, 0);
         }
         Some(Turn { durable: state.durable, now: self.state.now() })
     }
@@ -177,5 +220,45 @@ impl<R, W, M: Monitor<State<R, W>>> Inbox<R, W, M> {
         if asleep {
             self.state.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::Read;
+    use proto::address::Address;
+    use std::time::Duration;
+
+    fn reads(count: usize) -> Vec<Event<(), ()>> {
+        let read = |id| {
+            let (agent, lane) = (Address::trusted("/a"), "n".to_owned());
+            Event::Read(Read { reply: (), id, slot: 0, agent, lane, if_none_match: None })
+        };
+        (0..count as u64).map(read).collect()
+    }
+
+    /// Of so many reads, how many find no room.
+    fn refused(inbox: &Inbox<(), ()>, count: usize) -> usize {
+        let mut full = Vec::new();
+        inbox.put(&mut reads(count), &mut full);
+        full.len()
+    }
+
+    #[test]
+    fn what_was_taken_out_and_has_not_run_counts_as_if_it_were_here() {
+        let inbox = Inbox::<(), ()>::default();
+        assert_eq!(refused(&inbox, COMMANDS_MAX + 5), 5);
+        let mut events = VecDeque::new();
+        let timer = inbox.now() + Duration::from_mins(1);
+        let waits = Waits { behind: true, parked: false, release: None, timer };
+        inbox.next_turn(&mut events, &waits, Load::default()).expect("a turn");
+        assert_eq!((events.len(), refused(&inbox, 5)), (COMMANDS_MAX, 5));
+        inbox.next_turn(&mut events, &waits, Load { commands: 3, ..Load::default() }).expect("a turn");
+        assert_eq!(refused(&inbox, 5), 2);
+        inbox.tell(Event::Ended(1));
+        events.clear();
+        inbox.next_turn(&mut events, &waits, Load::default()).expect("a turn");
+        assert_eq!(events.len(), 4, "what is always let in comes beside");
     }
 }

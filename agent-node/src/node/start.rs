@@ -10,6 +10,7 @@ use crate::node::core::{Core, Inboxes, Reply, Watch};
 use crate::node::delivery::Delivery;
 use crate::node::hold::Hold;
 use crate::node::inbox::Inbox;
+use crate::node::parking::Parking;
 use crate::node::routing::Routing;
 use crate::node::threads::Thread;
 use crate::node::{answering, asking, control};
@@ -69,9 +70,9 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
     let reading = named.spawn(move || backlog::run(&backlog, reader, &asked));
     for (index, shard) in shards.into_iter().enumerate() {
         let delivery = Delivery::new(core.clone(), ask.clone());
-        let (more, room) = mpsc::sync_channel(1);
-        let appender = log.appender(Box::new(move || more.try_send(()).unwrap_or_default()));
-        let thread = Thread { index, shard, log: appender, room, delivery };
+        let inboxes = core.inboxes.clone();
+        let log = log.appender(Box::new(move || inboxes[index].room()));
+        let thread = Thread { index, shard, log, parking: Parking::default(), delivery };
         let named = thread::Builder::new().name(format!("shard-{index}")).spawn(move || thread.run());
         lock(&hold.threads).push(named.context("cannot start a shard's thread")?);
     }

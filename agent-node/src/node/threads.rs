@@ -8,14 +8,13 @@ use crate::lock::lock;
 use crate::log::{Appender, Position, Room};
 use crate::node::core::{Event, Reply, Watch};
 use crate::node::delivery::Delivery;
-use crate::node::inbox::{self, Inbox, Turn};
+use crate::node::inbox::{self, Inbox, Load, Turn};
 use crate::node::life::FailsWithThread;
 use crate::node::monitor::Monitor;
+use crate::node::parking::{Parking, Passage};
 use crate::node::turn::Waits;
-use crate::refusal::Refusal;
 use crate::shard::{Effect, RECORD_MAX, Shard, TIDY_MAX};
 use std::collections::VecDeque;
-use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -24,15 +23,13 @@ const COUNT: Duration = Duration::from_millis(50);
 /// After so many events, or so many bytes of records, what there is goes to the log, and a turn ends.
 const BATCH_EVENTS: usize = 512;
 const BATCH_BYTES: usize = 256 << 10;
-/// So long commands wait for a segment that is being made.
-const ROOM: Duration = Duration::from_secs(2);
 /// The memory of more events than these is given back when they are done.
 const EVENTS_KEPT: usize = 2_048;
 
 /// What is done in a turn.
 trait Work<R, W> {
-    /// Runs events from the front, not more than a batch.
-    fn run(&mut self, events: &mut VecDeque<inbox::Event<R, W>>) -> Ran;
+    /// Runs what is parked and can go on, then events from the front, not more than a batch.
+    fn run(&mut self, events: &mut VecDeque<inbox::Event<R, W>>, now: Instant) -> Ran;
     fn tick(&mut self);
     /// Gives the log what the events and the tick have written.
     fn append(&mut self);
@@ -41,45 +38,57 @@ trait Work<R, W> {
     fn count(&mut self);
 }
 
-/// What was among the events of a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ran {
-    Nothing,
-    Events,
-    /// A plan or a ring, of which others wait to hear that it is in force.
-    Configuration,
+/// What a turn has run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ran {
+    any: bool,
+    /// A plan or a ring was among it, and others wait to hear that it is in force.
+    configuration: bool,
+    /// What it took up in the inbox.
+    load: Load,
+    /// The batch ended before it was known whether more of what is parked can go on.
+    behind: bool,
+    /// When the oldest that is parked has waited for too long.
+    parked_until: Option<Instant>,
 }
 
 /// Takes turns until the inbox ends.
 fn take_turns<R, W, M: Monitor<inbox::State<R, W>>>(inbox: &Inbox<R, W, M>, work: &mut impl Work<R, W>) {
     let mut events = VecDeque::new();
     let (mut tick, mut count) = (inbox.now() + TICK, None);
-    let mut waits = Waits { behind: false, release: None, timer: tick };
-    while let Some(Turn { durable, now }) = inbox.next_turn(&mut events, &waits) {
-        let ran = work.run(&mut events);
+    let (mut waits, mut done) =
+        (Waits { behind: false, parked: false, release: None, timer: tick }, Load::default());
+    while let Some(Turn { durable, now }) = inbox.next_turn(&mut events, &waits, done) {
+        let ran = work.run(&mut events, now);
         if now >= tick {
             work.tick();
             tick = now + TICK;
         }
         work.append();
         let release = work.release(durable);
-        if ran == Ran::Configuration || count.is_some_and(|count: Instant| count <= now) {
+        if ran.configuration || count.is_some_and(|count: Instant| count <= now) {
             work.count();
             count = None;
-        } else if ran == Ran::Events {
+        } else if ran.any {
             count = count.or(Some(now + COUNT));
         }
-        let timer = count.map_or(tick, |count| count.min(tick));
-        waits = Waits { behind: !events.is_empty(), release, timer };
+        let timers = [count, ran.parked_until];
+        waits = Waits {
+            behind: ran.behind || !events.is_empty(),
+            parked: ran.parked_until.is_some(),
+            release,
+            timer: timers.into_iter().flatten().fold(tick, Instant::min),
+        };
+        done = ran.load;
     }
 }
 
 pub struct Thread {
     pub index: usize,
     pub shard: Shard<Reply, Watch>,
+    /// It calls the inbox when it may have room after it had none yet.
     pub log: Appender,
-    /// The log may have room after it had none yet.
-    pub room: mpsc::Receiver<()>,
+    pub parking: Parking<Reply, Watch>,
     pub delivery: Delivery,
 }
 
@@ -91,28 +100,24 @@ impl Thread {
         take_turns(&core.inboxes[self.index], &mut self);
     }
 
-    /// Whatever runs can be written: the blocks for it are on the disk before it does.
-    fn room_for(&mut self, event: &Event) -> Result<(), Refusal> {
-        let at = match event {
-            Event::Command(command) => &command.agent,
-            Event::Message(message) => &message.agent,
-            _ => return Ok(()),
-        };
-        let deadline = Instant::now() + ROOM;
-        loop {
-            let records = self.shard.records();
-            match self.log.reserve(records.heads().len() + 1, records.buffer().len() + RECORD_MAX) {
-                Room::Granted => return Ok(()),
-                Room::Full(full) => return Err(Refusal::full(full.to_string(), at.as_str())),
-                Room::Later => {
-                    // What has gathered takes the room that was granted for it, and gives back the rest.
-                    self.append();
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if self.room.recv_timeout(left).is_err() {
-                        return Err(Refusal::full("the log has no room yet", at.as_str()));
-                    }
-                }
+    /// A batch goes to the log.
+    fn is_full(&self) -> bool {
+        self.shard.records().buffer().len() >= BATCH_BYTES
+    }
+
+    fn pass(&mut self, passage: Passage<Reply, Watch>, now_ms: u64, ran: &mut Ran) {
+        ran.any = true;
+        match passage {
+            Passage::Run(event) => {
+                ran.configuration |= matches!(event, Event::Configured(_));
+                ran.load.add(Load::of(&event));
+                self.shard.handle(event, now_ms);
             }
+            Passage::Refuse(event, why) => {
+                ran.load.add(Load::of(&event));
+                self.shard.refuse(event, &why);
+            }
+            Passage::Parked => {}
         }
     }
 
@@ -124,28 +129,34 @@ impl Thread {
     }
 }
 
+/// Whatever runs can be written: the blocks for all that has gathered, and for one more, are on the disk before it does.
+fn reserve(log: &mut Appender, shard: &Shard<Reply, Watch>) -> Room {
+    let records = shard.records();
+    log.reserve(records.heads().len() + 1, records.buffer().len() + RECORD_MAX)
+}
+
 impl Work<Reply, Watch> for Thread {
-    fn run(&mut self, events: &mut VecDeque<Event>) -> Ran {
-        let now_ms = clock_ms();
-        let mut ran = Ran::Nothing;
-        for _ in 0..BATCH_EVENTS {
-            if self.shard.records().buffer().len() >= BATCH_BYTES {
+    fn run(&mut self, events: &mut VecDeque<Event>, now: Instant) -> Ran {
+        let (now_ms, mut ran, mut left) = (clock_ms(), Ran::default(), BATCH_EVENTS);
+        ran.behind = true;
+        while left > 0 && !self.is_full() {
+            let Some(passage) = self.parking.next(now, || reserve(&mut self.log, &self.shard)) else {
+                ran.behind = false;
                 break;
-            }
+            };
+            left -= 1;
+            self.pass(passage, now_ms, &mut ran);
+        }
+        while left > 0 && !self.is_full() {
             let Some(event) = events.pop_front() else { break };
-            match event {
-                Event::Configured(_) => ran = Ran::Configuration,
-                _ if ran == Ran::Nothing => ran = Ran::Events,
-                _ => {}
-            }
-            match self.room_for(&event) {
-                Ok(()) => self.shard.handle(event, now_ms),
-                Err(refusal) => self.shard.refuse(event, &refusal),
-            }
+            left -= 1;
+            let passage = self.parking.pass(event, now, || reserve(&mut self.log, &self.shard));
+            self.pass(passage, now_ms, &mut ran);
         }
         if events.is_empty() {
             events.shrink_to(EVENTS_KEPT);
         }
+        ran.parked_until = self.parking.deadline();
         ran
     }
 

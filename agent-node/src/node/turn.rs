@@ -17,6 +17,8 @@ pub enum End {
 pub struct Waits {
     /// Events that were taken out of the inbox have not run yet.
     pub behind: bool,
+    /// Commands wait for room in the log.
+    pub parked: bool,
     /// How far the log must be on the disk before the next effect may leave. Without one nothing is held back.
     pub release: Option<Position>,
     /// The next timer.
@@ -29,6 +31,8 @@ pub struct Seen {
     pub events: bool,
     /// How far the log is on the disk.
     pub durable: Position,
+    /// The log has said that it may have room again.
+    pub room: bool,
     pub end: Option<End>,
     pub now: Instant,
 }
@@ -37,18 +41,20 @@ pub struct Seen {
 pub enum Next {
     /// There is something to do.
     Run,
-    /// Until an event comes, the log reaches `Waits::release`, the timer fires, or the thread is to end.
+    /// Until an event comes, the log reaches `Waits::release` or has room for who is parked, the timer fires, or the
+    /// thread is to end.
     Sleep,
     End,
 }
 
 pub fn next(waits: &Waits, seen: &Seen) -> Next {
     let may_leave = waits.release.is_some_and(|release| release <= seen.durable);
-    let due = waits.behind || seen.events || may_leave || waits.timer <= seen.now;
+    let may_run = waits.parked && seen.room;
+    let due = waits.behind || seen.events || may_leave || may_run || waits.timer <= seen.now;
     match seen.end {
         Some(End::Abandon) => Next::End,
         _ if due => Next::Run,
-        Some(End::Drain) if waits.release.is_none() => Next::End,
+        Some(End::Drain) if waits.release.is_none() && !waits.parked => Next::End,
         Some(End::Drain) | None => Next::Sleep,
     }
 }
@@ -60,29 +66,30 @@ mod tests {
 
     const AT: Position = Position(10);
 
-    /// All that can be the case at once, of which each line of a table says a part.
-    fn cases() -> impl Iterator<Item = (Waits, Seen)> {
+    /// All that can be the case at once, of which each line of the table says a part.
+    fn cases() -> Vec<(Waits, Seen)> {
         let start = Instant::now();
-        let at = move |seconds| start + Duration::from_secs(seconds);
-        let ends = [None, Some(End::Drain), Some(End::Abandon)];
-        let flags = [(false, false), (false, true), (true, false), (true, true)];
-        ends.into_iter().flat_map(move |end| {
-            flags.into_iter().flat_map(move |(behind, events)| {
-                [None, Some(9), Some(10), Some(11)].into_iter().flat_map(move |release| {
-                    [1, 2, 3].into_iter().map(move |timer| {
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut cases = Vec::new();
+        for end in [None, Some(End::Drain), Some(End::Abandon)] {
+            for flags in 0..16_u8 {
+                let [behind, events, parked, room] = [1, 2, 4, 8].map(|flag| flags & flag != 0);
+                for release in [None, Some(9), Some(10), Some(11)] {
+                    for timer in [1, 2, 3] {
                         let release = release.map(Position);
-                        let waits = Waits { behind, release, timer: at(timer) };
-                        (waits, Seen { events, durable: AT, end, now: at(2) })
-                    })
-                })
-            })
-        })
+                        let waits = Waits { behind, parked, release, timer: at(timer) };
+                        cases.push((waits, Seen { events, durable: AT, room, end, now: at(2) }));
+                    }
+                }
+            }
+        }
+        cases
     }
 
     #[test]
     fn each_case_has_one_answer_and_nothing_that_is_due_sleeps() {
         type Line = (&'static str, fn(&Waits, &Seen) -> bool, Next);
-        let lines: [Line; 8] = [
+        let lines: [Line; 10] = [
             ("abandoned", |_, seen| seen.end == Some(End::Abandon), Next::End),
             ("events that were taken out", |waits, _| waits.behind, Next::Run),
             ("events in the inbox", |_, seen| seen.events, Next::Run),
@@ -92,11 +99,13 @@ mod tests {
                 |waits, seen| waits.release.is_some_and(|at| at <= seen.durable),
                 Next::Run,
             ),
+            ("room for who is parked", |waits, seen| waits.parked && seen.room, Next::Run),
+            ("who is parked, while it drains too", |waits, _| waits.parked, Next::Sleep),
             ("an effect that is held, while it drains too", |waits, _| waits.release.is_some(), Next::Sleep),
             ("all has left, and it drains", |_, seen| seen.end == Some(End::Drain), Next::End),
             ("nothing to do", |_, _| true, Next::Sleep),
         ];
-        let mut used = [0; 8];
+        let mut used = [0; 10];
         for (waits, seen) in cases() {
             // The first line that fits holds.
             let line = lines.iter().position(|(_, fits, _)| fits(&waits, &seen)).unwrap();

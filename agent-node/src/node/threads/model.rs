@@ -1,5 +1,5 @@
 //! The inbox and the loop of a shard's thread, as they are, under a model checker that tries the orders in which
-//! threads can come: who puts events in, the log's thread, and the timer, which is a thread too. An answer that is
+//! threads can come: who puts events in, the log's two threads, and the timer, which is a thread too. An answer that is
 //! held for ever is a deadlock, which the checker finds.
 
 use super::*;
@@ -77,16 +77,44 @@ impl Reached {
     }
 }
 
+/// Room in the log, and whether somebody was told that there will be some later.
+#[derive(Default)]
+struct Room {
+    is_there: bool,
+    asked: bool,
+}
+
 /// What the threads of one run share.
 struct World {
     inbox: Inbox<(), (), Checked<State<(), ()>>>,
+    room: Mutex<Room>,
     appended: Reached,
     answered: Reached,
+}
+
+impl World {
+    fn has_room(&self) -> bool {
+        let mut room = self.room.lock().unwrap();
+        room.asked |= !room.is_there;
+        room.is_there
+    }
+
+    /// What the log's other thread does: once a segment is there, who was told to wait is called.
+    fn make_room(&self) {
+        let mut room = self.room.lock().unwrap();
+        room.is_there = true;
+        let asked = room.asked;
+        drop(room);
+        if asked {
+            self.inbox.room();
+        }
+    }
 }
 
 /// A shard of which each event is one record with one answer, and two events are a batch.
 struct Counting {
     world: Arc<World>,
+    parked: u64,
     gathered: u64,
     appended: u64,
     held: VecDeque<u64>,
@@ -94,10 +122,23 @@ struct Counting {
 }
 
 impl Work<(), ()> for Counting {
-    fn run(&mut self, events: &mut Events) -> Ran {
-        let batch = events.drain(..events.len().min(2)).count() as u64;
-        self.gathered += batch;
-        if batch == 0 { Ran::Nothing } else { Ran::Events }
+    fn run(&mut self, events: &mut Events, now: Instant) -> Ran {
+        let mut ran = Ran::default();
+        if self.parked > 0 && self.world.has_room() {
+            self.gathered += std::mem::take(&mut self.parked);
+            ran.any = true;
+        }
+        for _ in events.drain(..events.len().min(2)) {
+            ran.any = true;
+            if self.parked > 0 || !self.world.has_room() {
+                self.parked += 1;
+            } else {
+                self.gathered += 1;
+            }
+        }
+        // No deadline comes, which would hide that nobody was called.
+        ran.parked_until = (self.parked > 0).then(|| now + Duration::from_hours(1));
+        ran
     }
 
     fn tick(&mut self) {}
@@ -127,14 +168,20 @@ impl Work<(), ()> for Counting {
 /// Each event is answered, and a thread that drains ends with nothing held, whatever comes when.
 fn all_are_answered(drains_early: bool) {
     const EVENTS: u64 = 3;
-    let (appended, answered) = (Reached::default(), Reached::default());
-    let world = Arc::new(World { inbox: Inbox::default(), appended, answered });
-    let mut work =
-        Counting { world: world.clone(), gathered: 0, appended: 0, held: VecDeque::new(), answered: 0 };
+    let (room, appended, answered) = (Mutex::default(), Reached::default(), Reached::default());
+    let world = Arc::new(World { inbox: Inbox::default(), room, appended, answered });
+    let mut work = Counting {
+        world: world.clone(),
+        parked: 0,
+        gathered: 0,
+        appended: 0,
+        held: VecDeque::new(),
+        answered: 0,
+    };
     let shared = world.clone();
     let shard = thread::spawn(move || {
         take_turns(&shared.inbox, &mut work);
-        assert!(work.held.is_empty(), "it has ended, and {:?} is held", work.held);
+        assert!(work.held.is_empty() && work.parked == 0, "it has ended, and {:?} is held", work.held);
         work.answered
     });
     let shared = world.clone();
@@ -148,6 +195,8 @@ fn all_are_answered(drains_early: bool) {
     let shared = world.clone();
     // It fires when it counts. No tick comes, which would hide what was missed for a second.
     let timer = thread::spawn(move || shared.inbox.monitor().pass(COUNT));
+    let shared = world.clone();
+    let prepare = thread::spawn(move || shared.make_room());
     for event in 0..EVENTS {
         world.inbox.tell(inbox::Event::Ended(event));
     }
@@ -156,7 +205,7 @@ fn all_are_answered(drains_early: bool) {
     }
     world.inbox.end(End::Drain);
     assert_eq!(shard.join().unwrap(), EVENTS);
-    for thread in [log, timer] {
+    for thread in [log, prepare, timer] {
         thread.join().unwrap();
     }
 }
