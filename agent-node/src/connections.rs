@@ -1,47 +1,70 @@
 //! Accepting connections and serving what comes on them, for every port of a node.
 //!
-//! *Guarantees*: a connection that asks nothing within three seconds is closed; nothing that a client sends or leaves
-//! out ends the port; running out of file descriptors never makes it spin or end; when `accept` returns, no connection
-//! of it is left.
+//! *Guarantees*: a connection that asks nothing is closed; nothing that a client sends, leaves out or does not read
+//! ends the port or is kept for long; no more connections are taken than leave the node the files that it needs;
+//! running out of file descriptors never makes it spin or end; when `accept` returns, no connection of it is left.
 
+mod idle;
+mod pace;
+mod room;
+mod socket;
+mod streams;
+
+pub use room::{Port, peers_max, raise_files};
+
+use crate::lock::lock;
 use axum::body::Body;
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
-use prometheus_client::metrics::gauge::Gauge;
+use idle::{Activity, Verdict};
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
+use socket::Socket;
 use std::{
     convert::Infallible,
     io,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
+use streams::{Paced, Streams};
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
     task::{JoinError, JoinSet},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-const FIRST_REQUEST: Duration = Duration::from_secs(3);
 /// How long HTTP/1 may take between requests, and for the headers of one.
 const IDLE: Duration = Duration::from_secs(30);
 /// From `stop` until what is still open is cut.
 const DRAIN: Duration = Duration::from_secs(10);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
+/// What one port counts. Clones count into the same numbers.
+#[derive(Clone, Default)]
+pub struct Counted {
+    /// Open connections.
+    pub open: Gauge,
+    /// Connections for which there was no room.
+    pub refused: Counter,
+    /// Requests and streams that have not ended.
+    pub under_way: Gauge,
+    /// Connections closed and streams reset because too little was taken of what was due.
+    pub slow: Counter,
+}
+
 /// The accept loop: a task for each connection, all of them waited for, until `stop`. A connection ends at once with
 /// the token that `cut` gave when it came.
 pub async fn accept<R, F>(
     listener: TcpListener,
-    open: Gauge,
+    port: Port,
+    counted: Counted,
     stop: CancellationToken,
     cut: impl Fn() -> CancellationToken,
     route: R,
@@ -49,33 +72,50 @@ pub async fn accept<R, F>(
     R: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let builder = Arc::new(builder());
+    let (builder, places) = (Arc::new(builder(&counted)), room::places(port));
     let mut connections = JoinSet::new();
+    // Said once until there is room, or a connection, again.
+    let (mut is_full, mut fails) = (false, false);
     loop {
-        tokio::select! {
+        let stream = tokio::select! {
             () = stop.cancelled() => break,
-            Some(ended) = connections.join_next() => closed(&open, ended),
+            Some(ended) = connections.join_next() => {
+                closed(&counted, ended);
+                continue;
+            }
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    open.inc();
-                    let connection = connection(stream, builder.clone(), route.clone(), stop.clone());
-                    let cut = cut();
-                    connections.spawn(async move {
-                        tokio::select! { () = connection => {}, () = cut.cancelled() => {} }
-                    });
-                }
-                Err(error) if is_of_one_connection(&error) => {}
+                Ok((stream, _)) => stream,
+                Err(error) if is_of_one_connection(&error) => continue,
                 Err(error) => {
-                    warn!(%error, "no connection can be accepted now");
-                    tokio::select! { () = stop.cancelled() => break, () = sleep(ACCEPT_AGAIN) => {} }
+                    if !std::mem::replace(&mut fails, true) {
+                        warn!(%error, ?port, "no connection can be accepted now");
+                    }
+                    tokio::select! { () = stop.cancelled() => break, () = sleep(ACCEPT_AGAIN) => continue }
                 }
             },
-        }
+        };
+        fails = false;
+        // Who is let in knows it by an answer, and who is not by the end: so it can ask another node.
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            counted.refused.inc();
+            if !std::mem::replace(&mut is_full, true) {
+                warn!(?port, open = counted.open.get(), "no more connections are taken: the port is full");
+            }
+            continue;
+        };
+        is_full = false;
+        counted.open.inc();
+        let served =
+            Served { stream, place, builder: builder.clone(), counted: counted.clone(), stop: stop.clone() };
+        let (connection, cut) = (connection(served, route.clone()), cut());
+        connections.spawn(async move {
+            tokio::select! { () = connection => {}, () = cut.cancelled() => {} }
+        });
     }
     drop(listener);
     let rest = async {
         while let Some(ended) = connections.join_next().await {
-            closed(&open, ended);
+            closed(&counted, ended);
         }
     };
     if timeout(DRAIN, rest).await.is_err() {
@@ -84,8 +124,8 @@ pub async fn accept<R, F>(
     }
 }
 
-fn closed(open: &Gauge, ended: Result<(), JoinError>) {
-    open.dec();
+fn closed(counted: &Counted, ended: Result<(), JoinError>) {
+    counted.open.dec();
     if let Err(error) = ended
         && error.is_panic()
     {
@@ -99,15 +139,15 @@ pub fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(counted: &Counted) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams { slow: counted.slow.clone() });
     builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(64 << 10);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(256)
         .max_header_list_size(16 << 10)
-        .max_send_buf_size(STREAM_WINDOW as usize)
+        .max_send_buf_size(streams::WAITING_MAX)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(Duration::from_secs(20))
@@ -115,40 +155,69 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn connection<R, F>(
+/// A connection that has its place.
+struct Served {
     stream: TcpStream,
-    builder: Arc<auto::Builder<TokioExecutor>>,
-    route: R,
+    place: OwnedSemaphorePermit,
+    builder: Arc<auto::Builder<Streams>>,
+    counted: Counted,
     stop: CancellationToken,
-) where
+}
+
+async fn connection<R, F>(served: Served, route: R)
+where
     R: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    // A connection without it works too.
-    let _ = stream.set_nodelay(true);
-    let asked = AtomicBool::new(false);
+    let Served { stream, place: _place, builder, counted, stop } = served;
+    socket::settle(&stream);
+    let activity = Arc::new(Mutex::new(Activity::new(Instant::now())));
     let service = service_fn(|request| {
-        asked.store(true, Relaxed);
+        let use_ = Use::begin(activity.clone(), counted.under_way.clone());
         let answer = route(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Paced::new(body, use_))) }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let mut first = pin!(sleep(FIRST_REQUEST));
-    let (mut early, mut stopping) = (true, false);
+    let socket = Socket::new(stream, counted.slow.clone());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+    let mut look = pin!(sleep(Duration::ZERO));
+    let mut stopping = false;
     loop {
         tokio::select! {
             // How a client left is the client's affair.
             _ = connection.as_mut() => return,
-            () = first.as_mut(), if early => {
-                if !asked.load(Relaxed) {
-                    return;
+            () = look.as_mut() => match lock(&activity).judge(Instant::now()) {
+                Verdict::Keep(at) => look.as_mut().reset(at),
+                Verdict::End(at) => {
+                    connection.as_mut().graceful_shutdown();
+                    look.as_mut().reset(at);
                 }
-                early = false;
-            }
+                Verdict::Close => return,
+            },
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
+    }
+}
+
+/// A request under way, until its answer has ended or was given up.
+struct Use {
+    activity: Arc<Mutex<Activity>>,
+    under_way: Gauge,
+}
+
+impl Use {
+    fn begin(activity: Arc<Mutex<Activity>>, under_way: Gauge) -> Use {
+        lock(&activity).begins();
+        under_way.inc();
+        Use { activity, under_way }
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        lock(&self.activity).ends(Instant::now());
+        self.under_way.dec();
     }
 }

@@ -29,6 +29,15 @@ impl Holds {
         if self.slots.is_empty() { None } else { self.slots.get(&(stream, slot)) }
     }
 
+    /// How many streams are held back, each counted once for each slot.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     pub fn ended(&mut self, stream: Stream) {
         self.slots.retain(|(held, _), _| *held != stream);
     }

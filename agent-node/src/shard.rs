@@ -207,6 +207,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             outbox: self.slots.iter().flatten().map(|slot| slot.outbox.waiting() as u64).sum(),
             client_names: self.names.clients(),
             node_names: self.names.nodes(),
+            holds: self.holds.len() as u64,
         }
     }
 

@@ -4,8 +4,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,8 +36,19 @@ impl Dev {
     }
 
     pub fn start_at(plan: &Path, nodes: u16, data: &Path, port: u16) -> Result<Dev> {
+        Dev::start_by(Command::new(program("agent-node")), plan, nodes, data, port)
+    }
+
+    /// The same, as a process that may have no more files open than this.
+    pub fn start_with_files(files: u32, plan: &Path, nodes: u16, data: &Path) -> Result<Dev> {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]).arg(program("agent-node"));
+        Dev::start_by(shell, plan, nodes, data, free_ports(nodes)?)
+    }
+
+    fn start_by(mut program: Command, plan: &Path, nodes: u16, data: &Path, port: u16) -> Result<Dev> {
         let began = Instant::now();
-        let mut child = Command::new(program("agent-node"))
+        let mut child = program
             .arg("dev")
             .arg(plan)
             .args(["--nodes", &nodes.to_string(), "--port", &port.to_string(), "--data"])
@@ -91,6 +102,16 @@ impl Dev {
             .expect("agent-node is built");
         let status: serde_json::Value = serde_json::from_slice(&asked.stdout).expect("a status");
         status["metricsAt"].as_str().expect("the metrics port").to_owned()
+    }
+
+    /// The number that a metric has now, asked where a node answers `/metrics`.
+    pub fn metric(metrics: &str, name: &str) -> Result<u64> {
+        let mut stream = TcpStream::connect(metrics)?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.with_context(|| format!("there is no {name}"))?.trim().parse()?)
     }
 
     /// All nodes, as `--at` takes them.

@@ -1,5 +1,5 @@
 //! Which lanes have something new for one stream of links: each stands in the list at most once, however often it
-//! changes.
+//! changes; only one whose links end is put there again, and is looked at once more in vain.
 
 use crate::lock::lock;
 use std::collections::VecDeque;
@@ -67,6 +67,12 @@ impl Mark {
             self.due.push(self.place);
         }
         new
+    }
+
+    /// The stream looks, even if it had parked: what there is to say needs no credit.
+    pub fn rouse(&self) {
+        self.is_set.store(true, Ordering::Release);
+        self.due.push(self.place);
     }
 
     /// The stream looks now.

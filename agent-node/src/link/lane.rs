@@ -60,7 +60,7 @@ impl Lane {
         let moved = state.owner != owner;
         (state.attachment, state.owner) = (attachment, owner);
         if moved {
-            state.tell();
+            state.rouse();
         }
         state.queue.blocks().then_some(state.limit)
     }
@@ -87,7 +87,7 @@ impl Lane {
     pub fn end(&self, refusal: Refusal) {
         let mut state = self.lock();
         state.ended = Some(Box::new(refusal));
-        state.tell();
+        state.rouse();
     }
 
     /// The plan says something else of it.
@@ -95,7 +95,7 @@ impl Lane {
         let mut state = self.lock();
         (state.queue, state.internal) = (target.queue, target.internal);
         state.mirror.bound(target.queue);
-        state.tell();
+        state.rouse();
     }
 
     pub fn join(&self, mark: Arc<Mark>) {
@@ -129,6 +129,14 @@ impl State {
     fn tell(&mut self) {
         for mark in &self.marks {
             mark.set();
+        }
+        self.release();
+    }
+
+    /// All streams that watch look at it, also those that wait for credit: their links may have ended.
+    fn rouse(&mut self) {
+        for mark in &self.marks {
+            mark.rouse();
         }
         self.release();
     }

@@ -262,6 +262,25 @@ fn a_node_serves_so_many_links_and_no_more() {
 }
 
 #[test]
+fn a_link_without_credit_is_told_at_once_that_it_has_ended() {
+    for ended in [Refusal::not_found("there is no such lane", "/a"), Refusal::bad("no", "/a")] {
+        let (node, serving) = Node::start();
+        let links = Links::new(&serving);
+        links.open(1, "/a", "map", None, Some(0));
+        let attachment = node.attachment();
+        // The stream has looked, and need not be told of changes.
+        check(&links, &expect![""]);
+        whole(&serving, attachment, 3, vec![put(1, 1, "a")]);
+        check(&links, &expect![""]);
+        let code = ended.code;
+        serving.update(&mut vec![(attachment, Err(ended))]);
+        let told: Vec<String> = taken(&links).iter().map(line).collect();
+        assert_eq!(told, [format!("1: closed Some({code})")]);
+        assert_eq!(serving.open_links(), 0);
+    }
+}
+
+#[test]
 fn a_lane_is_left_a_second_after_its_last_link() {
     let (node, serving) = Node::start();
     let links = Links::new(&serving);

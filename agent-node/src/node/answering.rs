@@ -247,16 +247,21 @@ struct Listening {
     admission: Admission,
 }
 
-impl Listening {
-    async fn run(mut self, mut frames: Streaming<Frame>, first: Incoming) -> Result<(), Status> {
-        let ended = self.listen(&mut frames, first).await;
+/// However it ends, also in the middle of anything: what the shards remember of the streams that came by it goes.
+impl Drop for Listening {
+    fn drop(&mut self) {
         if let Some(_turn) = self.peer.turn(self.number) {
             *self.peer.accepted() = None;
         }
-        for stream in self.admission.end() {
+        for stream in std::mem::take(&mut self.admission).end() {
             self.core.tell_all(|| Event::Ended(stream));
         }
-        ended
+    }
+}
+
+impl Listening {
+    async fn run(mut self, mut frames: Streaming<Frame>, first: Incoming) -> Result<(), Status> {
+        self.listen(&mut frames, first).await
     }
 
     async fn listen(&mut self, frames: &mut Streaming<Frame>, first: Incoming) -> Result<(), Status> {

@@ -239,6 +239,11 @@ impl<R> Forwards<R> {
         self.lines.values().map(|line| line.count).sum()
     }
 
+    /// In how many slots a stream is held back.
+    pub fn held(&self) -> usize {
+        self.holds.len()
+    }
+
     fn owner(&self, slot: Slot) -> Owner {
         self.owners.get(usize::from(slot)).copied().unwrap_or(Owner::Nobody)
     }

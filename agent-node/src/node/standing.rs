@@ -26,6 +26,7 @@ impl Core {
             outbox: sum.outbox + counts.outbox,
             client_names: sum.client_names + counts.client_names,
             node_names: sum.node_names + counts.node_names,
+            holds: sum.holds + counts.holds,
         })
     }
 
@@ -61,13 +62,16 @@ impl Core {
     }
 
     pub fn measured(&self) -> Measured {
-        let Counts { messages, faults, outbox, client_names, node_names, .. } = self.count();
+        let Counts { messages, faults, outbox, client_names, node_names, holds, .. } = self.count();
+        let (forwards, held) = self.forwards(|forwards, _| (forwards.count() as u64, forwards.held() as u64));
         Measured {
             messages,
             faults,
             outbox,
             client_names,
             node_names,
+            forwards,
+            holds: holds + held,
             delivered: self.serving.delivered(),
             read_bytes: self.reads.bytes() as u64,
             handshakes_refused: self.certificates.refused(),

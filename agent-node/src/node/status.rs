@@ -26,6 +26,10 @@ pub struct Measured {
     /// Names of clients, and of nodes that pass commands on, each in one slot.
     pub client_names: Held,
     pub node_names: Held,
+    /// Commands passed on to other nodes that are not answered.
+    pub forwards: u64,
+    /// Slots in which a stream is held back after a refusal.
+    pub holds: u64,
     /// Events given to links.
     pub delivered: u64,
     /// Bytes of memory that answers to reads hold.

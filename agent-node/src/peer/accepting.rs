@@ -7,7 +7,7 @@
 
 use super::access::{self, Call};
 use super::certificates::{Certificates, InForce, now_s};
-use crate::connections::is_of_one_connection;
+use crate::connections::{is_of_one_connection, peers_max};
 use axum::Router;
 use axum::body::Body;
 use http_body_util::{BodyExt as _, Limited};
@@ -76,16 +76,18 @@ pub async fn accept(
         reporting: Semaphore::new(REPORTS_AT_ONCE),
         stop: stop.clone(),
     });
+    let (connections_max, handshakes_max) =
+        (CONNECTIONS_MAX.min(peers_max()), HANDSHAKES_MAX.min(peers_max()));
     let (mut handshakes, mut connections) = (JoinSet::new(), JoinSet::new());
     let mut begun = VecDeque::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             Some(shaken) = handshakes.join_next() => match shaken {
-                Ok(Some(caller)) if connections.len() < CONNECTIONS_MAX => {
+                Ok(Some(caller)) if connections.len() < connections_max => {
                     connections.spawn(port.clone().serve(caller));
                 }
-                Ok(Some(_)) => warn!(CONNECTIONS_MAX, "a connection of another node was closed: there are too many"),
+                Ok(Some(_)) => warn!(connections_max, "a connection of another node was closed: there are too many"),
                 Ok(None) => {}
                 Err(error) => told(&error),
             },
@@ -94,7 +96,7 @@ pub async fn accept(
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
-                    make_room(&mut begun);
+                    make_room(&mut begun, handshakes_max);
                     begun.push_back(handshakes.spawn(shake_hands(stream, from, certificates.clone())));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -120,12 +122,12 @@ fn told(error: &JoinError) {
 }
 
 /// The oldest handshake gives way when there are too many.
-fn make_room(begun: &mut VecDeque<AbortHandle>) {
-    if begun.len() < HANDSHAKES_MAX {
+fn make_room(begun: &mut VecDeque<AbortHandle>, most: usize) {
+    if begun.len() < most {
         return;
     }
     begun.retain(|handshake| !handshake.is_finished());
-    if begun.len() >= HANDSHAKES_MAX
+    if begun.len() >= most
         && let Some(oldest) = begun.pop_front()
     {
         oldest.abort();

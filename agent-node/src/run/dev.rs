@@ -10,6 +10,7 @@ mod kept;
 mod plan_file;
 mod ports;
 
+use crate::connections::raise_files;
 use crate::node::{self, Configuration, Node};
 use crate::peer::certificates::now_s;
 use crate::run::logging::{self, LogArgs};
@@ -32,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{Instrument as _, error, info, info_span};
+use tracing::{Instrument as _, debug, error, info, info_span};
 
 /// For the sockets of all nodes.
 pub const THREADS: usize = 2;
@@ -100,6 +101,8 @@ pub async fn run(config: Config) -> Exit {
         eprintln!("{error}");
         return Exit::Usage;
     }
+    let files = raise_files();
+    debug!(files, "open files that this process may have");
     match lives(config).await {
         Ok(()) => Exit::Done,
         Err(Error::Plan(path, errors)) => {

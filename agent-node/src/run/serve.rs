@@ -1,5 +1,6 @@
 //! `serve`: one node of a plan, in a pod. Its operator gives it plan and ring.
 
+use crate::connections::raise_files;
 use crate::node::{self, Node};
 use crate::run::logging::{self, LogArgs};
 use crate::run::running::{MetricsPort, Running};
@@ -12,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 use tokio::net::TcpListener;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -95,6 +96,8 @@ pub async fn run(config: Config) -> Exit {
         eprintln!("{error}");
         return Exit::Usage;
     }
+    let files = raise_files();
+    debug!(files, "open files that this process may have");
     match lives(config).await {
         Ok(()) => Exit::Done,
         Err(error) => {

@@ -205,4 +205,6 @@ pub struct Counts {
     /// Names under which commands came, each in one slot.
     pub client_names: Held,
     pub node_names: Held,
+    /// Slots in which a stream is held back after a refusal.
+    pub holds: u64,
 }

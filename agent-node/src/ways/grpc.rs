@@ -1,5 +1,6 @@
 //! gRPC: the service `shoal.v1.Lanes`, with reflection and health.
 
+mod deadline;
 mod health;
 mod links;
 mod send_all;
@@ -13,13 +14,17 @@ use crate::{
 };
 use axum::{Router, body::Body};
 use bytes::Bytes;
+use deadline::{Doubt, Limited};
 use futures::{Stream, stream};
 use http_body_util::BodyExt as _;
 use hyper::header::HeaderValue;
 use proto::value::BODY_MAX;
 use proto::wire::v1::{self, lanes_server};
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
-use tokio::{task::yield_now, time::timeout};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming, service::Routes};
 use tower::ServiceExt as _;
@@ -49,30 +54,51 @@ pub fn router(node: Node, metrics: Arc<Metrics>, addresses: Addresses, stop: Can
         .max_encoding_message_size(usize::MAX);
     let mut routes = Routes::builder();
     routes.add_service(lanes).add_service(health);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1();
-    match reflection {
-        Ok(reflection) => {
-            routes.add_service(reflection);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Widely used clients know only the older version.
+    match (reflection().build_v1(), reflection().build_v1alpha()) {
+        (Ok(newer), Ok(older)) => {
+            routes.add_service(newer).add_service(older);
         }
-        Err(error) => tracing::error!(%error, "no reflection: the descriptors are broken"),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "no reflection: the descriptors are broken");
+        }
     }
     routes.routes().prepare().into_axum_router()
 }
 
 /// One call on the public port.
-pub async fn call(router: Router, request: hyper::Request<Body>) -> hyper::Response<Body> {
-    let Ok(answered) = timeout(ANSWER_TIME, router.oneshot(request)).await else {
-        let text = format!("no answer in {} s; it may have been done", ANSWER_TIME.as_secs());
-        return answer::status(&Refusal { outcome_unknown: true, ..Refusal::new(408, text, "") }).into_http();
+pub async fn call(
+    router: Router,
+    metrics: &Metrics,
+    mut request: hyper::Request<Body>,
+) -> hyper::Response<Body> {
+    let (now, doubt) = (Instant::now(), Doubt::default());
+    let until = match deadline::given(request.headers()) {
+        Ok(time) => time.map(|time| now + time),
+        Err(refusal) => return answer::status(&refusal).into_http(),
+    };
+    request.extensions_mut().insert(doubt.clone());
+    let answer_until = until.map_or(now + ANSWER_TIME, |until| until.min(now + ANSWER_TIME));
+    let Ok(answered) = timeout_at(answer_until, router.oneshot(request)).await else {
+        let refusal = deadline::over(&doubt);
+        if refusal.outcome_unknown {
+            metrics.commands.unknown.inc();
+        }
+        return answer::status(&refusal).into_http();
     };
     let Ok(mut response) = answered;
     too_large_is_not_out_of_range(response.headers_mut());
-    match response.extensions_mut().remove::<Arc<Charge>>() {
-        Some(charge) => response.map(|body| charged(body, charge)),
+    if let Some(charge) = response.extensions_mut().remove::<Arc<Charge>>() {
+        response = response.map(|body| charged(body, charge));
+    }
+    match until {
         None => response,
+        Some(until) => response.map(|body| Body::new(Limited::new(body, until, doubt))),
     }
 }
 
@@ -145,11 +171,16 @@ impl lanes_server::Lanes for Lanes {
     }
 
     async fn send(&self, request: Request<v1::SendRequest>) -> Result<Response<v1::SendResponse>, Status> {
+        let doubt = Doubt::of(&request);
         let v1::SendRequest { agent, lane, body, client, sequence } = request.into_inner();
         let done = match command(agent, lane, body, &client, sequence, client.is_empty() && sequence == 0) {
-            Ok(command) => self.node.send(command).await,
+            Ok(command) => {
+                doubt.is(true);
+                self.node.send(command).await
+            }
             Err(refusal) => Err(refusal),
         };
+        doubt.is(false);
         self.metrics.commands.count(&done);
         let version = done.map_err(|refusal| answer::status(&refusal))?;
         Ok(Response::new(v1::SendResponse { version }))
@@ -161,9 +192,9 @@ impl lanes_server::Lanes for Lanes {
         &self,
         request: Request<Streaming<v1::SendAllRequest>>,
     ) -> Result<Response<Self::SendAllStream>, Status> {
-        let commands = self.node.commands();
-        let source =
-            send_all::Answers::new(commands, request.into_inner(), self.metrics.clone(), self.stop.clone());
+        let (commands, doubt) = (self.node.commands(), Doubt::of(&request));
+        let (incoming, metrics, stop) = (request.into_inner(), self.metrics.clone(), self.stop.clone());
+        let source = send_all::Answers::new(commands, incoming, metrics, doubt, stop);
         Ok(messages(source))
     }
 

@@ -4,7 +4,7 @@
 //! agent's or a client's name.
 
 use crate::{
-    connections,
+    connections::{self, Counted, Port},
     log::Progress,
     node::{LogMeasured, Measured, Node, Status},
     refusal::{Fate, Refusal},
@@ -32,8 +32,8 @@ pub struct Metrics {
     pub commands: Outcomes,
     /// Clients' `GET`s, counted by the public port.
     pub reads: Counter,
-    /// Connections that the public port has open.
-    pub connections: Gauge,
+    /// What the public port counts of its connections.
+    pub port: Counted,
     state: NodeGauges,
     registry: Registry,
 }
@@ -68,6 +68,8 @@ struct NodeGauges {
     client_names: Gauge,
     client_names_bytes: Gauge,
     node_names_bytes: Gauge,
+    forwards: Gauge,
+    holds: Gauge,
     updates: Counter,
     peer_handshakes_refused: Counter,
     peer_certificate_ends_seconds: Gauge,
@@ -147,6 +149,16 @@ impl NodeGauges {
                 "node_names_bytes",
                 "Memory that the names of nodes which pass commands on take",
             ),
+            forwards: gauge(
+                registry,
+                "forwards",
+                "Commands of clients that were passed on to other nodes and are not answered",
+            ),
+            holds: gauge(
+                registry,
+                "holds",
+                "Slots in which a stream of commands was refused and is held back",
+            ),
             updates: counter(registry, "updates", "Events given to clients' watches"),
             peer_handshakes_refused: counter(
                 registry,
@@ -182,7 +194,7 @@ impl NodeGauges {
         self.links.set(status.links as i64);
         self.peers_connected.set(reached as i64);
         self.ready.set(ready.into());
-        let Measured { messages, faults, outbox, client_names, node_names, .. } = measured;
+        let Measured { messages, faults, outbox, client_names, node_names, forwards, holds, .. } = measured;
         let Measured { delivered, read_bytes, handshakes_refused, certificate_ends_s, log, .. } = measured;
         self.peer_handshakes_refused.inner().store(*handshakes_refused, Relaxed);
         self.peer_certificate_ends_seconds.set(*certificate_ends_s as i64);
@@ -193,6 +205,8 @@ impl NodeGauges {
         self.client_names.set(client_names.names as i64);
         self.client_names_bytes.set(client_names.bytes as i64);
         self.node_names_bytes.set(node_names.bytes as i64);
+        self.forwards.set(*forwards as i64);
+        self.holds.set(*holds as i64);
         self.updates.inner().store(*delivered, Relaxed);
         let LogMeasured { records, bytes, syncs, sync_time, free_bytes, full } = log;
         self.log_records.inner().store(*records, Relaxed);
@@ -208,6 +222,23 @@ fn gauge(registry: &mut Registry, name: &str, text: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, text, gauge.clone());
     gauge
+}
+
+fn port(registry: &mut Registry) -> Counted {
+    Counted {
+        open: gauge(registry, "connections", "Open connections of the public port"),
+        refused: counter(
+            registry,
+            "connections_refused",
+            "Connections for which the public port had no room",
+        ),
+        under_way: gauge(registry, "calls", "Requests and streams of clients that have not ended"),
+        slow: counter(
+            registry,
+            "slow_clients",
+            "Connections closed and streams reset because their clients took too little of what was due",
+        ),
+    }
 }
 
 fn counter<N, A>(registry: &mut Registry, name: &str, text: &str) -> Counter<N, A>
@@ -226,7 +257,7 @@ impl Default for Metrics {
         Self {
             commands: Outcomes::register(&mut registry),
             reads: counter(&mut registry, "reads", "States that clients asked for"),
-            connections: gauge(&mut registry, "connections", "Open connections of the public port"),
+            port: port(&mut registry),
             state: NodeGauges::register(&mut registry),
             registry,
         }
@@ -281,7 +312,8 @@ pub async fn serve(
             }
         }
     };
-    connections::accept(listener, Gauge::default(), stop, CancellationToken::new, answer).await;
+    connections::accept(listener, Port::Metrics, Counted::default(), stop, CancellationToken::new, answer)
+        .await;
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

@@ -2,9 +2,10 @@
 //!
 //! *Assumptions*: the node outlives the port, so that what was taken can be answered.
 
+use crate::connections::{self, Port};
 use crate::ways::grpc::{self, Addresses};
 use crate::ways::{http, metrics::Metrics, site};
-use crate::{answer, connections, node::Node, refusal::Refusal};
+use crate::{answer, node::Node, refusal::Refusal};
 use axum::body::Body;
 use hyper::{Method, Request, Response, body::Incoming, header};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub async fn serve(
     hosts: site::Hosts,
     stop: CancellationToken,
 ) {
-    let (open, contact) = (metrics.connections.clone(), node.clone());
+    let (counted, contact) = (metrics.port.clone(), node.clone());
     let calls = grpc::router(node.clone(), metrics.clone(), addresses, stop.clone());
     let route = move |request: Request<Incoming>| {
         let (node, metrics, calls) = (node.clone(), metrics.clone(), calls.clone());
@@ -35,14 +36,14 @@ pub async fn serve(
                 return http::for_page(page, http::what_pages_may_ask());
             }
             let response = match way {
-                Way::Grpc => grpc::call(calls, request.map(Body::new)).await,
+                Way::Grpc => grpc::call(calls, &metrics, request.map(Body::new)).await,
                 Way::WebSocket => http::no_socket(),
                 Way::Http => http::answer(&node, &metrics, request).await,
             };
             http::for_page(page, response)
         }
     };
-    connections::accept(listener, open, stop, move || contact.cut_off(), route).await;
+    connections::accept(listener, Port::Clients, counted, stop, move || contact.cut_off(), route).await;
 }
 
 #[derive(Debug, PartialEq, Eq)]

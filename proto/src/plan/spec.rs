@@ -62,7 +62,7 @@ pub struct AgentPlanSpec {
     #[serde(default, skip_serializing_if = "Pods::is_unset")]
     pub pods: Pods,
 
-    /// Who else may ask over HTTP than those whom nobody keeps out.
+    /// What nodes take over HTTP.
     #[serde(default, skip_serializing_if = "Http::is_unset")]
     pub http: Http,
 

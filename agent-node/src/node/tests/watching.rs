@@ -189,3 +189,26 @@ async fn commands_wait_for_a_slow_watcher_of_another_node_where_its_queue_blocks
         events.iter().map(|event| String::from_utf8_lossy(&event.value).into_owned()).collect();
     assert_eq!(told, (1..=ITEMS).map(|n| n.to_string()).collect::<Vec<_>>(), "each once, in order");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_of_a_node_that_is_killed_hold_nothing_back_at_owners() {
+    let mut cluster = Cluster::start().await;
+    let agent = cluster.agent_of(1);
+    let links = cluster.node(1).links();
+    links.open(1, &agent, "bell", None, Some(1));
+    told(&links, 1, |event| event.kind == EventKind::Synced).await;
+    let mut commands = cluster.node(0).commands();
+    for n in 0..40 {
+        let body = n.to_string().into();
+        commands.submit(n, Request { agent: agent.clone(), lane: "ring".into(), body, key: None }).unwrap();
+    }
+    let mut ends = Vec::new();
+    while ends.len() < 40 {
+        commands.answers(&mut ends).await;
+    }
+    assert!(ends.iter().any(|(_, end)| end.as_ref().is_err_and(|refusal| refusal.code == 429)), "{ends:?}");
+    until(|| cluster.node(1).measured().holds > 0).await;
+    cluster.kill(0).await;
+    until(|| cluster.node(1).measured().holds == 0).await;
+    drop(commands);
+}

@@ -2,7 +2,7 @@
 //! message carries all that is answered. Nothing more is read while commands wait, so a client that does not read its
 //! answers holds back itself.
 
-use super::{Source, broken, command, stopping};
+use super::{Source, broken, command, deadline::Doubt, stopping};
 use crate::{
     answer,
     node::{Commands, Request},
@@ -23,6 +23,8 @@ pub(super) struct Answers {
     commands: Commands,
     incoming: Streaming<SendAllRequest>,
     metrics: Arc<Metrics>,
+    /// There is some while commands are unanswered.
+    doubt: Doubt,
     stop: CancellationToken,
     /// Set by the first message.
     client: Option<String>,
@@ -45,12 +47,14 @@ impl Answers {
         commands: Commands,
         incoming: Streaming<SendAllRequest>,
         metrics: Arc<Metrics>,
+        doubt: Doubt,
         stop: CancellationToken,
     ) -> Self {
         Self {
             commands,
             incoming,
             metrics,
+            doubt,
             stop,
             client: None,
             waiting: VecDeque::new(),
@@ -119,6 +123,7 @@ impl Source for Answers {
     async fn next(&mut self) -> Result<Option<SendAllResponse>, Status> {
         loop {
             self.submit();
+            self.doubt.is(self.unanswered > 0);
             if !self.answered.is_empty() {
                 return Ok(Some(self.message()));
             }

@@ -1,5 +1,6 @@
 //! Real sockets against a node that has no plan yet: what the port itself answers, to good clients and bad ones.
 
+mod calls;
 mod lanes;
 
 use super::*;
@@ -299,7 +300,7 @@ async fn stop_ends_streams_and_idle_connections_at_once() {
     running.port.await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert!(TcpStream::connect(running.at).await.is_err());
-    assert_eq!(running.metrics.connections.get(), 0);
+    assert_eq!(running.metrics.port.open.get(), 0);
 }
 
 #[test]

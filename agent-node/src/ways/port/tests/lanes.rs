@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::node::Configuration;
-use proto::ring::{Member, Ring};
+use proto::address::Address;
+use proto::plan::Plan;
+use proto::ring::{Member, Ring, StoreId};
 use serde_json::{Value as Json, json};
 use std::collections::HashMap;
 use v1::EventKind;
@@ -32,16 +34,31 @@ fn spec() -> Json {
 }
 
 async fn start_with_plan() -> Running {
+    start_with_plan_on(1).await.0
+}
+
+pub(super) fn slot_of(agent: &str) -> u16 {
+    let plan = Plan::parse(spec().to_string().as_bytes()).unwrap();
+    plan.find(&Address::parse(agent).unwrap()).unwrap().slot
+}
+
+/// Nodes after the first own their slots and are not there.
+pub(super) async fn start_with_plan_on(nodes: u16) -> (Running, Ring) {
     let running = start().await;
     let report = running.node.report();
-    let member = Member { ordinal: 0, store: report.store.parse().unwrap(), incarnation: report.incarnation };
+    let mut members =
+        vec![Member { ordinal: 0, store: report.store.parse().unwrap(), incarnation: report.incarnation }];
+    members.extend((1..nodes).map(|ordinal| Member { ordinal, store: StoreId(9), incarnation: 1 }));
+    let mut peers = vec![running.peer_at.to_string()];
+    peers.resize(nodes.into(), "127.0.0.1:1".into());
+    let ring = Ring::begin(PLAN_UID, members, 256, 7);
     let configuration = Configuration {
         plan_name: "counters".into(),
         plan_uid: PLAN_UID.into(),
         generation: 1,
         spec: spec().to_string().into(),
-        ring: Ring::begin(PLAN_UID, vec![member], 256, 7).encode().into(),
-        peers: vec![running.peer_at.to_string()],
+        ring: ring.encode().into(),
+        peers,
     };
     running.node.configure(configuration).await.unwrap();
     let ready = async {
@@ -50,7 +67,7 @@ async fn start_with_plan() -> Running {
         }
     };
     timeout(Duration::from_secs(10), ready).await.expect("the node becomes ready");
-    running
+    (running, ring)
 }
 
 impl Running {

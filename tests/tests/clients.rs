@@ -1,0 +1,320 @@
+//! Clients that take much and give nothing back, on a real process: connections without end, answers that are not read,
+//! calls and streams that are left in the middle. The node goes on, and lets go what they held.
+
+use futures::{Stream, StreamExt as _, stream};
+use proto::wire::v1::lanes_client::LanesClient;
+use proto::wire::v1::{Command, GetRequest, LinksRequest, OpenLink, SendAllRequest, WatchRequest};
+use serde_json::json;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tests::cluster::{Client, client, eventually};
+use tests::dev::Dev;
+use tests::lanes::{get, send};
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic::transport::Channel;
+
+const PLAN: &str = r"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: strangers}
+spec:
+  replicas: 1
+  slots: 256
+  agents:
+  - route: /a/:id
+    lanes:
+    - {name: note, type: Value, access: ReadWrite}
+    - {name: notes, type: Map, access: ReadWrite}
+    - {name: hear, type: Command, queue: {items: 1, overflow: Block}}
+    - {name: hidden, type: Value, access: Internal}
+";
+
+struct Scene {
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let scene = Scene { folder: tempfile::tempdir().unwrap() };
+        fs::write(scene.plan(), PLAN).unwrap();
+        scene
+    }
+
+    fn plan(&self) -> PathBuf {
+        self.folder.path().join("plan.yaml")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn start(&self, nodes: u16) -> Dev {
+        Dev::start(&self.plan(), nodes, &self.data()).unwrap()
+    }
+}
+
+/// Sends a request and reads nothing.
+fn ask(at: &str, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
+    stream
+}
+
+fn is_answered(stream: &mut TcpStream) -> bool {
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).is_ok() && first == *b"HTTP/1.1 200"
+}
+
+#[tokio::test]
+async fn connections_leave_the_node_the_files_that_it_needs() {
+    let scene = Scene::new();
+    let dev = Dev::start_with_files(100, &scene.plan(), 1, &scene.data()).unwrap();
+    let (at, metrics) = (dev.at(0), dev.metrics(0));
+    let mut client = client(&at).await.unwrap();
+    let note = json!("x".repeat(200 << 10));
+    send(&mut client, "/a/1", "note", &note).await.unwrap();
+    // Who is let in is answered, who is not sees the end at once, and the next one is let in when there is room.
+    let mut strangers: Vec<_> = (0..120).map(|_| ask(&at, "/a/1?lane=hidden2")).collect();
+    let begun = Instant::now();
+    let answered =
+        strangers.iter_mut().filter_map(|stream| stream.read(&mut [0; 12]).ok()).filter(|n| *n > 0).count();
+    assert!((5..60).contains(&answered), "{answered} of 120");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(Dev::metric(&metrics, "shoal_connections_refused_total").unwrap(), 120 - answered as u64);
+    // Several segments of the log: each is a new file.
+    for n in 0..800 {
+        send(&mut client, &format!("/a/{n}"), "note", &note).await.unwrap();
+    }
+    drop(strangers);
+    eventually("room for a connection", 20, async || {
+        anyhow::ensure!(is_answered(&mut ask(&at, "/a/1?lane=note")));
+        Ok(())
+    })
+    .await;
+    assert_eq!(get(&mut client, "/a/799", "note").await.unwrap(), note);
+}
+
+/// A Map of 4 MiB, which no socket takes in unread.
+async fn fill(client: &mut Client) {
+    for n in 0..32 {
+        let update = json!({"update": {"key": format!("k{n}"), "value": "x".repeat(128 << 10)}});
+        send(client, "/a/1", "notes", &update).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_take_what_is_due_is_let_go() {
+    let scene = Scene::new();
+    let dev = scene.start(1);
+    let (at, metrics) = (dev.at(0), dev.metrics(0));
+    let mut other = client(&at).await.unwrap();
+    fill(&mut other).await;
+    let slow = || Dev::metric(&metrics, "shoal_slow_clients_total").unwrap();
+    // One stream is not read, on a connection on which another one is; and a watch to which nothing is due.
+    let lanes = client(&at).await.unwrap();
+    let watch = |lane: &str| WatchRequest { agent: "/a/1".into(), lane: lane.into(), from: None };
+    let mut unread = lanes.clone().watch(watch("notes")).await.unwrap().into_inner();
+    let mut quiet = lanes.clone().watch(watch("note")).await.unwrap().into_inner();
+    quiet.message().await.unwrap();
+    let silent = ask(&at, "/a/1?lane=notes");
+    let mut steady = ask(&at, "/a/1?lane=notes");
+    let begun = Instant::now();
+    // 16 KiB a second: slow, and fast enough.
+    let reading = tokio::task::spawn_blocking(move || {
+        let (mut all, mut piece) = (0, vec![0; 16 << 10]);
+        while begun.elapsed() < Duration::from_secs(45) {
+            steady.read_exact(&mut piece).unwrap();
+            all += piece.len();
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        while !piece.is_empty() && all < 4 << 20 {
+            all += steady.read(&mut piece).unwrap();
+        }
+        all
+    });
+    assert_eq!(slow(), 0);
+    eventually("both are let go", 50, async || {
+        anyhow::ensure!(slow() >= 2, "{}", slow());
+        Ok(())
+    })
+    .await;
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(25) && took < Duration::from_secs(45), "{took:?}");
+    let status = loop {
+        match unread.message().await {
+            Ok(message) => assert!(message.is_some(), "it does not end well"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::Cancelled, "{status:?}");
+    drop(silent);
+    // The connection of the stream that was reset serves the others.
+    get(&mut lanes.clone(), "/a/2", "note").await.unwrap();
+    send(&mut other, "/a/1", "note", &json!(1)).await.unwrap();
+    assert!(quiet.message().await.unwrap().is_some());
+    assert!(reading.await.unwrap() >= 4 << 20);
+    assert_eq!(slow(), 2);
+}
+
+#[tokio::test]
+async fn an_idle_connection_of_http_2_ends_with_goaway() {
+    let scene = Scene::new();
+    let dev = scene.start(1);
+    let mut stream = TcpStream::connect(dev.at(0)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(100))).unwrap();
+    // The preface, settings, and a GET of which the end of the stream is in its headers.
+    let target = b"/a/1?lane=note";
+    let mut head = vec![0x82, 0x86, 0x04, target.len() as u8];
+    head.extend(target);
+    head.extend([0x01, 0x09]);
+    head.extend(b"localhost");
+    let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00".to_vec();
+    request.extend([0, 0, head.len() as u8, 1, 0x05, 0, 0, 0, 1]);
+    request.extend(head);
+    stream.write_all(&request).unwrap();
+    let begun = Instant::now();
+    let mut goaway = None;
+    let mut frame = [0; 9];
+    while stream.read_exact(&mut frame).is_ok() {
+        let mut payload = vec![0; u32::from_be_bytes([0, frame[0], frame[1], frame[2]]) as usize];
+        stream.read_exact(&mut payload).unwrap();
+        match (frame[3], frame[4] & 1) {
+            // A sign of life is answered.
+            (6, 0) => {
+                frame[4] = 1;
+                stream.write_all(&[&frame[..], &payload].concat()).unwrap();
+            }
+            (7, _) => goaway = Some(payload[4..8].to_vec()),
+            _ => {}
+        }
+    }
+    let took = begun.elapsed();
+    assert_eq!(goaway, Some(vec![0; 4]), "NO_ERROR, before the end");
+    assert!(took > Duration::from_secs(55) && took < Duration::from_secs(90), "{took:?}");
+}
+
+/// What is left of a client in the node.
+const HELD: [&str; 5] = ["shoal_connections", "shoal_calls", "shoal_links", "shoal_forwards", "shoal_holds"];
+
+#[tokio::test]
+async fn what_clients_open_and_leave_is_let_go() {
+    let scene = Scene::new();
+    let dev = scene.start(2);
+    let metrics = [dev.metrics(0), dev.metrics(1)];
+    let all_is_gone = async || {
+        eventually("nothing is held for clients that have left", 30, async || {
+            for (metrics, name) in metrics.iter().flat_map(|at| HELD.map(|name| (at, name))) {
+                let held = Dev::metric(metrics, name)?;
+                anyhow::ensure!(held == 0, "{name} is {held} at {metrics}");
+            }
+            Ok(())
+        })
+        .await;
+    };
+    let mut before = 0;
+    for round in 0..4 {
+        let mut clients = JoinSet::new();
+        for n in 0..40 {
+            let at = dev.at(n % 2);
+            clients.spawn(async move { leaves(&at, u64::from(n)).await });
+        }
+        while let Some(left) = clients.join_next().await {
+            left.unwrap();
+        }
+        all_is_gone().await;
+        // The first rounds make what is kept: agents, windows, buffers.
+        if round == 1 {
+            before = dev.memory();
+        }
+    }
+    let grown = dev.memory().saturating_sub(before);
+    assert!(grown < 32 << 20, "the node grew by {grown} bytes");
+    send(&mut client(&dev.at(0)).await.unwrap(), "/a/1", "note", &json!(1)).await.unwrap();
+}
+
+/// One client: opens calls and streams of every kind in every state, and is gone.
+async fn leaves(at: &str, n: u64) {
+    let lanes = client(at).await.unwrap();
+    let mut left = JoinSet::new();
+    for call in 0..24 {
+        let (lanes, agent) = (lanes.clone(), format!("/a/{}", (n * 24 + call) % 97));
+        left.spawn(async move { one(lanes, agent, call).await });
+    }
+    // Some have ended, some have not begun to: both are left.
+    let enough = 12 + (n % 13) as usize;
+    for _ in 0..enough {
+        if let Ok(Some(ended)) = tokio::time::timeout(Duration::from_millis(100), left.join_next()).await {
+            ended.unwrap();
+        }
+    }
+}
+
+async fn one(mut lanes: LanesClient<Channel>, agent: String, call: u64) {
+    let command = |id, lane: &str, body: &'static str| Command {
+        id,
+        agent: agent.clone(),
+        lane: lane.into(),
+        body: body.as_bytes().into(),
+        sequence: 0,
+    };
+    match call % 8 {
+        0 => drop(lanes.get(GetRequest { agent, lane: "note".into(), ..Default::default() }).await),
+        1 => drop(send(&mut lanes, &agent, "note", &json!(call)).await),
+        2 | 3 => {
+            // Begun and left: commands that are done, refused, held back behind a refusal, and on their way. A link
+            // without credit makes the lane refuse.
+            let link =
+                OpenLink { link: 1, agent: agent.clone(), lane: "hear".into(), from: None, credit: Some(0) };
+            let open = LinksRequest { open: vec![link], ..Default::default() };
+            let _watched = lanes.links(open_ended([open])).await;
+            let commands = (0..200).map(|id| command(id, ["hear", "none"][id as usize % 2], "1")).collect();
+            let first = SendAllRequest { client: String::new(), commands };
+            let requests = open_ended([first]);
+            if let Ok(answers) = lanes.send_all(requests).await
+                && call % 8 == 3
+            {
+                let _ = answers.into_inner().message().await;
+            }
+        }
+        4 => {
+            let watch = WatchRequest { agent, lane: "note".into(), from: None };
+            if let Ok(events) = lanes.watch(watch).await {
+                let _ = events.into_inner().message().await;
+            }
+        }
+        5 => {
+            let watch = WatchRequest { agent, lane: "none".into(), from: None };
+            let _ = lanes.watch(watch).await;
+        }
+        _ => {
+            let open = (0..50).map(|link| OpenLink {
+                link,
+                agent: format!("{agent}-{link}"),
+                lane: ["note", "notes", "hear", "hidden", "none"][link as usize % 5].into(),
+                from: None,
+                credit: [None, Some(0), Some(1)][link as usize % 3],
+            });
+            let first = LinksRequest { open: open.collect(), ..Default::default() };
+            let then = LinksRequest { close: (0..10).collect(), ..Default::default() };
+            let requests = open_ended([first, then]);
+            if let Ok(events) = lanes.links(requests).await
+                && call % 8 == 7
+            {
+                let mut events = events.into_inner();
+                let _ = events.message().await;
+                let _ = events.message().await;
+            }
+        }
+    }
+}
+
+/// Messages of a client that leaves its stream open behind them.
+fn open_ended<T: Send + 'static>(messages: impl IntoIterator<Item = T>) -> impl Stream<Item = T> + Send {
+    let messages: Vec<T> = messages.into_iter().collect();
+    stream::iter(messages).chain(stream::pending())
+}
