@@ -175,6 +175,7 @@ mod tests {
     #[test]
     fn what_comes_runs_waits_or_is_refused() {
         let now = Instant::now();
+        let just_before = now + WAIT.saturating_sub(Duration::from_millis(1));
         let late = now + WAIT;
         let unasked = || panic!("it needs no room");
         let mut parking = Parking::default();
@@ -191,7 +192,7 @@ mod tests {
             (Comes(Event::Ended(8)), None, "park"),
             (Next(now), Some(Room::Later), "nothing"),
             (Next(now), Some(Room::Granted), "run command 3"),
-            (Next(late - Duration::from_millis(1)), Some(Room::Later), "nothing"),
+            (Next(just_before), Some(Room::Later), "nothing"),
             (Next(late), Some(Room::Later), "refuse command 5 429"),
             (Next(now), None, "run end of 8"),
             (Next(late), None, "nothing"),

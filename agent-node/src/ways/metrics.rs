@@ -73,12 +73,17 @@ struct NodeGauges {
     updates: Counter,
     peer_handshakes_refused: Counter,
     peer_certificate_ends_seconds: Gauge,
-    log_records: Counter,
-    log_bytes: Counter,
-    log_syncs: Counter,
-    log_sync_seconds: Counter<f64, AtomicU64>,
-    log_free_bytes: Gauge,
-    log_full: Gauge,
+    log: LogGauges,
+}
+
+/// What the log has done and may still take.
+struct LogGauges {
+    records: Counter,
+    bytes: Counter,
+    syncs: Counter,
+    sync_seconds: Counter<f64, AtomicU64>,
+    free_bytes: Gauge,
+    full: Gauge,
 }
 
 impl Outcomes {
@@ -104,6 +109,29 @@ impl Outcomes {
             Err(_) => &self.unavailable,
         }
         .inc();
+    }
+}
+
+impl LogGauges {
+    fn register(registry: &mut Registry) -> Self {
+        Self {
+            records: counter(registry, "log_records", "Records written to the log since the start"),
+            bytes: counter(registry, "log_bytes", "Bytes given to the disk for the log since the start"),
+            syncs: counter(registry, "log_syncs", "How often the log was brought to the disk"),
+            sync_seconds: counter(registry, "log_sync_seconds", "Time that this took"),
+            free_bytes: gauge(registry, "log_free_bytes", "What commands may still take of the log's room"),
+            full: gauge(registry, "log_full", "1 while the disk has no room for more"),
+        }
+    }
+
+    fn set(&self, log: &LogMeasured) {
+        let LogMeasured { records, bytes, syncs, sync_time, free_bytes, full } = log;
+        self.records.inner().store(*records, Relaxed);
+        self.bytes.inner().store(*bytes, Relaxed);
+        self.syncs.inner().store(*syncs, Relaxed);
+        self.sync_seconds.inner().store(sync_time.as_secs_f64().to_bits(), Relaxed);
+        self.free_bytes.set(*free_bytes as i64);
+        self.full.set((*full).into());
     }
 }
 
@@ -170,16 +198,7 @@ impl NodeGauges {
                 "peer_certificate_ends_seconds",
                 "When this node's certificate ends, in seconds since 1970",
             ),
-            log_records: counter(registry, "log_records", "Records written to the log since the start"),
-            log_bytes: counter(registry, "log_bytes", "Bytes written to the log since the start"),
-            log_syncs: counter(registry, "log_syncs", "How often the log was brought to the disk"),
-            log_sync_seconds: counter(registry, "log_sync_seconds", "Time that this took"),
-            log_free_bytes: gauge(
-                registry,
-                "log_free_bytes",
-                "What commands may still take of the log's room",
-            ),
-            log_full: gauge(registry, "log_full", "1 while the disk has no room for more"),
+            log: LogGauges::register(registry),
         }
     }
 
@@ -208,13 +227,7 @@ impl NodeGauges {
         self.forwards.set(*forwards as i64);
         self.holds.set(*holds as i64);
         self.updates.inner().store(*delivered, Relaxed);
-        let LogMeasured { records, bytes, syncs, sync_time, free_bytes, full } = log;
-        self.log_records.inner().store(*records, Relaxed);
-        self.log_bytes.inner().store(*bytes, Relaxed);
-        self.log_syncs.inner().store(*syncs, Relaxed);
-        self.log_sync_seconds.inner().store(sync_time.as_secs_f64().to_bits(), Relaxed);
-        self.log_free_bytes.set(*free_bytes as i64);
-        self.log_full.set((*full).into());
+        self.log.set(log);
     }
 }
 
