@@ -1,9 +1,9 @@
 //! Which lanes have something new for one stream of links: each stands in the list at most once, however often it
-//! changes; only one whose links end is put there again, and is looked at once more in vain.
+//! changes.
 
 use crate::lock::lock;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -19,14 +19,21 @@ pub struct Due {
 pub struct Mark {
     due: Arc<Due>,
     place: u32,
-    /// The stream knows, and has not looked yet.
-    is_set: AtomicBool,
+    /// [`CLEAR`], [`DUE`] or [`PARKED`].
+    state: AtomicU8,
     /// All links of the stream have passed this order.
     passed: AtomicU64,
 }
 
+/// The stream has looked.
+const CLEAR: u8 = 0;
+/// The place stands in the list.
+const DUE: u8 = 1;
+/// The stream has looked, can't go on, and is not told of changes.
+const PARKED: u8 = 2;
+
 impl Due {
-    pub fn push(&self, place: u32) {
+    fn push(&self, place: u32) {
         let mut places = self.lock();
         let first = places.is_empty();
         places.push_back(place);
@@ -57,37 +64,37 @@ impl Due {
 
 impl Mark {
     pub fn new(due: Arc<Due>, place: u32) -> Mark {
-        Mark { due, place, is_set: AtomicBool::new(false), passed: AtomicU64::new(0) }
+        Mark { due, place, state: AtomicU8::new(CLEAR), passed: AtomicU64::new(0) }
     }
 
     /// The stream will look. Says whether that is new to it.
     pub fn set(&self) -> bool {
-        let new = !self.is_set.load(Ordering::Acquire) && !self.is_set.swap(true, Ordering::AcqRel);
+        let new = self.state.load(Ordering::Acquire) == CLEAR && self.turn(CLEAR, DUE);
         if new {
             self.due.push(self.place);
         }
         new
     }
 
-    /// The stream looks, even if it had parked: what there is to say needs no credit.
+    /// The stream looks, even if it had parked: it has got credit, or what there is to say needs none.
     pub fn rouse(&self) {
-        self.is_set.store(true, Ordering::Release);
-        self.due.push(self.place);
+        if self.state.swap(DUE, Ordering::AcqRel) != DUE {
+            self.due.push(self.place);
+        }
     }
 
     /// The stream looks now.
     pub fn clear(&self) {
-        self.is_set.store(false, Ordering::Release);
+        self.state.store(CLEAR, Ordering::Release);
     }
 
     /// The stream has looked, can't go on, and needs not be told; false: it was told in between.
     pub fn park(&self) -> bool {
-        !self.is_set.swap(true, Ordering::AcqRel)
+        self.turn(CLEAR, PARKED)
     }
 
-    /// A parked stream can go on.
-    pub fn unpark(&self) {
-        self.due.push(self.place);
+    fn turn(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     pub fn pass(&self, order: u64) {

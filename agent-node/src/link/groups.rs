@@ -181,7 +181,7 @@ impl<K: Copy> Group<K> {
     /// Someone in it may have something to be told.
     fn wake(&mut self) {
         if std::mem::take(&mut self.parked) {
-            self.mark.unpark();
+            self.mark.rouse();
         } else {
             self.mark.set();
         }

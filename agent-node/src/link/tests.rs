@@ -275,7 +275,7 @@ fn a_link_without_credit_is_told_at_once_that_it_has_ended() {
         let code = ended.code;
         serving.update(&mut vec![(attachment, Err(ended))]);
         let told: Vec<String> = taken(&links).iter().map(line).collect();
-        assert_eq!(told, [format!("1: closed Some({code})")]);
+        assert_eq!(told, [format!("1: closed Some({code})\n")]);
         assert_eq!(serving.open_links(), 0);
     }
 }

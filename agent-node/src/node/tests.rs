@@ -223,13 +223,17 @@ impl Cluster {
     }
 }
 
-async fn until(mut holds: impl FnMut() -> bool) {
-    let wait = async {
-        while !holds() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(LIMIT, wait).await.expect("it comes true");
+#[track_caller]
+fn until(mut holds: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let asked = std::panic::Location::caller();
+    async move {
+        let wait = async {
+            while !holds() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        assert!(timeout(LIMIT, wait).await.is_ok(), "what is awaited at {asked} does not come true");
+    }
 }
 
 fn add(agent: &str, event: u64, key: Option<Key>) -> Request {
@@ -339,7 +343,8 @@ async fn what_memory_does_not_keep_for_a_node_that_is_gone_comes_from_the_log_wh
     let sender = (gone + 1) % 3;
     cluster.kill(gone.into()).await;
     let agents: Vec<_> = cluster.agents_of(sender).take(2).collect();
-    let requests = agents.iter().flat_map(|agent| (1..=1_500).map(move |event| add(agent, event, None)));
+    // All of them for the total that is gone.
+    let requests = agents.iter().flat_map(|agent| (1..=1_500).map(move |event| add(agent, event * 10, None)));
     let ends = send_all(cluster.node(sender.into()), requests.collect()).await;
     assert!(ends.values().all(Result::is_ok), "{:?}", ends.values().find(|end| end.is_err()));
     until(|| cluster.node(sender.into()).measured().outbox >= 3_000).await;

@@ -23,8 +23,6 @@ const COUNT: Duration = Duration::from_millis(50);
 /// After so many events, or so many bytes of records, what there is goes to the log, and a turn ends.
 const BATCH_EVENTS: usize = 512;
 const BATCH_BYTES: usize = 256 << 10;
-/// What the shard writes of itself is mostly in longer records than this.
-const TIDY_RECORD: usize = 128;
 /// The memory of more events than these is given back when they are done.
 const EVENTS_KEPT: usize = 2_048;
 
@@ -32,7 +30,8 @@ const EVENTS_KEPT: usize = 2_048;
 trait Work<R, W> {
     /// Runs what is parked and can go on, then events from the front, not more than a batch.
     fn run(&mut self, events: &mut VecDeque<inbox::Event<R, W>>, now: Instant) -> Ran;
-    fn tick(&mut self);
+    /// What is due each second. Says whether the shard has written something of itself.
+    fn tick(&mut self) -> bool;
     /// Gives the log what the events and the tick have written.
     fn append(&mut self);
     /// Lets go what depends on nothing past `durable`, and says how far the log must be for the next to leave.
@@ -62,8 +61,9 @@ fn take_turns<R, W, M: Monitor<inbox::State<R, W>>>(inbox: &Inbox<R, W, M>, work
         (Waits { behind: false, parked: false, release: None, timer: tick }, Load::default());
     while let Some(Turn { durable, now }) = inbox.next_turn(&mut events, &waits, done) {
         let ran = work.run(&mut events, now);
+        let mut tidied = false;
         if now >= tick {
-            work.tick();
+            tidied = work.tick();
             tick = now + TICK;
         }
         work.append();
@@ -71,7 +71,7 @@ fn take_turns<R, W, M: Monitor<inbox::State<R, W>>>(inbox: &Inbox<R, W, M>, work
         if ran.configuration || count.is_some_and(|count: Instant| count <= now) {
             work.count();
             count = None;
-        } else if ran.any {
+        } else if ran.any || tidied {
             count = count.or(Some(now + COUNT));
         }
         let timers = [count, ran.parked_until];
@@ -127,7 +127,7 @@ impl Thread {
     fn has_room_to_tidy(&mut self) -> bool {
         let records = self.shard.records();
         let (count, bytes) = (records.heads().len(), records.buffer().len());
-        matches!(self.log.reserve_control(count + TIDY_MAX / TIDY_RECORD, bytes + TIDY_MAX), Room::Granted)
+        matches!(self.log.reserve_control(count, bytes + TIDY_MAX), Room::Granted)
     }
 }
 
@@ -162,10 +162,12 @@ impl Work<Reply, Watch> for Thread {
         ran
     }
 
-    fn tick(&mut self) {
+    fn tick(&mut self) -> bool {
         let now_ms = clock_ms();
         let granted = self.shard.has_to_tidy(now_ms) && self.has_room_to_tidy();
+        let before = self.shard.records().heads().len();
         self.shard.tick(now_ms, if granted { TIDY_MAX } else { 0 });
+        self.shard.records().heads().len() > before
     }
 
     fn append(&mut self) {

@@ -141,7 +141,9 @@ impl Work<(), ()> for Counting {
         ran
     }
 
-    fn tick(&mut self) {}
+    fn tick(&mut self) -> bool {
+        false
+    }
 
     fn append(&mut self) {
         if self.gathered > 0 {
