@@ -411,6 +411,9 @@ impl Judge {
             self.faults.into_iter().partition(|fault| fault.batches.start <= mark);
         let (warnings, past): (Vec<Fault>, Vec<Fault>) =
             self.harmless.into_iter().partition(|fault| fault.batches.start <= mark);
+        // What a later segment begins after was cut by an earlier start.
+        let last = self.content.map_or(0, |(segment, _)| segment);
+        let past = past.iter().filter(|fault| fault.place.segment >= last);
         let mut broken: Vec<Broken> = damaged.into_iter().map(|fault| fault.place).collect();
         let mut unnamed = self.unnamed.iter().any(|batches| batches.start <= mark);
         if let Some(segment) = self.closed.filter(|segment| newest <= *segment) {
@@ -432,7 +435,7 @@ impl Judge {
             unsynced,
             cut: self.unsynced.front().map(|batch| batch.cut),
             content: self.content,
-            torn_bytes: torn.iter().chain(&past).map(|fault| fault.bytes as u64).sum(),
+            torn_bytes: torn.iter().chain(past).map(|fault| fault.bytes as u64).sum(),
             damage,
             warnings: warnings.into_iter().map(|fault| fault.place).collect(),
         }
