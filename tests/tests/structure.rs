@@ -28,7 +28,6 @@ const DECIDE: &[&str] = &[
     "agent-node/src/node/configuration.rs",
     "agent-node/src/node/contact.rs",
     "agent-node/src/node/forwards",
-    "agent-node/src/node/parking.rs",
     "agent-node/src/node/routing.rs",
     "agent-node/src/node/turn.rs",
     "agent-node/src/node/turn.rs",

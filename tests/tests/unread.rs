@@ -30,7 +30,7 @@ const ENTRY_BYTES: usize = 10_000;
 /// What unread answers may cost beside what the budget counts: connections, and what the allocator keeps.
 const BESIDE: u64 = 64 << 20;
 /// What one link to an agent without state may cost, with the client's end in another process.
-const LINK_BYTES: u64 = 900;
+const LINK_BYTES: u64 = 1_600;
 const LINKS: u32 = 60_000;
 
 fn start() -> (tempfile::TempDir, Dev) {
@@ -67,7 +67,7 @@ async fn rewrite(client: &mut Client, round: u64) {
 /// A connection that asks for the Map over HTTP/1 and reads nothing.
 fn asks(at: &str) -> TcpStream {
     let mut stream = TcpStream::connect(at).unwrap();
-    stream.write_all(b"GET /shelf/1?lane=books HTTP/1.1\r\nhost: shoal\r\n\r\n").unwrap();
+    stream.write_all(b"GET /shelf/1?lane=books HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     stream
 }
 

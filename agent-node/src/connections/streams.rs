@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep};
 
 /// The most that waits for a stream's window before its body is asked for no more.
 pub const WAITING_MAX: usize = 4 << 10;
-/// Of what a body gives at once.
+/// Bytes of a body that are given at once.
 const PIECE: usize = 16 << 10;
 
 tokio::task_local! {
@@ -101,7 +101,7 @@ where
 /// The body of an answer. What it holds is let go when the answer has ended in any way.
 pub struct Paced<H> {
     body: Body,
-    /// Of a frame that was more than one piece.
+    /// The rest of a frame that was more than one piece.
     rest: Bytes,
     stream: Option<Arc<Stream>>,
     _held: H,

@@ -41,7 +41,7 @@ pub struct Inbox<R, W, M = Blocking<State<R, W>>> {
 #[derive(Debug)]
 pub struct State<R, W> {
     events: VecDeque<Event<R, W>>,
-    /// Of all that came and has not run, wherever it is.
+    /// The load of all that came and has not run, wherever it is.
     load: Load,
     /// How far the log is on the disk.
     durable: Position,
@@ -238,7 +238,7 @@ mod tests {
         (0..count as u64).map(read).collect()
     }
 
-    /// Of so many reads, how many find no room.
+    /// Counts how many of so many reads find no room.
     fn refused(inbox: &Inbox<(), ()>, count: usize) -> usize {
         let mut full = Vec::new();
         inbox.put(&mut reads(count), &mut full);

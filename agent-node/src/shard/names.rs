@@ -37,7 +37,7 @@ pub struct Room {
     pub new: usize,
     /// Beyond it no window grows. One that is full need not.
     pub growth: usize,
-    /// Of nodes' earlier starts: beyond it they go at once.
+    /// Room for names of nodes' earlier starts: beyond it they go at once.
     pub ended: usize,
 }
 
@@ -317,12 +317,12 @@ impl Names {
         pieces.pieces
     }
 
-    /// Of clients.
+    /// Names of clients, and their bytes.
     pub fn clients(&self) -> Held {
         self.groups[Of::Client as usize].held
     }
 
-    /// Of nodes, their earlier starts included.
+    /// Names of nodes, those of earlier starts included.
     pub fn nodes(&self) -> Held {
         let [_, nodes, ended] = &self.groups;
         nodes.held + ended.held

@@ -46,7 +46,7 @@ fn parse(text: &str) -> Option<Duration> {
 pub(super) struct Doubt(Arc<AtomicBool>);
 
 impl Doubt {
-    /// Of the call that is answered here.
+    /// The deadline of the call that is answered here.
     pub fn of<T>(request: &tonic::Request<T>) -> Doubt {
         request.extensions().get().cloned().unwrap_or_default()
     }
