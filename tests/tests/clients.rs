@@ -1,21 +1,15 @@
 //! Clients that take much and give nothing back, on a real process: connections without end, answers that are not read,
 //! calls and streams that are left in the middle. The node goes on, and lets go what they held.
 
-use futures::{Stream, StreamExt as _, stream};
-use proto::wire::v1::lanes_client::LanesClient;
-use proto::wire::v1::{Command, GetRequest, LinksRequest, OpenLink, SendAllRequest, WatchRequest};
 use serde_json::json;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use tests::cluster::{Client, client, eventually};
+use tests::cluster::{client, eventually};
 use tests::dev::Dev;
 use tests::lanes::{get, send};
-use tokio::task::JoinSet;
-use tonic::Code;
-use tonic::transport::Channel;
 
 const PLAN: &str = r"
 apiVersion: shoal.dev/v1alpha1
@@ -135,6 +129,3 @@ async fn an_idle_connection_of_http_2_ends_with_goaway() {
     assert_eq!(goaway, Some(vec![0; 4]), "NO_ERROR, before the end");
     assert!(took > Duration::from_secs(55) && took < Duration::from_secs(90), "{took:?}");
 }
-
-/// What is left of a client in the node.
-const HELD: [&str; 5] = ["shoal_connections", "shoal_calls", "shoal_links", "shoal_forwards", "shoal_holds"];

@@ -49,6 +49,9 @@ fn the_samples_are_taken() -> Result<()> {
     Ok(())
 }
 
+/// As the plan with every field has it.
+const ORIGINS: &str = "http: {origins: ['https://shop.example', 'http://[::1]:8080']}";
+
 #[test]
 fn what_is_wrong_is_refused_with_its_path() -> Result<()> {
     let agent = |field: &str| format!("spec.agents[0].{field}");
@@ -58,11 +61,9 @@ fn what_is_wrong_is_refused_with_its_path() -> Result<()> {
         ("replicas: 3", "replicas: '3'", "spec.replicas".into()),
         ("slots: 256", "slots: 300", "spec.slots".into()),
         ("slots: 256", "nodes: 3", "spec.nodes".into()),
-        (
-            "http: {origins: ['https://shop.example', 'http://[::1]:8080']}",
-            "http: {origins: [shop.example]}",
-            "spec.http.origins[0]".into(),
-        ),
+        (ORIGINS, "http: {origins: [shop.example]}", "spec.http.origins[0]".into()),
+        (ORIGINS, "http: {origins: ['null']}", "spec.http.origins[0]".into()),
+        (ORIGINS, "http: {origins: ['*']}", "spec.http.origins[0]".into()),
         (
             "http: {origins: ['https://shop.example', 'http://[::1]:8080']}",
             "http: {origins: ['null']}",
