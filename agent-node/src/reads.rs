@@ -1,4 +1,4 @@
-//! Answers to reads while they are in memory: each is charged to the node's [`budget`] until its last byte was taken.
+//! Answers to reads while they are in memory: each is charged to the node's budget until its last byte was taken.
 //!
 //! An answer is charged when it leaves its shard, or when it was taken from a mirror. The charge goes with it: into the
 //! pieces that a connection holds, and to a node that asks in pieces.
