@@ -3,14 +3,16 @@
 //!
 //! *Guarantees.* `on_durable(p)` comes after every record before `p` is on the disk, in order. What `open` gives out
 //! is on the disk. A torn tail is cut; damage before the last mark is never skipped. A write or sync that fails ends
-//! the process. *Assumptions.* `reserve` is asked before a command runs. The store's folder is locked.
+//! the process. *Assumptions.* `Appender::reserve` is asked before a command runs. The store's folder is locked.
 
 mod chain;
 mod committer;
+mod counts;
 mod format;
 mod judge;
 mod places;
 mod prepare;
+mod room;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -20,9 +22,11 @@ use crate::lock::lock;
 use crate::store::{self, Store};
 use chain::Chain;
 use committer::Intake;
+use format::Ident;
 use judge::{Cut, End, Judge};
 use places::Places;
-use prepare::Pool;
+use prepare::{OnRoom, Pool};
+use room::{Ask, Class};
 use scan::{Segment, Stop};
 use std::fmt;
 use std::fs::{self, File};
@@ -36,15 +40,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use writer::Writer;
 
+pub use counts::Counts;
 pub use format::{BODY_MAX, BatchHead, Head, Kind, Position, RECORD as RECORD_HEAD};
 pub use judge::{Broken, Damage, Lost, Seen};
 pub use places::Reader;
-pub use prepare::{DiskFull, OnRoom, Room, Sizes};
+pub use room::{DiskFull, Room, Sizes};
 pub use scan::Part;
-pub use writer::Counts;
 
 const FOLDER: &str = store::LOG;
-/// Segments begin small, so that a fresh node starts at once, and double.
+/// Segments begin small, so that a fresh node starts at once, and follow use.
 pub const SIZES: Sizes = Sizes { smallest: 4 << 20, largest: 64 << 20 };
 
 #[derive(Debug, thiserror::Error)]
@@ -161,9 +165,6 @@ impl Log {
             return Err(Error::Gone { folder, what: "is not there" });
         }
         let segments = Segments::list(&folder)?;
-        if store.had_ring() && segments.newest()? == 0 {
-            return Err(Error::Gone { folder, what: "holds no segment that is not empty" });
-        }
         let places = Arc::new(Places::default());
         let mut take = |seen: Seen| match seen {
             Seen::Record(position, head, body) => each(position, head, body),
@@ -172,7 +173,10 @@ impl Log {
                 Ok(())
             }
         };
-        let (mut end, unbegun) = segments.scan(store.id(), progress, &mut take)?;
+        let Scanned { mut end, unbegun, begun } = segments.scan(store.id(), progress, &mut take)?;
+        if store.had_ring() && begun == 0 {
+            return Err(Error::Gone { folder, what: "holds no segment that is not empty" });
+        }
         if let Some(damage) = end.damage.take() {
             return Err(Error::Damaged { folder, damage });
         }
@@ -180,13 +184,33 @@ impl Log {
             tracing::warn!(%place, folder = %folder.display(), "the disk has changed what it was given; no record is lost");
         }
         let frames = segments.unsynced(&end)?;
-        segments.shorten(&end)?;
-        let pool = Arc::new(Pool::open(&folder, sizes)?);
+        let counts = Arc::new(Counts::default());
+        let (broken, zero): (Vec<Unbegun>, Vec<Unbegun>) =
+            unbegun.into_iter().partition(|unbegun| !unbegun.is_zero || unbegun.index < begun);
+        let ready = zero.into_iter().map(|unbegun| (unbegun.index, unbegun.path)).collect();
+        let pool = Arc::new(Pool::open(&folder, sizes, counts.clone(), ready, segments.after())?);
         let chain = Chain::new(store.id(), store.incarnation(), end.until.clone());
         places.cut(Position(end.until.records));
-        let (next, known) = (segments.after(), places.clone());
-        let writer = Writer::begin(&folder, next, chain, &frames, pool.clone(), store.watch(), known)?;
-        segments.cut(&end, &unbegun, store.incarnation())?;
+        let (watch, known) = (store.watch(), places.clone());
+        let mut writer = Writer::new(&folder, chain, pool.clone(), watch, counts, known);
+        let is_whole = begun > 0 && frames.is_empty() && end.torn_bytes == 0 && broken.is_empty();
+        if is_whole && let Some((ident, file, at)) = segments.last(&end)? {
+            // It is left as it is: a start needs no block of a disk that is full.
+            writer.goes_on_after(ident, file, at);
+        } else {
+            segments.shorten(&end)?;
+            match pool.begin(writer.needed_to_renew(&frames)) {
+                Ok(prepared) => {
+                    writer.renew(prepared, &frames)?;
+                    segments.cut(&end, &broken, store.incarnation())?;
+                }
+                // Nothing has to be written yet, and what is broken can stay.
+                Err(error) if begun > 0 && frames.is_empty() => {
+                    tracing::warn!(%error, "the log goes on when a segment can be made");
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let opened = Opened {
             records: end.records,
             segments: segments.files.len() as u64,
@@ -197,9 +221,11 @@ impl Log {
         Ok((Log::start(writer, pool, places, store.lock(), on_durable)?, opened))
     }
 
-    /// A shard's way to append. `on_room` is called when asking again after `Room::Later` may help.
-    pub fn appender(&self, on_room: OnRoom) -> Appender {
-        Appender { intake: self.intake.clone(), pool: self.pool.clone(), on_room: Arc::new(on_room) }
+    /// A shard's way to append. `on_room` is called when asking again after `Room::Later` may help, by threads of the
+    /// log and of other shards, which wait for it.
+    pub fn appender(&self, on_room: impl Fn() + Send + Sync + 'static) -> Appender {
+        let (intake, pool) = (self.intake.clone(), self.pool.clone());
+        Appender { intake, pool, on_room: Arc::new(on_room), granted: 0 }
     }
 
     /// Reads what is on the disk again.
@@ -236,7 +262,8 @@ impl Log {
         let (intake, counts) = (Arc::new(Intake::new(writer.position())), writer.counts());
         let folder = writer.folder().to_path_buf();
         let (taken, prepared) = (intake.clone(), pool.clone());
-        let committer = move || committer::run(writer, &taken, &*on_durable);
+        let accounts = pool.clone();
+        let committer = move || committer::run(writer, &taken, &accounts, &*on_durable);
         let threads = vec![named("log", committer)?, named("log-prepare", move || prepared.run())?];
         Ok(Log { intake, pool, counts, folder, places, threads: Mutex::new(threads), _lock: lock })
     }
@@ -252,31 +279,62 @@ impl Drop for Log {
 pub struct Appender {
     intake: Arc<Intake>,
     pool: Arc<Pool>,
-    on_room: Arc<OnRoom>,
+    on_room: OnRoom,
+    /// What of the log's room is this shard's.
+    granted: u64,
 }
+
+/// So much more than is asked for is granted where it is there, so that not each command asks the whole log.
+const MORE: u64 = 64 << 10;
 
 impl Appender {
     /// Whether so many records, with bodies of so many bytes together, may be appended at once. Ask before commands run,
     /// for all that has gathered since the last `append` and what the next one may add. A grant holds until the next
-    /// `append` or `release`; a later one takes its place.
+    /// `append` or `release`, and a larger one takes its place; after `Later` and `Full` it holds all the same.
     pub fn reserve(&mut self, records: usize, bytes: usize) -> Room {
-        self.pool.reserve(records * format::RECORD + bytes, &self.on_room)
+        let ask = Ask::new(Class::Commands, records, bytes);
+        if ask.bytes <= self.granted {
+            return Room::Granted;
+        }
+        match self.ask(Ask { bytes: ask.bytes + MORE, ..ask }) {
+            Room::Granted => Room::Granted,
+            Room::Later | Room::Full(_) => self.ask(ask),
+        }
     }
 
     /// The same for records that a slot writes about itself. They find room for longer than those of commands.
     pub fn reserve_control(&mut self, records: usize, bytes: usize) -> Room {
-        self.reserve(records, bytes)
+        let ask = Ask::new(Class::Control, records, bytes);
+        if ask.bytes <= self.granted { Room::Granted } else { self.ask(ask) }
+    }
+
+    fn ask(&mut self, ask: Ask) -> Room {
+        let room = self.pool.ask(ask, self.granted, &self.on_room);
+        if room == Room::Granted {
+            self.granted = ask.bytes;
+        }
+        room
     }
 
     /// Adds records, whose bodies are ranges of `buffer`, and returns the place after them.
     pub fn append(&mut self, records: &[(Head, Range<usize>)], buffer: &[u8]) -> Position {
-        self.pool.spend(records.iter().map(|(_, body)| format::RECORD + body.len()).sum());
-        self.intake.append(records, buffer)
+        let used = room::cost(records.len(), records.iter().map(|(_, body)| body.len()).sum());
+        self.pool.append(std::mem::take(&mut self.granted), used);
+        self.intake.append(records, buffer, used)
     }
 
     /// Gives back what was granted and is not used. Call it before a sleep.
-    #[allow(clippy::unused_self)]
-    pub fn release(&mut self) {}
+    pub fn release(&mut self) {
+        if self.granted > 0 {
+            self.pool.append(std::mem::take(&mut self.granted), 0);
+        }
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        self.release();
+    }
 }
 
 fn named(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
@@ -292,7 +350,7 @@ pub fn read(
     each: &mut dyn FnMut(Seen) -> Result<(), String>,
 ) -> Result<(Opened, Option<Damage>, Vec<Broken>), Error> {
     let segments = Segments::list(&folder.join(FOLDER))?;
-    let (end, _) = segments.scan(store::id_in(folder)?, &Progress::default(), each)?;
+    let Scanned { end, .. } = segments.scan(store::id_in(folder)?, &Progress::default(), each)?;
     let opened = Opened {
         records: end.records,
         segments: segments.files.len() as u64,
@@ -301,6 +359,23 @@ pub fn read(
         position: Position(end.records),
     };
     Ok((opened, end.damage, end.warnings))
+}
+
+/// What is in the segments.
+struct Scanned {
+    end: End,
+    /// Those that were made and never begun, or of which nothing is sound.
+    unbegun: Vec<Unbegun>,
+    /// The index of the last one with anything sound in it, or 0.
+    begun: u64,
+}
+
+struct Unbegun {
+    index: u64,
+    path: PathBuf,
+    is_empty: bool,
+    /// It can be gone on in.
+    is_zero: bool,
 }
 
 /// The segments of a folder, in order.
@@ -328,30 +403,20 @@ impl Segments {
         self.files.last().map_or(1, |(index, _)| index + 1)
     }
 
-    /// The index of the last one that is not empty, or 0. Files of segments have their full length from the beginning.
-    fn newest(&self) -> Result<u64, Error> {
-        for (index, path) in self.files.iter().rev() {
-            if fs::metadata(path).map_err(Error::io("read", path))?.len() > 0 {
-                return Ok(*index);
-            }
-        }
-        Ok(0)
-    }
-
-    /// Reads them all. Beside the end of the log: those that were made and never begun.
+    /// Reads them all.
     fn scan(
         &self,
         store: u128,
         progress: &Progress,
         each: &mut dyn FnMut(Seen) -> Result<(), String>,
-    ) -> Result<(End, Vec<PathBuf>), Error> {
+    ) -> Result<Scanned, Error> {
         let begins = self.begins(store)?;
         for (_, path) in &self.files {
             let bytes = fs::metadata(path).map_err(Error::io("read", path))?.len();
             progress.of.fetch_add(bytes, Relaxed);
         }
         let mut say = Instant::now() + SAY;
-        let (mut judge, mut unbegun) = (Judge::new(store), Vec::new());
+        let (mut judge, mut unbegun, mut last) = (Judge::new(store), Vec::new(), 0);
         for (place, (index, path)) in self.files.iter().enumerate() {
             let bytes = fs::read(path).map_err(Error::io("read", path))?;
             let until = begins[place + 1..].iter().find_map(|begins| *begins);
@@ -361,8 +426,12 @@ impl Segments {
                     Error::OtherFormat { folder: self.folder.clone(), segment: *index, format }
                 }
             })?;
-            if !begun {
-                unbegun.push(path.clone());
+            if begun {
+                last = *index;
+            } else {
+                let is_empty = bytes.is_empty();
+                let is_zero = !is_empty && bytes.iter().all(|&byte| byte == 0);
+                unbegun.push(Unbegun { index: *index, path: path.clone(), is_empty, is_zero });
             }
             progress.read.fetch_add(bytes.len() as u64, Relaxed);
             if say <= Instant::now() {
@@ -370,7 +439,10 @@ impl Segments {
                 say += SAY;
             }
         }
-        Ok((judge.end(self.newest()?), unbegun))
+        // A segment says at its end that the one after it is there. Those behind that were made ahead. Files of
+        // segments have their full length from the beginning.
+        let is_made = unbegun.iter().any(|unbegun| unbegun.index == last + 1 && !unbegun.is_empty);
+        Ok(Scanned { end: judge.end(last + u64::from(is_made)), unbegun, begun: last })
     }
 
     /// The number with which each segment begins, as far as anything in it says so.
@@ -403,6 +475,17 @@ impl Segments {
         Ok(frames)
     }
 
+    /// The segment that the log ends in, and where its closing has its place. What lies behind is given back.
+    fn last(&self, end: &End) -> Result<Option<(Ident, File, u64)>, Error> {
+        let (Some(Cut { ident, at }), Some((_, content))) = (end.cut, end.content) else { return Ok(None) };
+        let at = if at == 0 { content.next_multiple_of(format::BLOCK) } else { at };
+        let path = places::path(&self.folder, ident.segment);
+        let file = File::options().write(true).open(&path).map_err(Error::io("open", &path))?;
+        let length = content.max(at + format::BLOCK);
+        file.set_len(length as u64).map_err(Error::io("cut", &path))?;
+        Ok(Some((ident, file, at as u64)))
+    }
+
     /// Gives back what lies behind the last record or mark, so that a full disk has room for the next segment.
     fn shorten(&self, end: &End) -> Result<(), Error> {
         let Some((segment, at)) = end.content else { return Ok(()) };
@@ -410,8 +493,8 @@ impl Segments {
     }
 
     /// Gives back what does not count any more, now that the log goes on in a new segment, and says so in the old one.
-    fn cut(&self, end: &End, unbegun: &[PathBuf], incarnation: u64) -> Result<(), Error> {
-        for path in unbegun {
+    fn cut(&self, end: &End, broken: &[Unbegun], incarnation: u64) -> Result<(), Error> {
+        for Unbegun { path, .. } in broken {
             fs::remove_file(path).map_err(Error::io("remove", path))?;
         }
         let Some(Cut { ident, at }) = end.cut else { return Ok(()) };

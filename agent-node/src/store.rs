@@ -97,8 +97,12 @@ impl Incarnation {
     }
 
     /// False when another process has opened the folder since, on a machine that our lock does not reach.
+    /// Where this process can open no more files, it is taken for ours until the next look.
     pub fn still_ours(&self) -> io::Result<bool> {
-        Ok(fs::read(&self.path)? == self.content)
+        match fs::read(&self.path) {
+            Err(error) if is_out_of_files(&error) => Ok(true),
+            content => Ok(content? == self.content),
+        }
     }
 }
 
@@ -445,6 +449,11 @@ pub(crate) fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), E
 /// Makes new names and renames in a folder durable.
 pub fn sync_folder(folder: &Path) -> Result<(), Error> {
     File::open(folder).and_then(|file| file.sync_all()).map_err(io_error("sync", folder))
+}
+
+fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {

@@ -108,7 +108,7 @@ impl Logged {
         let (log, _) = Log::open(&store, &mut |_, _, _| Ok(()), &Progress::default(), on_durable).unwrap();
         let bytes_before = log.counts().bytes.load(Relaxed);
         let (room, rooms) = mpsc::sync_channel(1);
-        let appender = log.appender(Box::new(move || room.try_send(()).unwrap_or_default()));
+        let appender = log.appender(move || room.try_send(()).unwrap_or_default());
         let (buffer, took, lsn) = (vec![9; BODY], Vec::new(), 0);
         let (cpu_us, elapsed) = (0.0, 0.0);
         let mut logged = Logged {

@@ -190,6 +190,8 @@ fn tear(data: &Path) {
             }
         }
     }
+    // Those behind it were made ahead and hold zeros.
+    segments.retain(|path| fs::read(path).unwrap().iter().any(|byte| *byte != 0));
     let last = segments.iter().max().expect("a segment of the log");
     let mut bytes = fs::read(last).unwrap();
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap().next_multiple_of(4096);

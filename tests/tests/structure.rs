@@ -23,6 +23,7 @@ const DECIDE: &[&str] = &[
     "agent-node/src/log/chain.rs",
     "agent-node/src/log/format.rs",
     "agent-node/src/log/judge.rs",
+    "agent-node/src/log/room.rs",
     "agent-node/src/log/scan.rs",
     "agent-node/src/map",
     "agent-node/src/node/configuration.rs",

@@ -37,12 +37,15 @@ pub struct Chain {
     pub synced: u64,
     lists: [Vec<u8>; 2],
     reached: Vec<u64>,
+    /// How many slots have records.
+    slots: usize,
     lasts: Lasts,
 }
 
 impl Chain {
     pub fn new(store: u128, incarnation: u64, until: Until) -> Chain {
         let Until { synced, records, lists, reached } = until;
+        let slots = reached.iter().filter(|&&lsn| lsn > 0).count();
         Chain {
             store,
             incarnation,
@@ -51,6 +54,7 @@ impl Chain {
             synced,
             lists,
             reached,
+            slots,
             lasts: Lasts::default(),
         }
     }
@@ -62,8 +66,7 @@ impl Chain {
 
     /// Bytes of an opening.
     pub fn opening_length(&self) -> usize {
-        let slots = self.reached.iter().filter(|&&lsn| lsn > 0).count();
-        (HEADER + slots * format::LAST).next_multiple_of(BLOCK)
+        (HEADER + self.slots * format::LAST).next_multiple_of(BLOCK)
     }
 
     /// Adds a batch of these framed records to `out`.
@@ -80,7 +83,8 @@ impl Chain {
         self.lists[0].clear();
         for (slot, lsn) in self.lasts.drain() {
             format::push_last(slot, lsn, &mut self.lists[0]);
-            self.reached[usize::from(slot)] = lsn;
+            let before = std::mem::replace(&mut self.reached[usize::from(slot)], lsn);
+            self.slots += usize::from(before == 0);
         }
         self.number += 1;
         self.first += u64::from(records);

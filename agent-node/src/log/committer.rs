@@ -3,6 +3,7 @@
 
 use super::Error;
 use super::format::{self, Head, Position};
+use super::prepare::Pool;
 use super::writer::{BUFFER_MAX, Writer};
 use crate::lock::lock;
 use std::ops::Range;
@@ -16,6 +17,8 @@ pub struct Intake {
 
 struct Gathered {
     frames: Vec<u8>,
+    /// What was granted for them.
+    used: u64,
     /// After the last record in `frames`.
     position: Position,
     /// The committer waits for `wake`.
@@ -24,25 +27,27 @@ struct Gathered {
 }
 
 enum Taken {
-    Records(Position),
+    /// Up to that place, and what was granted for them.
+    Records(Position, u64),
     Nothing,
     Closing,
 }
 
 impl Intake {
     pub fn new(position: Position) -> Intake {
-        let gathered = Gathered { frames: Vec::new(), position, asleep: false, closing: false };
+        let gathered = Gathered { frames: Vec::new(), used: 0, position, asleep: false, closing: false };
         Intake { gathered: Mutex::new(gathered), wake: Condvar::new() }
     }
 
-    /// Adds records and returns the place after them.
-    pub fn append(&self, records: &[(Head, Range<usize>)], buffer: &[u8]) -> Position {
+    /// Adds records, which so much room was granted for, and returns the place after them.
+    pub fn append(&self, records: &[(Head, Range<usize>)], buffer: &[u8], used: u64) -> Position {
         let mut gathered = self.lock();
         assert!(!gathered.closing, "records came after the log was closed");
         for (head, body) in records {
             format::frame(head, &buffer[body.clone()], &mut gathered.frames);
         }
         gathered.position.0 += records.len() as u64;
+        gathered.used += used;
         let position = gathered.position;
         let asleep = std::mem::take(&mut gathered.asleep);
         drop(gathered);
@@ -71,7 +76,7 @@ impl Intake {
             return if gathered.closing { Taken::Closing } else { Taken::Nothing };
         }
         std::mem::swap(&mut gathered.frames, frames);
-        Taken::Records(gathered.position)
+        Taken::Records(gathered.position, std::mem::take(&mut gathered.used))
     }
 
     fn lock(&self) -> MutexGuard<'_, Gathered> {
@@ -81,26 +86,33 @@ impl Intake {
 
 /// The committer's thread, until the intake is closed. What fails here can't be undone: whether the disk has what was
 /// written is not known any more, so the process ends.
-pub fn run(mut writer: Writer, intake: &Intake, on_durable: &dyn Fn(Position)) {
+pub fn run(mut writer: Writer, intake: &Intake, pool: &Pool, on_durable: &dyn Fn(Position)) {
     let _fatal = EndsTheProcess;
-    if let Err(error) = commit(&mut writer, intake, on_durable) {
+    if let Err(error) = commit(&mut writer, intake, pool, on_durable) {
         end(&error);
     }
 }
 
-fn commit(writer: &mut Writer, intake: &Intake, on_durable: &dyn Fn(Position)) -> Result<(), Error> {
+fn commit(
+    writer: &mut Writer,
+    intake: &Intake,
+    pool: &Pool,
+    on_durable: &dyn Fn(Position),
+) -> Result<(), Error> {
     let mut frames = Vec::new();
     let mut wait = false;
     loop {
         match intake.take(&mut frames, wait) {
-            Taken::Records(position) => {
-                writer.write(&frames)?;
+            Taken::Records(position, used) => {
+                pool.take(used);
+                writer.write(&frames, used)?;
                 writer.sync()?;
                 on_durable(position);
                 wait = false;
             }
             Taken::Nothing => {
                 writer.mark()?;
+                pool.idle();
                 wait = true;
             }
             Taken::Closing => {

@@ -1,299 +1,412 @@
-//! Segments made ahead of need: files of written zeros, so that no `fdatasync` ever waits for a file to grow, and room
-//! that is known before a command runs. One is next, and one is kept back for the time when the disk is full.
+//! Segments made ahead of need: files of written zeros, so that no `fdatasync` ever waits for a file to grow, and so
+//! that what was granted has its blocks. They have their names and are open before a commit needs them.
 //!
-//! *Guarantees.* A file named `next` or `kept` is whole, zero and on the disk. What `reserve` has granted can be
-//! written. *Assumptions.* Between a grant and the next one a thread appends no more than it asked for; what several
-//! threads have been granted at once fits into the segment that is kept back.
+//! *Guarantees.* A segment that is ready, and the one that is kept, is whole, zero and on the disk, and so is its name.
+//! [`Ledger`] holds what was granted against them. No lock is held while a file is touched. *Assumptions.* One thread
+//! runs `run`, and one writes.
+
+mod fill;
 
 use super::Error;
+use super::counts::Counts;
 use super::format::BLOCK;
+use super::places::path;
+use super::room::{Ask, DiskFull, Due, Ledger, Room, Sizes, Stand};
 use crate::lock::lock;
 use crate::store;
+use fill::Filling;
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const NEXT: &str = "next";
 const KEPT: &str = "kept";
-/// Names of files that are not whole.
+/// Names of files that are not whole, or hold what they should not yet.
 const PREPARING: &str = "preparing";
 const URGENT: &str = "urgent";
-pub const OPENING: &str = "opening";
-const CHUNK: usize = 1 << 20;
-const CHUNKS_PER_SYNC: usize = 8;
+const OPENING: &str = "opening";
+/// What was ready had this name once.
+const NEXT: &str = "next";
 const RETRY: Duration = Duration::from_millis(500);
+/// Without a commit for so long, the disk is free to be filled.
+const QUIET: Duration = Duration::from_millis(5);
 
-/// What a shard is told that asks for room. Nobody waits for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// So much may be appended.
-    Granted,
-    /// A segment is being made. Whoever asked hears when asking again may help.
-    Later,
-    /// No segment can be made at present.
-    Full(DiskFull),
-}
-
-/// Tells a shard that was answered `Later` to ask again. Called by the log's threads, which wait for it.
-pub type OnRoom = Box<dyn Fn() + Send + Sync>;
-
-/// No room is left for commands. It comes back by itself when the disk has space again.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the disk is full: no segment of the log can be made: {0}")]
-pub struct DiskFull(pub String);
-
-#[derive(Clone, Copy, Debug)]
-pub struct Sizes {
-    pub smallest: u64,
-    pub largest: u64,
-}
+/// Tells a shard that was answered `Later` to ask again. Called by the log's threads and by other shards', which wait
+/// for it.
+pub type OnRoom = Arc<dyn Fn() + Send + Sync>;
 
 /// A segment's file, zero from end to end.
+#[derive(Debug)]
 pub struct Prepared {
+    pub segment: u64,
     pub file: File,
     pub bytes: u64,
 }
 
 pub struct Pool {
     folder: PathBuf,
-    sizes: Sizes,
-    /// Free bytes of the current segment and the next one, less what waits to be written.
-    room: AtomicI64,
-    has_kept: AtomicBool,
-    stopping: AtomicBool,
+    began: Instant,
+    counts: Arc<Counts>,
     state: Mutex<State>,
+    /// Wakes the thread that makes segments.
     changed: Condvar,
 }
 
 struct State {
-    next: Option<Prepared>,
+    ledger: Ledger,
+    ready: VecDeque<Prepared>,
     kept: Option<Prepared>,
-    /// Size of the segment that is being written.
-    current: u64,
-    /// The next one must have at least this.
-    wanted: u64,
-    /// Why the last try to make one failed.
-    full: Option<String>,
-    /// Those who were answered `Later`.
-    later: Vec<Arc<OnRoom>>,
+    /// The index of the next segment to get a name.
+    index: u64,
+    /// The last one that the writer was given.
+    rolled: u64,
+    later: Vec<Asked>,
+    /// The committer has something to write or to sync.
+    busy: bool,
+    /// How often it has taken something.
+    takes: u64,
+    waits: Waits,
+    stopping: bool,
 }
 
-enum Due {
-    Kept(u64),
-    Next(u64),
+/// Who was answered `Later`.
+struct Asked {
+    ask: Ask,
+    held: u64,
+    on_room: OnRoom,
+}
+
+/// What the thread that makes segments waits for.
+#[derive(Clone, Copy)]
+enum Waits {
+    No,
+    ForSomethingDue,
+    /// Until the disk is free, or filling lags behind.
+    ForATurn {
+        due: Due,
+        filled: u64,
+    },
 }
 
 impl Pool {
-    /// Takes over what an earlier process has prepared, and removes what it left half done.
-    pub fn open(folder: &Path, sizes: Sizes) -> Result<Pool, Error> {
-        for name in [PREPARING, URGENT, OPENING] {
+    /// Takes over what an earlier process has prepared, `ready` among it, and removes what it left half done.
+    /// `index` is that of the next segment.
+    pub fn open(
+        folder: &Path,
+        sizes: Sizes,
+        counts: Arc<Counts>,
+        ready: Vec<(u64, PathBuf)>,
+        index: u64,
+    ) -> Result<Pool, Error> {
+        for name in [PREPARING, URGENT, NEXT] {
             remove(&folder.join(name))?;
         }
-        let state = State {
-            next: found(&folder.join(NEXT))?,
-            kept: found(&folder.join(KEPT))?,
-            current: 0,
-            wanted: 0,
-            full: None,
-            later: Vec::new(),
-        };
-        Ok(Pool {
-            folder: folder.to_path_buf(),
-            sizes,
-            room: AtomicI64::new(0),
-            has_kept: AtomicBool::new(state.kept.is_some()),
-            stopping: AtomicBool::new(false),
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-        })
-    }
-
-    /// The segment to begin with, under the name `opening`.
-    pub fn first(&self, needed: u64) -> Result<Prepared, Error> {
-        let path = self.folder.join(OPENING);
-        let mut state = self.lock();
-        let fits = |prepared: &mut Prepared| prepared.bytes >= needed;
-        let failed = Error::io("make a segment of the log as", &path);
-        let (name, prepared) = if let Some(next) = state.next.take_if(fits) {
-            (NEXT, next)
-        } else {
-            match self.make_or_smaller(&path, self.sizes.smallest.max(needed), self.sizes.smallest) {
-                Ok(prepared) => (OPENING, prepared),
-                Err(_) => match state.kept.take_if(fits) {
-                    Some(kept) => (KEPT, kept),
-                    None => {
-                        (OPENING, self.make_or_smaller(&path, self.sizes.smallest, needed).map_err(failed)?)
-                    }
-                },
+        let mut kept = found(&folder.join(KEPT), 0)?;
+        let opening = folder.join(OPENING);
+        if kept.is_some() {
+            remove(&opening)?;
+        } else if let Some(again) = found(&opening, 0)? {
+            // A start has ended in the middle: its blocks are the next one's.
+            fill::clear(&again.file, again.bytes, &counts).map_err(Error::io("write to", &opening))?;
+            rename(&opening, &folder.join(KEPT))?;
+            kept = Some(again);
+        }
+        let mut ledger = Ledger::new(sizes);
+        ledger.is_kept(kept.as_ref().map(|kept| kept.bytes));
+        let mut segments = VecDeque::new();
+        for (segment, path) in ready {
+            if let Some(prepared) = found(&path, segment)? {
+                ledger.is_ready(prepared.bytes);
+                segments.push_back(prepared);
             }
-        };
-        if name != OPENING {
-            rename(&self.folder.join(name), &path)?;
         }
-        store::sync_folder(&self.folder)?;
-        self.has_kept.store(state.kept.is_some(), Ordering::Release);
-        state.current = prepared.bytes;
-        let next = state.next.as_ref().map_or(0, |next| next.bytes);
-        self.room.store((prepared.bytes + next) as i64, Ordering::Release);
-        Ok(prepared)
+        let state = State {
+            ledger,
+            ready: segments,
+            kept,
+            index,
+            rolled: 0,
+            later: Vec::new(),
+            busy: false,
+            takes: 0,
+            waits: Waits::No,
+            stopping: false,
+        };
+        let (folder, began) = (folder.to_path_buf(), Instant::now());
+        Ok(Pool { folder, began, counts, state: Mutex::new(state), changed: Condvar::new() })
     }
 
-    /// A segment with at least this much room, under this name, its name durable.
-    pub fn take(&self, needed: u64, path: &Path) -> Result<Prepared, Error> {
-        let prepared = self.take_prepared(needed, path)?;
-        let prepared = match prepared {
-            Some(prepared) => prepared,
-            None => self.make_now(needed, path)?,
-        };
-        store::sync_folder(&self.folder)?;
-        Ok(prepared)
-    }
-
-    /// Whether so much may be appended. `on_room` is called once when that may have changed after `Later`.
-    pub fn reserve(&self, bytes: usize, on_room: &Arc<OnRoom>) -> Room {
-        if self.has(bytes) {
-            return Room::Granted;
-        }
+    /// Whether so much may be appended, in place of what was `held`. `on_room` is called once when asking again after
+    /// `Later` may help.
+    pub fn ask(&self, ask: Ask, held: u64, on_room: &OnRoom) -> Room {
         let mut state = self.lock();
-        if self.has(bytes) {
-            return Room::Granted;
+        let room = state.ledger.ask(ask, held);
+        state.later.retain(|asked| !Arc::ptr_eq(&asked.on_room, on_room));
+        if room == Room::Later {
+            state.later.push(Asked { ask, held, on_room: on_room.clone() });
+            self.settle(state);
         }
-        if self.stopping.load(Ordering::Acquire) {
-            return Room::Full(DiskFull("the log is closed".into()));
-        }
-        if let Some(why) = &state.full {
-            return Room::Full(DiskFull(why.clone()));
-        }
-        state.wanted = state.wanted.max((bytes + 2 * BLOCK).next_multiple_of(BLOCK) as u64);
-        if !state.later.iter().any(|known| Arc::ptr_eq(known, on_room)) {
-            state.later.push(on_room.clone());
-        }
-        self.changed.notify_all();
-        Room::Later
+        room
     }
 
-    /// Takes room for what is about to be written, or has turned out to be needed besides.
-    pub fn spend(&self, bytes: usize) {
-        self.room.fetch_sub(bytes as i64, Ordering::AcqRel);
+    /// So much of what was granted is appended; the rest is given back.
+    pub fn append(&self, granted: u64, used: u64) {
+        let mut state = self.lock();
+        state.ledger.appended(granted, used);
+        self.settle(state);
     }
 
-    /// Free bytes that commands may still take.
+    /// The committer has taken what was appended, and writes it now.
+    pub fn take(&self, used: u64) {
+        let mut state = self.lock();
+        state.ledger.taken(used);
+        (state.busy, state.takes) = (true, state.takes + 1);
+        self.settle(state);
+    }
+
+    pub fn written(&self, used: u64, stand: Stand) {
+        let mut state = self.lock();
+        state.ledger.written(used, stand);
+        self.settle(state);
+    }
+
+    /// The committer has nothing to do.
+    pub fn idle(&self) {
+        self.lock().busy = false;
+    }
+
+    /// The next segment, of whose bytes `needed` are needed at least if none is ready.
+    pub fn roll(&self, needed: u64) -> Result<Prepared, Error> {
+        let mut state = self.lock();
+        if let Some(prepared) = state.ready.pop_front() {
+            state.rolled = prepared.segment;
+            state.ledger.rolled(prepared.bytes, true, self.began.elapsed());
+            self.settle(state);
+            return Ok(prepared);
+        }
+        // Nobody has asked for what is written now. What is kept is better used than the process ended.
+        tracing::warn!("records were written for which no room had been granted");
+        let kept = state.take_kept(needed);
+        let (segment, smallest) = (state.next_index(), state.ledger.sizes().smallest);
+        state.rolled = segment;
+        drop(state);
+        let (from, prepared) = if let Some(kept) = kept {
+            (KEPT, kept)
+        } else {
+            let made = self.make(URGENT, smallest.max(needed), &mut || true);
+            (URGENT, made.map_err(Error::io("make", &self.folder.join(URGENT)))?)
+        };
+        rename(&self.folder.join(from), &path(&self.folder, segment))?;
+        store::sync_folder(&self.folder)?;
+        let prepared = Prepared { segment, ..prepared };
+        let mut state = self.lock();
+        state.ledger.rolled(prepared.bytes, false, self.began.elapsed());
+        self.settle(state);
+        Ok(prepared)
+    }
+
+    /// A file of so many bytes for what a start writes anew, which gets its name by `begun`. What is kept is for that.
+    pub fn begin(&self, needed: u64) -> Result<Prepared, Error> {
+        let mut state = self.lock();
+        let segment = state.next_index();
+        let kept = state.take_kept(needed);
+        let sizes = *state.ledger.sizes();
+        drop(state);
+        let path = self.folder.join(OPENING);
+        let prepared = if let Some(kept) = kept {
+            rename(&self.folder.join(KEPT), &path)?;
+            kept
+        } else {
+            let made = self.make_or_less(OPENING, sizes.smallest.max(needed), needed, &mut || true);
+            made.map_err(Error::io("make a segment of the log as", &path))?
+        };
+        store::sync_folder(&self.folder)?;
+        Ok(Prepared { segment, ..prepared })
+    }
+
+    /// What `begin` gave holds what it should. Those that are ready come after it from now on.
+    pub fn begun(&self, segment: u64, bytes: u64) -> Result<(), Error> {
+        rename(&self.folder.join(OPENING), &path(&self.folder, segment))?;
+        store::sync_folder(&self.folder)?;
+        let ready = std::mem::take(&mut self.lock().ready);
+        let mut moved = VecDeque::new();
+        for mut next in ready {
+            let segment = self.lock().next_index();
+            rename(&path(&self.folder, next.segment), &path(&self.folder, segment))?;
+            next.segment = segment;
+            moved.push_back(next);
+        }
+        store::sync_folder(&self.folder)?;
+        let mut state = self.lock();
+        state.ready = moved;
+        state.ledger.rolled(bytes, false, self.began.elapsed());
+        Ok(())
+    }
+
+    /// Bytes that commands may still take.
     pub fn free(&self) -> u64 {
-        let free = if self.has_kept.load(Ordering::Acquire) { self.room.load(Ordering::Acquire) } else { 0 };
-        free.max(0) as u64
+        self.lock().ledger.free()
     }
 
     /// Why no segment can be made, while that is so.
     pub fn full(&self) -> Option<DiskFull> {
-        self.lock().full.clone().map(DiskFull)
+        self.lock().ledger.why_full().cloned()
     }
 
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        let later = std::mem::take(&mut self.lock().later);
+        let mut state = self.lock();
+        state.stopping = true;
+        state.ledger.close();
         self.changed.notify_all();
-        wake(&later);
+        self.settle(state);
     }
 
     /// Makes what is due, until `stop`.
     pub fn run(&self) {
-        let mut state = self.lock();
-        while !self.stopping.load(Ordering::Acquire) {
-            let Some(due) = state.due(&self.sizes) else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            drop(state);
-            let made = self.make_ahead(&due);
-            state = self.lock();
-            let kept = made.and_then(|prepared| self.keep(&mut state, &due, prepared));
-            if self.stopping.load(Ordering::Acquire) {
-                return;
-            }
-            if let Err(error) = &kept {
-                state.full = Some(error.to_string());
-            }
-            let later = std::mem::take(&mut state.later);
-            drop(state);
-            wake(&later);
-            state = self.lock();
-            if kept.is_err() {
-                state = self.changed.wait_timeout(state, RETRY).unwrap_or_else(PoisonError::into_inner).0;
+        while let Some(due) = self.next_due() {
+            match self.make_due(due) {
+                Ok(()) => {}
+                Err(error) => {
+                    let mut state = self.lock();
+                    if state.stopping {
+                        return;
+                    }
+                    state.ledger.failed(DiskFull(why(&error)));
+                    self.settle(state);
+                    let state = self.lock();
+                    let until = |state: &mut State| !state.stopping;
+                    drop(self.changed.wait_timeout_while(state, RETRY, until));
+                }
             }
         }
     }
 
-    fn has(&self, bytes: usize) -> bool {
-        self.has_kept.load(Ordering::Acquire) && self.room.load(Ordering::Acquire) >= (bytes + BLOCK) as i64
-    }
-
-    fn take_prepared(&self, needed: u64, path: &Path) -> Result<Option<Prepared>, Error> {
+    fn next_due(&self) -> Option<Due> {
         let mut state = self.lock();
-        let fits = |prepared: &mut Prepared| prepared.bytes >= needed;
-        let prepared = if let Some(next) = state.next.take_if(fits) {
-            rename(&self.folder.join(NEXT), path)?;
-            next
-        } else if let Some(kept) = state.kept.take_if(fits) {
-            self.has_kept.store(false, Ordering::Release);
-            rename(&self.folder.join(KEPT), path)?;
-            self.room.fetch_add(kept.bytes as i64, Ordering::AcqRel);
-            kept
-        } else {
-            return Ok(None);
+        loop {
+            if state.stopping {
+                return None;
+            }
+            if let Some(due) = state.ledger.due() {
+                return Some(due);
+            }
+            state.waits = Waits::ForSomethingDue;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waits = Waits::No;
+        }
+    }
+
+    fn make_due(&self, due: Due) -> io::Result<()> {
+        let (bytes, least) = match due {
+            Due::Kept { bytes } => (bytes, bytes),
+            Due::Segment { bytes, least } => (bytes, least),
         };
-        state.current = prepared.bytes;
-        self.changed.notify_all();
-        Ok(Some(prepared))
+        let mut filled = 0;
+        let prepared = self.make_or_less(PREPARING, bytes, least, &mut || {
+            let goes_on = self.wait_for_a_turn(due, filled);
+            filled += fill::PIECE as u64;
+            goes_on
+        })?;
+        match due {
+            Due::Kept { .. } => self.keep(prepared),
+            Due::Segment { .. } => self.make_ready(prepared),
+        }
     }
 
-    /// Only for a record that is longer than what is prepared.
-    fn make_now(&self, needed: u64, path: &Path) -> Result<Prepared, Error> {
-        let urgent = self.folder.join(URGENT);
-        let bytes = self.sizes.smallest.max(needed);
-        let prepared = make(&urgent, bytes, &AtomicBool::new(false)).map_err(Error::io("make", &urgent))?;
-        rename(&urgent, path)?;
-        self.room.fetch_add(prepared.bytes as i64, Ordering::AcqRel);
-        Ok(prepared)
+    fn keep(&self, prepared: Prepared) -> io::Result<()> {
+        fs::rename(self.folder.join(PREPARING), self.folder.join(KEPT))?;
+        sync_folder(&self.folder)?;
+        let mut state = self.lock();
+        state.ledger.is_kept(Some(prepared.bytes));
+        let replaced = state.kept.replace(prepared);
+        self.settle(state);
+        drop(replaced);
+        Ok(())
     }
 
-    fn make_ahead(&self, due: &Due) -> io::Result<Prepared> {
-        let path = self.folder.join(PREPARING);
-        match *due {
-            Due::Kept(bytes) => make(&path, bytes, &self.stopping),
-            Due::Next(bytes) => self.make_or_smaller(&path, bytes, self.sizes.smallest),
+    /// Gives it the name of a segment, after all that are being written or ready.
+    fn make_ready(&self, mut prepared: Prepared) -> io::Result<()> {
+        let mut from = self.folder.join(PREPARING);
+        let mut segment = self.lock().next_index();
+        loop {
+            let to = path(&self.folder, segment);
+            fs::rename(&from, &to)?;
+            sync_folder(&self.folder)?;
+            let mut state = self.lock();
+            if segment > state.rolled {
+                prepared.segment = segment;
+                state.ledger.is_ready(prepared.bytes);
+                state.ready.push_back(prepared);
+                self.settle(state);
+                return Ok(());
+            }
+            (from, segment) = (to, state.next_index());
+        }
+    }
+
+    /// Lets commits go first, unless filling lags behind what they use. False: the log closes.
+    fn wait_for_a_turn(&self, due: Due, filled: u64) -> bool {
+        let mut state = self.lock();
+        let mut takes = None;
+        loop {
+            let is_quiet = !state.busy && takes == Some(state.takes);
+            if state.stopping || is_quiet || state.lags(due, filled) {
+                return !state.stopping;
+            }
+            takes = Some(state.takes);
+            state.waits = Waits::ForATurn { due, filled };
+            let waited = self.changed.wait_timeout(state, QUIET).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+            state.waits = Waits::No;
         }
     }
 
     /// A smaller one is better than none.
-    fn make_or_smaller(&self, path: &Path, mut bytes: u64, least: u64) -> io::Result<Prepared> {
+    fn make_or_less(
+        &self,
+        name: &str,
+        mut bytes: u64,
+        least: u64,
+        turn: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Prepared> {
         loop {
-            match make(path, bytes, &self.stopping) {
-                Err(_) if bytes / 2 >= least && !self.stopping.load(Ordering::Acquire) => {
-                    bytes = (bytes / 2).next_multiple_of(BLOCK as u64);
+            match self.make(name, bytes, turn) {
+                Err(error) if is_full(&error) && bytes > least => {
+                    bytes = (bytes / 2).next_multiple_of(BLOCK as u64).max(least);
                 }
                 made => return made,
             }
         }
     }
 
-    fn keep(&self, state: &mut State, due: &Due, prepared: Prepared) -> io::Result<()> {
-        let name = if matches!(due, Due::Kept(_)) { KEPT } else { NEXT };
-        fs::rename(self.folder.join(PREPARING), self.folder.join(name))?;
-        if matches!(due, Due::Kept(_)) {
-            state.kept = Some(prepared);
-            self.has_kept.store(true, Ordering::Release);
-        } else {
-            let old = state.next.as_ref().map_or(0, |next| next.bytes);
-            self.room.fetch_add(prepared.bytes as i64 - old as i64, Ordering::AcqRel);
-            state.next = Some(prepared);
-            state.wanted = 0;
+    fn make(&self, name: &str, bytes: u64, turn: &mut dyn FnMut() -> bool) -> io::Result<Prepared> {
+        let path = self.folder.join(name);
+        let filled = Filling::begin(&path, bytes).and_then(|filling| filling.run(&self.counts, turn));
+        if filled.is_err() {
+            let _ = fs::remove_file(&path);
         }
-        state.full = None;
-        Ok(())
+        Ok(Prepared { segment: 0, file: filled?, bytes })
+    }
+
+    /// Wakes those for whom something has changed.
+    fn settle(&self, mut state: MutexGuard<State>) {
+        let wakes = match state.waits {
+            Waits::No => false,
+            Waits::ForSomethingDue => state.ledger.due().is_some(),
+            Waits::ForATurn { due, filled } => state.lags(due, filled),
+        };
+        let State { ledger, later, .. } = &mut *state;
+        let is_worth_asking = |asked: &mut Asked| ledger.is_worth_asking(asked.ask, asked.held);
+        let again: Vec<Asked> = later.extract_if(.., is_worth_asking).collect();
+        drop(state);
+        if wakes {
+            self.changed.notify_one();
+        }
+        for asked in again {
+            (asked.on_room)();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -301,63 +414,40 @@ impl Pool {
     }
 }
 
-fn wake(later: &[Arc<OnRoom>]) {
-    for on_room in later {
-        on_room();
-    }
-}
-
 impl State {
-    fn due(&self, sizes: &Sizes) -> Option<Due> {
-        if self.kept.is_none() {
-            return Some(Due::Kept(sizes.smallest));
-        }
-        let bytes = (2 * self.current).clamp(sizes.smallest, sizes.largest).max(self.wanted);
-        match &self.next {
-            Some(next) if next.bytes >= self.wanted => None,
-            _ => Some(Due::Next(bytes)),
-        }
+    fn next_index(&mut self) -> u64 {
+        self.index += 1;
+        self.index - 1
+    }
+
+    fn take_kept(&mut self, needed: u64) -> Option<Prepared> {
+        let taken = self.kept.take_if(|kept| kept.bytes >= needed);
+        self.ledger.is_kept(self.kept.as_ref().map(|kept| kept.bytes));
+        taken
+    }
+
+    /// Filling can't wait for a quiet time.
+    fn lags(&self, due: Due, filled: u64) -> bool {
+        !self.later.is_empty() || self.ledger.lags(due, filled)
     }
 }
 
-/// Writes a file of zeros and brings it to the disk, with pauses in which commits get their turn.
-fn make(path: &Path, bytes: u64, stop: &AtomicBool) -> io::Result<Prepared> {
-    let filled = fill(path, bytes, stop);
-    if filled.is_err() {
-        let _ = fs::remove_file(path);
-    }
-    filled
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-fn fill(path: &Path, bytes: u64, stop: &AtomicBool) -> io::Result<Prepared> {
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
-    // Says that the disk is full before it is filled up. Not every file system can.
-    let allocated = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
-    if let Err(full @ rustix::io::Errno::NOSPC) = allocated {
-        return Err(full.into());
+fn why(error: &io::Error) -> String {
+    if is_full(error) {
+        return format!("the disk is full: no segment of the log can be made: {error}");
     }
-    let zeros = vec![0; CHUNK.min(bytes as usize)];
-    let mut at = 0;
-    while at < bytes {
-        if stop.load(Ordering::Acquire) {
-            return Err(io::Error::new(io::ErrorKind::Interrupted, "the log is closing"));
-        }
-        let length = zeros.len().min((bytes - at) as usize);
-        file.write_all_at(&zeros[..length], at)?;
-        at += length as u64;
-        if at % (CHUNK * CHUNKS_PER_SYNC) as u64 == 0 {
-            file.sync_data()?;
-        }
-    }
-    file.sync_all()?;
-    Ok(Prepared { file, bytes })
+    format!("no segment of the log can be made: {error}; it is tried again")
 }
 
-fn found(path: &Path) -> Result<Option<Prepared>, Error> {
+fn found(path: &Path, segment: u64) -> Result<Option<Prepared>, Error> {
     match File::options().read(true).write(true).open(path) {
         Ok(file) => {
             let bytes = file.metadata().map_err(Error::io("read", path))?.len();
-            Ok(Some(Prepared { file, bytes: bytes - bytes % BLOCK as u64 }))
+            Ok(Some(Prepared { segment, file, bytes: bytes - bytes % BLOCK as u64 }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::Io { what: "open", path: path.to_path_buf(), error }),
@@ -375,4 +465,8 @@ fn remove(path: &Path) -> Result<(), Error> {
 
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     fs::rename(from, to).map_err(Error::io("rename", from))
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }

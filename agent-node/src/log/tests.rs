@@ -1,6 +1,7 @@
 //! The log on real files: what comes back after ends of every kind.
 
 mod child;
+mod files;
 mod full;
 
 use super::*;
@@ -47,10 +48,18 @@ fn append(log: &Log, records: &[(Head, Vec<u8>)]) -> Position {
 
 /// Asks until there is room for so much, or says why there is none.
 fn reserve(log: &Log, records: usize, bytes: usize) -> Result<Appender, DiskFull> {
+    ask_until(log, |appender| appender.reserve(records, bytes))
+}
+
+fn reserve_control(log: &Log, records: usize, bytes: usize) -> Result<Appender, DiskFull> {
+    ask_until(log, |appender| appender.reserve_control(records, bytes))
+}
+
+fn ask_until(log: &Log, ask: impl Fn(&mut Appender) -> Room) -> Result<Appender, DiskFull> {
     let (room, rooms) = mpsc::sync_channel(1);
-    let mut appender = log.appender(Box::new(move || room.try_send(()).unwrap_or_default()));
+    let mut appender = log.appender(move || room.try_send(()).unwrap_or_default());
     loop {
-        match appender.reserve(records, bytes) {
+        match ask(&mut appender) {
             Room::Granted => return Ok(appender),
             Room::Later => rooms.recv().unwrap(),
             Room::Full(full) => return Err(full),
@@ -66,8 +75,10 @@ fn wait(durables: &mpsc::Receiver<Position>, position: Position) {
     while durables.recv().unwrap() < position {}
 }
 
+/// Those that have been begun. The ones behind are of zeros.
 fn segment_files(folder: &Path) -> Vec<PathBuf> {
-    Segments::list(&folder.join(FOLDER)).unwrap().files.into_iter().map(|(_, path)| path).collect()
+    let files = Segments::list(&folder.join(FOLDER)).unwrap().files.into_iter().map(|(_, path)| path);
+    files.filter(|path| fs::read(path).unwrap().iter().any(|&byte| byte != 0)).collect()
 }
 
 #[test]
@@ -382,4 +393,17 @@ fn a_log_of_the_format_before_is_refused_as_such() {
         text.contains("segment 1") && text.contains("has format 1, and this version reads only format 2"),
         "{text}"
     );
+}
+
+#[test]
+fn bytes_given_to_the_disk_count_the_zeros_of_what_is_made_ahead() {
+    let temp = TempDir::new().unwrap();
+    let (log, ..) = open(&store(temp.path())).unwrap();
+    granted(&log, 1, 10);
+    let whole = |name: &str| name == "kept" || name.starts_with("segment-");
+    let entries = fs::read_dir(temp.path().join(FOLDER)).unwrap().map(Result::unwrap);
+    let made = entries.filter(|entry| entry.file_name().to_str().is_some_and(whole));
+    let bytes: u64 = made.map(|entry| entry.metadata().unwrap().len()).sum();
+    let counted = log.counts().bytes.load(Relaxed);
+    assert!(bytes > 0 && counted >= bytes, "{counted} counted, {bytes} in files");
 }

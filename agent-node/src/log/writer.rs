@@ -1,44 +1,29 @@
 //! Brings framed records to the segments: one `pwrite` per batch, one `fdatasync` for all that was written since the
-//! last one, a new segment when the current one is full.
+//! last one, a new segment when the current one is full. All files that it needs were opened before.
 
 use super::Error;
 use super::chain::Chain;
+use super::counts::Counts;
 use super::format::{self, BLOCK, Ident, Position};
 use super::places::{Places, path};
-use super::prepare::{OPENING, Pool, Prepared};
-use crate::store::{self, Incarnation};
-use std::fs::{self, File};
+use super::prepare::{Pool, Prepared};
+use super::room::{self, BATCH, Stand};
+use crate::store::Incarnation;
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-/// A batch ends soon after this many bytes, so that one torn place costs little.
-const BATCH: usize = 1 << 20;
 /// Buffers that a burst has made longer than this are given back.
 pub const BUFFER_MAX: usize = 4 << 20;
-
-/// What has been written since the start.
-#[derive(Debug, Default)]
-pub struct Counts {
-    pub records: AtomicU64,
-    pub batches: AtomicU64,
-    /// Bytes of batches and openings. Zeros are not counted, nor marks, which the next batch mostly overwrites in memory.
-    pub bytes: AtomicU64,
-    pub syncs: AtomicU64,
-    pub sync_us: AtomicU64,
-    pub segments: AtomicU64,
-}
 
 pub struct Writer {
     folder: PathBuf,
     chain: Chain,
+    /// Of the segment that is being written. Before the first record of this start there is none.
     ident: Ident,
-    file: File,
-    /// Where the next batch begins.
-    at: u64,
-    /// Size of the segment.
-    bytes: u64,
+    segment: Option<Segment>,
     /// Whether the log says itself up to where it is synced.
     marked: bool,
     out: Vec<u8>,
@@ -48,46 +33,72 @@ pub struct Writer {
     places: Arc<Places>,
 }
 
+struct Segment {
+    file: File,
+    bytes: u64,
+    /// Where the next batch begins.
+    at: u64,
+}
+
 impl Writer {
-    /// Begins a segment with these framed records in it. It gets its name when they are on the disk, so that there is
-    /// no moment in which they are neither here nor where they came from.
-    pub fn begin(
+    /// Goes on after what the chain has. Nothing is written before there is a record.
+    pub fn new(
         folder: &Path,
-        segment: u64,
         chain: Chain,
-        frames: &[u8],
         pool: Arc<Pool>,
         watch: Incarnation,
+        counts: Arc<Counts>,
         places: Arc<Places>,
-    ) -> Result<Writer, Error> {
-        let batches = frames.len().div_ceil(BATCH) + 1;
-        // A list is never longer than a quarter of the records that it names.
-        let lists = 2 * chain.overhead() + frames.len() / 2;
-        let needed = chain.opening_length() + frames.len() + lists + (2 * batches + 2) * BLOCK;
-        let needed = needed.next_multiple_of(BLOCK);
-        let Prepared { file, bytes } = pool.first(needed as u64)?;
+    ) -> Writer {
+        let ident = Ident { store: chain.store, segment: 0, salt: 0, begins: 0 };
         let mut writer = Writer {
             folder: folder.to_path_buf(),
-            ident: Ident { store: chain.store, segment, salt: rand::random(), begins: chain.number },
             chain,
-            file,
-            at: 0,
-            bytes,
+            ident,
+            segment: None,
             marked: true,
             out: Vec::new(),
             pool,
             watch,
-            counts: Arc::default(),
+            counts,
             places,
         };
-        writer.open_segment()?;
-        writer.pool.spend(frames.len());
-        writer.write(frames)?;
-        writer.sync()?;
-        let (from, to) = (folder.join(OPENING), path(folder, segment));
-        fs::rename(&from, to).map_err(Error::io("rename", &from))?;
-        store::sync_folder(folder)?;
-        Ok(writer)
+        writer.stands(0);
+        writer
+    }
+
+    /// A segment of an earlier start ends here: there is room for its closing and nothing else.
+    pub fn goes_on_after(&mut self, ident: Ident, file: File, at: u64) {
+        self.ident = ident;
+        self.segment = Some(Segment { file, bytes: at + BLOCK as u64, at });
+        self.stands(0);
+    }
+
+    /// Begins a segment with these framed records in it, which may have come from memory only. It gets its name when
+    /// they are on the disk, and the word that they are, so that there is no moment in which they are neither here nor
+    /// where they came from, and none in which another start would have to write them anew.
+    pub fn renew(&mut self, prepared: Prepared, frames: &[u8]) -> Result<(), Error> {
+        let (segment, bytes) = (prepared.segment, prepared.bytes);
+        self.open_segment(prepared)?;
+        self.write_batches(frames)?;
+        self.sync()?;
+        self.mark()?;
+        self.sync()?;
+        self.pool.begun(segment, bytes)?;
+        self.stands(0);
+        Ok(())
+    }
+
+    /// Bytes of a segment that begins with these records and has room for a mark and its closing.
+    pub fn needed_to_renew(&self, frames: &[u8]) -> u64 {
+        let (mut records, mut at) = (0, 0);
+        while at < frames.len() {
+            at += format::framed_length(&frames[at..]);
+            records += 1;
+        }
+        let around = self.chain.opening_length() + 2 * self.chain.overhead() + 3 * BLOCK;
+        let cost = room::cost(records, frames.len() - records * format::RECORD);
+        (cost + around as u64).next_multiple_of(BLOCK as u64)
     }
 
     pub fn folder(&self) -> &Path {
@@ -98,21 +109,28 @@ impl Writer {
         Position(self.chain.first)
     }
 
-    #[cfg(test)]
-    pub fn write_into(&mut self, file: File) {
-        self.file = file;
-    }
-
     pub fn counts(&self) -> Arc<Counts> {
         self.counts.clone()
     }
 
-    /// Writes framed records, whose room has been taken already.
-    pub fn write(&mut self, mut frames: &[u8]) -> Result<(), Error> {
+    #[cfg(test)]
+    pub fn write_into(&mut self, file: File) {
+        self.segment = Some(Segment { file, bytes: 1 << 20, at: 0 });
+    }
+
+    /// Writes framed records, which so much room was granted for.
+    pub fn write(&mut self, frames: &[u8], used: u64) -> Result<(), Error> {
+        self.write_batches(frames)?;
+        self.out.shrink_to(BUFFER_MAX);
+        self.stands(used);
+        Ok(())
+    }
+
+    fn write_batches(&mut self, mut frames: &[u8]) -> Result<(), Error> {
         while !frames.is_empty() {
             // The last block is the closing's.
-            let room = (self.bytes - self.at) as usize;
-            let end = format::run_within(frames, room.saturating_sub(self.chain.overhead() + BLOCK), BATCH);
+            let end =
+                format::run_within(frames, self.left().saturating_sub(self.chain.overhead() + BLOCK), BATCH);
             if end == 0 {
                 self.roll(format::framed_length(frames))?;
                 continue;
@@ -120,23 +138,22 @@ impl Writer {
             let first = self.chain.first;
             self.out.clear();
             let head = self.chain.batch(&self.ident, &frames[..end], &mut self.out);
-            self.put()?;
-            self.places.note(&head, self.at);
+            let at = self.put()?;
+            self.places.note(&head, at);
             self.advance();
-            self.pool.spend(self.out.len() - end);
             self.marked = false;
             self.counts.batches.fetch_add(1, Ordering::Relaxed);
             self.counts.records.fetch_add(self.chain.first - first, Ordering::Relaxed);
             frames = &frames[end..];
         }
-        self.out.shrink_to(BUFFER_MAX);
         Ok(())
     }
 
     /// After it everything that was written is on the disk.
     pub fn sync(&mut self) -> Result<(), Error> {
+        let Some(segment) = &self.segment else { return Ok(()) };
         let started = std::time::Instant::now();
-        self.file.sync_data().map_err(Error::io("sync", &path(&self.folder, self.ident.segment)))?;
+        segment.file.sync_data().map_err(Error::io("sync", &path(&self.folder, self.ident.segment)))?;
         self.chain.synced = self.chain.number - 1;
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
         self.counts.sync_us.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
@@ -146,14 +163,15 @@ impl Writer {
     /// Says where the next batch will begin that all before it is synced. Not synced itself: it costs one small
     /// write into memory, and the disk gets it when it has time.
     pub fn mark(&mut self) -> Result<(), Error> {
-        let length = self.chain.overhead().next_multiple_of(BLOCK) as u64;
-        if self.marked || self.at + length + BLOCK as u64 > self.bytes {
+        let length = self.chain.overhead().next_multiple_of(BLOCK);
+        if self.marked || length + BLOCK > self.left() {
             return Ok(());
         }
         self.out.clear();
         self.chain.mark(&self.ident, &mut self.out);
         self.marked = true;
-        self.put()
+        self.put()?;
+        Ok(())
     }
 
     /// Goes on in a new segment, whose name is on the disk before the old one says that it is there.
@@ -162,37 +180,55 @@ impl Writer {
             return Err(Error::NotOurs { folder: self.folder.clone() });
         }
         let first = (self.chain.overhead() + record).next_multiple_of(BLOCK);
-        let needed = self.chain.opening_length() + first + BLOCK;
-        let segment = self.ident.segment + 1;
-        let prepared = self.pool.take(needed as u64, &path(&self.folder, segment))?;
-        self.out.clear();
-        self.chain.closing(&self.ident, &mut self.out);
-        self.put()?;
-        self.sync()?;
-        self.pool.spend((self.bytes - self.at) as usize);
-        let begins = self.chain.number;
-        self.ident = Ident { segment, salt: rand::random(), begins, ..self.ident };
-        (self.file, self.bytes, self.at) = (prepared.file, prepared.bytes, 0);
+        let prepared = self.pool.roll((self.chain.opening_length() + first + BLOCK) as u64)?;
+        if self.segment.is_some() {
+            self.out.clear();
+            self.chain.closing(&self.ident, &mut self.out);
+            self.put()?;
+            self.sync()?;
+        }
         self.counts.segments.fetch_add(1, Ordering::Relaxed);
-        self.open_segment()
+        self.open_segment(prepared)
     }
 
-    fn open_segment(&mut self) -> Result<(), Error> {
+    fn open_segment(&mut self, prepared: Prepared) -> Result<(), Error> {
+        let Prepared { segment, file, bytes } = prepared;
+        let begins = self.chain.number;
+        self.ident = Ident { segment, salt: rand::random(), begins, ..self.ident };
+        self.segment = Some(Segment { file, bytes, at: 0 });
         self.out.clear();
         self.chain.opening(&self.ident, &mut self.out);
         self.put()?;
         self.advance();
-        self.pool.spend(self.out.len());
         Ok(())
     }
 
+    fn left(&self) -> usize {
+        self.segment.as_ref().map_or(0, |segment| (segment.bytes - segment.at) as usize)
+    }
+
+    /// Tells the accounting of room that so much of what was granted is written, and how much there is left.
+    fn stands(&mut self, used: u64) {
+        let stand = Stand {
+            left: self.left() as u64,
+            overhead: self.chain.overhead() as u64,
+            opening: self.chain.opening_length() as u64,
+        };
+        self.pool.written(used, stand);
+    }
+
     fn advance(&mut self) {
-        self.at += self.out.len() as u64;
+        if let Some(segment) = &mut self.segment {
+            segment.at += self.out.len() as u64;
+        }
         self.counts.bytes.fetch_add(self.out.len() as u64, Ordering::Relaxed);
     }
 
-    fn put(&mut self) -> Result<(), Error> {
-        let put = self.file.write_all_at(&self.out, self.at);
-        put.map_err(Error::io("write to", &path(&self.folder, self.ident.segment)))
+    /// Writes what is in `out` where the next batch begins, and says where that is.
+    fn put(&mut self) -> Result<u64, Error> {
+        let Some(segment) = &self.segment else { unreachable!("nothing is put before a segment is open") };
+        let put = segment.file.write_all_at(&self.out, segment.at);
+        put.map_err(Error::io("write to", &path(&self.folder, self.ident.segment)))?;
+        Ok(segment.at)
     }
 }

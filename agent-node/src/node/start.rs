@@ -71,7 +71,7 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
     for (index, shard) in shards.into_iter().enumerate() {
         let delivery = Delivery::new(core.clone(), ask.clone());
         let inboxes = core.inboxes.clone();
-        let log = log.appender(Box::new(move || inboxes[index].room()));
+        let log = log.appender(move || inboxes[index].room());
         let thread = Thread { index, shard, log, parking: Parking::default(), delivery };
         let named = thread::Builder::new().name(format!("shard-{index}")).spawn(move || thread.run());
         lock(&hold.threads).push(named.context("cannot start a shard's thread")?);

@@ -23,6 +23,8 @@ const COUNT: Duration = Duration::from_millis(50);
 /// After so many events, or so many bytes of records, what there is goes to the log, and a turn ends.
 const BATCH_EVENTS: usize = 512;
 const BATCH_BYTES: usize = 256 << 10;
+/// What the shard writes of itself is mostly in longer records than this.
+const TIDY_RECORD: usize = 128;
 /// The memory of more events than these is given back when they are done.
 const EVENTS_KEPT: usize = 2_048;
 
@@ -127,7 +129,7 @@ impl Thread {
     fn has_room_to_tidy(&mut self) -> bool {
         let records = self.shard.records();
         let (count, bytes) = (records.heads().len(), records.buffer().len());
-        matches!(self.log.reserve_control(count, bytes + TIDY_MAX), Room::Granted)
+        matches!(self.log.reserve_control(count + TIDY_MAX / TIDY_RECORD, bytes + TIDY_MAX), Room::Granted)
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 const FOLDER: &str = "SHOAL_LOG_CHILD";
 
 /// This test again, which finds itself to be the child.
-fn child(folder: &Path) -> Child {
+pub(super) fn child(folder: &Path) -> Child {
     let test = std::thread::current().name().expect("a test's thread has its name").to_owned();
     Command::new(std::env::current_exe().unwrap())
         .args([&test, "--exact", "--nocapture", "--test-threads=1"])
@@ -20,11 +20,11 @@ fn child(folder: &Path) -> Child {
 }
 
 /// Only a child has one.
-fn folder() -> Option<PathBuf> {
+pub(super) fn folder() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
 
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let mut out = io::stdout().lock();
     out.write_all(format!("\n{line}\n").as_bytes()).unwrap();
     out.flush().unwrap();
@@ -81,12 +81,15 @@ fn nothing_durable_is_missing_after_kill_9() {
 fn append_where_no_sync_works(folder: &Path) {
     let store = store(folder);
     let (log_folder, chain) = (folder.join("log"), Chain::new(store.id(), 1, chain::Until::nothing()));
-    let pool = Arc::new(Pool::open(&log_folder, SMALL).unwrap());
-    let mut writer = Writer::begin(&log_folder, 1, chain, &[], pool, store.watch(), Arc::default()).unwrap();
+    let counts = Arc::new(Counts::default());
+    let pool = Arc::new(Pool::open(&log_folder, SMALL, counts.clone(), Vec::new(), 1).unwrap());
+    let mut writer = Writer::new(&log_folder, chain, pool.clone(), store.watch(), counts, Arc::default());
     writer.write_into(File::options().write(true).open("/dev/null").unwrap());
     let intake = Intake::new(Position(0));
-    intake.append(&[(Head::default(), 0..1)], b"x");
-    committer::run(writer, &intake, &|_| say("durable"));
+    let used = room::cost(1, 1);
+    pool.append(0, used);
+    intake.append(&[(Head::default(), 0..1)], b"x", used);
+    committer::run(writer, &intake, &pool, &|_| say("durable"));
 }
 
 #[test]

@@ -1,0 +1,344 @@
+//! The accounting of room: what is granted and what is there to write it into. Pure: sizes and times in, answers out.
+//!
+//! *Invariant.* Whatever was granted can be written, and what was written and is not known to be on the disk can be
+//! written anew by the next start, both without a new block of the disk:
+//!
+//! 1. `waiting + taken <= capacity`: records that were granted, or appended and not written yet, fit into the segments
+//!    that are there, with all that goes with them;
+//! 2. `waiting <= renewable`: what the committer takes at once fits into the segment that is kept for a start.
+//!
+//! Commands leave a part of the capacity to the records that slots write about themselves. The law in the tests writes
+//! what was granted through the real chain.
+
+use super::format::{BLOCK, HEADER, LAST, RECORD};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A batch ends soon after this many bytes, so that one torn place costs little.
+pub const BATCH: usize = 1 << 20;
+/// Commands leave this part of the smallest segment to control records.
+const CONTROL: u64 = 4;
+/// What is kept for a start grows up to this part of the largest segment, so that more can wait for the committer.
+const KEPT: u64 = 4;
+/// Segments are made for so much of the use that there was last.
+const AHEAD: Duration = Duration::from_millis(500);
+/// What each record costs besides its bytes: it stands in the lists of two batches, in the table of an opening, and in
+/// lists for which the end of a segment has no room.
+const LISTED: u64 = 6 * LAST as u64;
+/// What each batch costs besides its records and lists.
+const EACH_BATCH: u64 = (HEADER + BLOCK) as u64;
+/// What a shard is told that asks for room. Nobody waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// So much may be appended.
+    Granted,
+    /// Room is being made. Whoever asked hears when asking again may help.
+    Later,
+    /// No segment can be made at present.
+    Full(DiskFull),
+}
+
+/// No room is left. It comes back by itself when a segment can be made again.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct DiskFull(pub String);
+
+/// How large segments are.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    pub smallest: u64,
+    pub largest: u64,
+}
+
+/// Whose records they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Commands,
+    /// What slots write about themselves. They find room for longer.
+    Control,
+}
+
+/// So much of the log, whatever batches the records will come to lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    pub class: Class,
+    pub bytes: u64,
+}
+
+impl Ask {
+    /// For records with bodies of so many bytes together.
+    pub fn new(class: Class, records: usize, bytes: usize) -> Ask {
+        Ask { class, bytes: cost(records, bytes) }
+    }
+}
+
+/// The most that records which are appended at once take of the log.
+pub fn cost(records: usize, bytes: usize) -> u64 {
+    let framed = records * RECORD + bytes;
+    let batches = (framed / BATCH + 1) as u64;
+    framed as u64 + records as u64 * LISTED + batches * EACH_BATCH
+}
+
+/// Where the writer stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stand {
+    /// Free bytes of the segment.
+    pub left: u64,
+    /// Bytes of the next batch without records.
+    pub overhead: u64,
+    /// Bytes of an opening.
+    pub opening: u64,
+}
+
+/// What is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// The segment that is kept for a start.
+    Kept { bytes: u64 },
+    /// One to go on in. With less than `least` it would not help.
+    Segment { bytes: u64, least: u64 },
+}
+
+#[derive(Debug)]
+pub struct Ledger {
+    sizes: Sizes,
+    stand: Stand,
+    /// Size of the segment that is being written, and since when that is.
+    current: u64,
+    since: Duration,
+    /// Size of the next segment to be made, by use.
+    next: u64,
+    /// Sizes of the segments that are ready, in the order in which they will be written.
+    ready: VecDeque<u64>,
+    kept: Option<u64>,
+    /// What was granted, and what was appended and not taken.
+    waiting: u64,
+    /// What was taken and is not written.
+    taken: u64,
+    /// The most that was ever granted at once. No record is longer.
+    largest: u64,
+    /// The most that there had to be room for at once.
+    peak: u64,
+    /// What was asked for and is not there: capacity, with records of that length, and size of what is kept.
+    wanted: u64,
+    wanted_largest: u64,
+    wanted_kept: u64,
+    failed: Option<DiskFull>,
+    closed: bool,
+}
+
+impl Ledger {
+    pub fn new(sizes: Sizes) -> Ledger {
+        Ledger {
+            sizes,
+            stand: Stand { left: 0, overhead: HEADER as u64, opening: EACH_BATCH },
+            current: 0,
+            since: Duration::ZERO,
+            next: sizes.smallest,
+            ready: VecDeque::new(),
+            kept: None,
+            waiting: 0,
+            taken: 0,
+            largest: 0,
+            peak: 0,
+            wanted: 0,
+            wanted_largest: 0,
+            wanted_kept: 0,
+            failed: None,
+            closed: false,
+        }
+    }
+
+    /// Whether so much may be appended, in place of what the asker still `held`. That stays granted otherwise.
+    pub fn ask(&mut self, ask: Ask, held: u64) -> Room {
+        let answer = self.answer(ask, held);
+        if answer == Room::Granted {
+            self.waiting = self.waiting - held + ask.bytes;
+            self.largest = self.largest.max(ask.bytes);
+        }
+        answer
+    }
+
+    fn answer(&mut self, ask: Ask, held: u64) -> Room {
+        if self.closed {
+            return Room::Full(DiskFull("the log is closed".into()));
+        }
+        let others = self.waiting - held;
+        let needed = others + self.taken + ask.bytes + self.left_by(ask.class);
+        let largest = self.largest.max(ask.bytes);
+        self.peak = self.peak.max(needed);
+        let fits = needed <= self.capacity(largest);
+        let is_renewable = others + ask.bytes <= self.renewable();
+        if fits && is_renewable {
+            return Room::Granted;
+        }
+        if fits && others > 0 && self.failed.is_some() {
+            // It comes when the committer takes what waits.
+            return Room::Later;
+        }
+        // Both are made before it is worth asking again, so both are wanted at once.
+        if !fits {
+            self.wanted = self.wanted.max(needed);
+            self.wanted_largest = self.wanted_largest.max(largest);
+        }
+        if !is_renewable {
+            let most = (self.sizes.largest / KEPT).max(ask.bytes);
+            self.wanted_kept = self.wanted_kept.max(most.min(others + ask.bytes));
+        }
+        self.failed.clone().map_or(Room::Later, Room::Full)
+    }
+
+    /// Whether that would be granted now, or refused for good: asking again is worth it.
+    pub fn is_worth_asking(&self, ask: Ask, held: u64) -> bool {
+        let others = self.waiting.saturating_sub(held);
+        let fits = others + self.taken + ask.bytes + self.left_by(ask.class)
+            <= self.capacity(self.largest.max(ask.bytes));
+        let full = self.failed.is_some() && (!fits || others == 0);
+        self.closed || full || fits && others + ask.bytes <= self.renewable()
+    }
+
+    /// Of what was granted, this was used. More than that was not asked for; it counts all the same.
+    pub fn appended(&mut self, granted: u64, used: u64) {
+        self.waiting = self.waiting - granted + used;
+        self.largest = self.largest.max(used);
+    }
+
+    /// The committer has taken what was appended.
+    pub fn taken(&mut self, used: u64) {
+        self.waiting -= used;
+        self.taken += used;
+    }
+
+    /// What was taken is written.
+    pub fn written(&mut self, used: u64, stand: Stand) {
+        self.taken -= used;
+        self.stand = stand;
+    }
+
+    /// The writer goes on in a segment of this size, the first of those that were ready, if that is so.
+    pub fn rolled(&mut self, bytes: u64, was_ready: bool, now: Duration) {
+        if was_ready {
+            self.ready.pop_front();
+        }
+        let took = now.saturating_sub(self.since).max(Duration::from_micros(1));
+        let used_ahead = self.current as f64 * AHEAD.as_secs_f64() / took.as_secs_f64();
+        let next = (used_ahead as u64).min(2 * self.current);
+        self.next = next.clamp(self.sizes.smallest, self.sizes.largest).next_multiple_of(BLOCK as u64);
+        (self.current, self.since) = (bytes, now);
+        self.stand.left = bytes.saturating_sub(self.stand.opening);
+    }
+
+    /// A segment is there to go on in.
+    pub fn is_ready(&mut self, bytes: u64) {
+        self.ready.push_back(bytes);
+        self.failed = None;
+        if !self.lacks() {
+            (self.wanted, self.wanted_largest) = (0, 0);
+        }
+    }
+
+    pub fn is_kept(&mut self, bytes: Option<u64>) {
+        self.kept = bytes;
+        if bytes.is_some() {
+            (self.failed, self.wanted_kept) = (None, 0);
+        }
+    }
+
+    /// What was due can't be made. It stays due, but for a larger one to keep.
+    pub fn failed(&mut self, why: DiskFull) {
+        self.failed = Some(why);
+        if self.kept.is_some() {
+            self.wanted_kept = 0;
+        }
+    }
+
+    pub fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
+    pub fn why_full(&self) -> Option<&DiskFull> {
+        self.failed.as_ref()
+    }
+
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Bytes that commands may still take.
+    pub fn free(&self) -> u64 {
+        let promised = self.waiting + self.taken + self.left_by(Class::Commands);
+        if self.kept.is_some() { self.capacity(self.largest).saturating_sub(promised) } else { 0 }
+    }
+
+    pub fn due(&self) -> Option<Due> {
+        let kept = self.kept.unwrap_or(0);
+        if kept == 0 || self.wanted_kept > self.renewable() {
+            let wanted = if self.wanted_kept > 0 { self.wanted_kept * 5 / 4 + self.start() } else { 0 };
+            return Some(Due::Kept { bytes: wanted.next_multiple_of(BLOCK as u64).max(self.sizes.smallest) });
+        }
+        if !self.ready.is_empty() && !self.lacks() {
+            return None;
+        }
+        let needed = if self.lacks() { self.wanted + self.stand.opening + 4 * self.batch() } else { 0 };
+        let least = needed.next_multiple_of(BLOCK as u64).max(self.sizes.smallest);
+        // When it is begun, what is asked for at once has room in it, and more is used while the next one is filled.
+        let asked = self.peak + self.stand.opening + self.sizes.smallest / 2;
+        Some(Due::Segment { bytes: self.next.max(least).max(asked.next_multiple_of(BLOCK as u64)), least })
+    }
+
+    /// Whether filling lags behind use: what is filled of the next segment is a smaller part than what is used of this
+    /// one, up to where grants need the next.
+    pub fn lags(&self, due: Due, filled: u64) -> bool {
+        let Due::Segment { bytes, .. } = due else { return true };
+        let until = self.current.saturating_sub(self.peak + self.stand.opening);
+        let used = self.current.saturating_sub(self.stand.left);
+        u128::from(filled) * u128::from(until) < u128::from(used) * u128::from(bytes)
+    }
+
+    fn lacks(&self) -> bool {
+        self.wanted > self.capacity(self.largest.max(self.wanted_largest))
+    }
+
+    /// What records of that class leave to others.
+    fn left_by(&self, class: Class) -> u64 {
+        match class {
+            Class::Commands => self.sizes.smallest / CONTROL,
+            Class::Control => 0,
+        }
+    }
+
+    /// What can be written without another segment, however it falls into batches. A segment before another one may
+    /// stay unused at its end, where the next record has no room.
+    fn capacity(&self, largest: u64) -> u64 {
+        let mut total = 0;
+        let mut last = self.stand.left;
+        for ready in &self.ready {
+            total += last.saturating_sub(self.at_end(largest));
+            last = ready.saturating_sub(self.stand.opening + BLOCK as u64);
+        }
+        total + last.saturating_sub(2 * self.batch())
+    }
+
+    /// What may be left at the end of a segment: a record, a batch that is cut in two, the segment's closing.
+    fn at_end(&self, largest: u64) -> u64 {
+        largest + 3 * self.batch()
+    }
+
+    fn batch(&self) -> u64 {
+        self.stand.overhead + EACH_BATCH
+    }
+
+    /// What a start can write into the segment that is kept, beside what it begins with.
+    fn renewable(&self) -> u64 {
+        self.kept.unwrap_or(0).saturating_sub(self.start())
+    }
+
+    /// Opening, lists of the first batch, mark and closing of a segment that a start begins. No list is longer than the
+    /// opening, which has all slots.
+    fn start(&self) -> u64 {
+        5 * self.stand.opening + 4 * EACH_BATCH
+    }
+}
+
+#[cfg(test)]
+mod tests;
