@@ -64,6 +64,17 @@ impl Chain {
         HEADER + self.lists.iter().map(Vec::len).sum::<usize>()
     }
 
+    /// Bytes for records, and their places in a list, in the next batch of a segment that has so many left. Behind it
+    /// a mark has room, so that the log can always say up to where it is on the disk, and in the last block the closing.
+    pub fn room_in(&self, left: usize) -> usize {
+        left.saturating_sub(self.needed_for(0))
+    }
+
+    /// The reverse of `room_in`.
+    pub fn needed_for(&self, records: usize) -> usize {
+        records.next_multiple_of(BLOCK) + (2 * self.overhead()).next_multiple_of(BLOCK) + 2 * BLOCK
+    }
+
     /// Bytes of an opening.
     pub fn opening_length(&self) -> usize {
         (HEADER + self.slots * format::LAST).next_multiple_of(BLOCK)

@@ -234,12 +234,14 @@ pub fn seal(frames: &mut [u8], seed: u32, mut each: impl FnMut(u16, u64)) -> u32
     count
 }
 
-/// The longest run of whole records within `room` bytes, ending soon after `enough`: where it ends.
+/// The longest run of whole records within `room` bytes, with what they add to the list of the next batch, ending soon
+/// after `enough`: where it ends.
 pub fn run_within(frames: &[u8], room: usize, enough: usize) -> usize {
-    let mut end = 0;
+    let (mut end, mut listed) = (0, 0);
     while end < frames.len() && end < enough {
         let next = end + framed_length(&frames[end..]);
-        if next > room {
+        listed += LAST;
+        if next + listed > room {
             break;
         }
         end = next;
@@ -385,10 +387,10 @@ mod tests {
         }
         for (room, enough, end) in [
             (0, 999, 0),
-            (99, 999, 0),
-            (100, 999, 100),
-            (299, 999, 200),
-            (999, 999, 300),
+            (99 + LAST, 999, 0),
+            (100 + LAST, 999, 100),
+            (299 + 3 * LAST, 999, 200),
+            (300 + 3 * LAST, 999, 300),
             (999, 1, 100),
             (999, 150, 200),
         ] {

@@ -24,7 +24,7 @@ const KEPT: u64 = 4;
 const AHEAD: Duration = Duration::from_millis(500);
 /// What each record costs besides its bytes: it stands in the lists of two batches, in the table of an opening, and in
 /// lists for which the end of a segment has no room.
-const LISTED: u64 = 6 * LAST as u64;
+const LISTED: u64 = 7 * LAST as u64;
 /// What each batch costs besides its records and lists.
 const EACH_BATCH: u64 = (HEADER + BLOCK) as u64;
 /// What a shard is told that asks for room. Nobody waits for it.
@@ -279,7 +279,7 @@ impl Ledger {
         if !self.ready.is_empty() && !self.lacks() {
             return None;
         }
-        let needed = if self.lacks() { self.wanted + self.stand.opening + 4 * self.batch() } else { 0 };
+        let needed = if self.lacks() { self.wanted + self.stand.opening + 5 * self.batch() } else { 0 };
         let least = needed.next_multiple_of(BLOCK as u64).max(self.sizes.smallest);
         // When it is begun, what is asked for at once has room in it, and more is used while the next one is filled.
         let asked = self.peak + self.stand.opening + self.sizes.smallest / 2;
@@ -316,12 +316,12 @@ impl Ledger {
             total += last.saturating_sub(self.at_end(largest));
             last = ready.saturating_sub(self.stand.opening + BLOCK as u64);
         }
-        total + last.saturating_sub(2 * self.batch())
+        total + last.saturating_sub(3 * self.batch())
     }
 
-    /// What may be left at the end of a segment: a record, a batch that is cut in two, the segment's closing.
+    /// What may be left at the end of a segment: a record, a batch that is cut in two, a mark, the segment's closing.
     fn at_end(&self, largest: u64) -> u64 {
-        largest + 3 * self.batch()
+        largest + 4 * self.batch()
     }
 
     fn batch(&self) -> u64 {

@@ -128,9 +128,7 @@ impl Writer {
 
     fn write_batches(&mut self, mut frames: &[u8]) -> Result<(), Error> {
         while !frames.is_empty() {
-            // The last block is the closing's.
-            let end =
-                format::run_within(frames, self.left().saturating_sub(self.chain.overhead() + BLOCK), BATCH);
+            let end = format::run_within(frames, self.chain.room_in(self.left()), BATCH);
             if end == 0 {
                 self.roll(format::framed_length(frames))?;
                 continue;
@@ -179,8 +177,8 @@ impl Writer {
         if !self.watch.still_ours().map_err(Error::io("read the incarnation in", &self.folder))? {
             return Err(Error::NotOurs { folder: self.folder.clone() });
         }
-        let first = (self.chain.overhead() + record).next_multiple_of(BLOCK);
-        let prepared = self.pool.roll((self.chain.opening_length() + first + BLOCK) as u64)?;
+        let needed = self.chain.opening_length() + self.chain.needed_for(record + format::LAST);
+        let prepared = self.pool.roll(needed as u64)?;
         if self.segment.is_some() {
             self.out.clear();
             self.chain.closing(&self.ident, &mut self.out);

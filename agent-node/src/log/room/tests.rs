@@ -210,8 +210,7 @@ impl Written {
         let mut rest = &frames[..];
         let mut out = Vec::new();
         while !rest.is_empty() {
-            let room = self.left.saturating_sub(self.chain.overhead() + BLOCK);
-            let end = format::run_within(rest, room, BATCH);
+            let end = format::run_within(rest, self.chain.room_in(self.left), BATCH);
             if end == 0 {
                 let bytes = self.ready.pop_front().expect("what was granted has room");
                 self.ledger.rolled(bytes, true, Duration::ZERO);

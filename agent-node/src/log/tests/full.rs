@@ -35,7 +35,7 @@ impl Disk {
     /// Takes all space there is, beside what was taken before.
     fn fill_up(&self) {
         let more = self.0.path().join("ballast");
-        let mut more = File::options().append(true).open(more).unwrap();
+        let mut more = File::options().append(true).create(true).open(more).unwrap();
         while io::Write::write_all(&mut more, &[1; 4096]).is_ok() {}
     }
 
@@ -146,7 +146,7 @@ fn control_records_find_room_where_commands_do_not_and_end_before_what_is_kept()
     let disk = Disk::new(4096);
     let (log, _, _, durables) = open(&store(&disk.data())).unwrap();
     granted(&log, 1, 3000);
-    disk.fill(0);
+    disk.fill_up();
     let (n, _) = append_until_full(&log, 0);
     let mut more = 0;
     while let Ok(mut appender) = reserve_control(&log, 1, 1000) {
