@@ -25,7 +25,7 @@ use committer::Intake;
 use format::Ident;
 use judge::{Cut, End, Judge};
 use places::Places;
-use prepare::{OnRoom, Pool};
+use prepare::Pool;
 use room::{Ask, Class};
 use scan::{Segment, Stop};
 use std::fmt;
@@ -225,7 +225,7 @@ impl Log {
     /// log and of other shards, which wait for it.
     pub fn appender(&self, on_room: impl Fn() + Send + Sync + 'static) -> Appender {
         let (intake, pool) = (self.intake.clone(), self.pool.clone());
-        Appender { intake, pool, on_room: Arc::new(on_room), granted: 0 }
+        Appender { who: pool.asker(Arc::new(on_room)), intake, pool, granted: 0 }
     }
 
     /// Reads what is on the disk again.
@@ -279,7 +279,8 @@ impl Drop for Log {
 pub struct Appender {
     intake: Arc<Intake>,
     pool: Arc<Pool>,
-    on_room: OnRoom,
+    /// Its number among those who ask for room.
+    who: u64,
     /// What of the log's room is this shard's.
     granted: u64,
 }
@@ -309,7 +310,7 @@ impl Appender {
     }
 
     fn ask(&mut self, ask: Ask) -> Room {
-        let room = self.pool.ask(ask, self.granted, &self.on_room);
+        let room = self.pool.ask(self.who, ask, self.granted);
         if room == Room::Granted {
             self.granted = ask.bytes;
         }
@@ -319,21 +320,21 @@ impl Appender {
     /// Adds records, whose bodies are ranges of `buffer`, and returns the place after them.
     pub fn append(&mut self, records: &[(Head, Range<usize>)], buffer: &[u8]) -> Position {
         let used = room::cost(records.len(), records.iter().map(|(_, body)| body.len()).sum());
-        self.pool.append(std::mem::take(&mut self.granted), used);
+        self.pool.append(self.who, std::mem::take(&mut self.granted), used);
         self.intake.append(records, buffer, used)
     }
 
     /// Gives back what was granted and is not used. Call it before a sleep.
     pub fn release(&mut self) {
         if self.granted > 0 {
-            self.pool.append(std::mem::take(&mut self.granted), 0);
+            self.pool.append(self.who, std::mem::take(&mut self.granted), 0);
         }
     }
 }
 
 impl Drop for Appender {
     fn drop(&mut self) {
-        self.release();
+        self.pool.leave(self.who, self.granted);
     }
 }
 

@@ -15,7 +15,7 @@ use super::room::{Ask, DiskFull, Due, Ledger, Room, Sizes, Stand};
 use crate::lock::lock;
 use crate::store;
 use fill::Filling;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,20 +62,15 @@ struct State {
     index: u64,
     /// The last one that the writer was given.
     rolled: u64,
-    later: Vec<Asked>,
+    /// Those who ask, by their numbers, and the next number.
+    askers: BTreeMap<u64, OnRoom>,
+    next_asker: u64,
     /// The committer has something to write or to sync.
     busy: bool,
     /// How often it has taken something.
     takes: u64,
     waits: Waits,
     stopping: bool,
-}
-
-/// Who was answered `Later`.
-struct Asked {
-    ask: Ask,
-    held: u64,
-    on_room: OnRoom,
 }
 
 /// What the thread that makes segments waits for.
@@ -128,7 +123,8 @@ impl Pool {
             kept,
             index,
             rolled: 0,
-            later: Vec::new(),
+            askers: BTreeMap::new(),
+            next_asker: 0,
             busy: false,
             takes: 0,
             waits: Waits::No,
@@ -138,23 +134,37 @@ impl Pool {
         Ok(Pool { folder, began, counts, state: Mutex::new(state), changed: Condvar::new() })
     }
 
-    /// Whether so much may be appended, in place of what was `held`. `on_room` is called once when asking again after
-    /// `Later` may help.
-    pub fn ask(&self, ask: Ask, held: u64, on_room: &OnRoom) -> Room {
+    /// The number of one who will ask. `on_room` is called once when asking again after `Later` may help.
+    pub fn asker(&self, on_room: OnRoom) -> u64 {
         let mut state = self.lock();
-        let room = state.ledger.ask(ask, held);
-        state.later.retain(|asked| !Arc::ptr_eq(&asked.on_room, on_room));
+        let who = state.next_asker;
+        state.next_asker += 1;
+        state.askers.insert(who, on_room);
+        who
+    }
+
+    /// It asks no more, and gives back what it was granted.
+    pub fn leave(&self, who: u64, granted: u64) {
+        let mut state = self.lock();
+        state.askers.remove(&who);
+        state.ledger.left(who, granted);
+        self.settle(state);
+    }
+
+    /// Whether so much may be appended, in place of what was `held`.
+    pub fn ask(&self, who: u64, ask: Ask, held: u64) -> Room {
+        let mut state = self.lock();
+        let room = state.ledger.ask(who, ask, held);
         if room == Room::Later {
-            state.later.push(Asked { ask, held, on_room: on_room.clone() });
             self.settle(state);
         }
         room
     }
 
     /// So much of what was granted is appended; the rest is given back.
-    pub fn append(&self, granted: u64, used: u64) {
+    pub fn append(&self, who: u64, granted: u64, used: u64) {
         let mut state = self.lock();
-        state.ledger.appended(granted, used);
+        state.ledger.appended(who, granted, used);
         self.settle(state);
     }
 
@@ -352,7 +362,7 @@ impl Pool {
         let mut takes = None;
         loop {
             let is_quiet = !state.busy && takes == Some(state.takes);
-            if state.stopping || is_quiet || state.lags(due, filled) {
+            if state.stopping || is_quiet || state.ledger.lags(due, filled) {
                 return !state.stopping;
             }
             takes = Some(state.takes);
@@ -392,20 +402,19 @@ impl Pool {
 
     /// Wakes those for whom something has changed.
     fn settle(&self, mut state: MutexGuard<State>) {
+        let heard = state.ledger.heard();
+        let heard: Vec<OnRoom> = heard.iter().filter_map(|who| state.askers.get(who).cloned()).collect();
         let wakes = match state.waits {
             Waits::No => false,
             Waits::ForSomethingDue => state.ledger.due().is_some(),
-            Waits::ForATurn { due, filled } => state.lags(due, filled),
+            Waits::ForATurn { due, filled } => state.ledger.lags(due, filled),
         };
-        let State { ledger, later, .. } = &mut *state;
-        let is_worth_asking = |asked: &mut Asked| ledger.is_worth_asking(asked.ask, asked.held);
-        let again: Vec<Asked> = later.extract_if(.., is_worth_asking).collect();
         drop(state);
         if wakes {
             self.changed.notify_one();
         }
-        for asked in again {
-            (asked.on_room)();
+        for on_room in heard {
+            on_room();
         }
     }
 
@@ -424,11 +433,6 @@ impl State {
         let taken = self.kept.take_if(|kept| kept.bytes >= needed);
         self.ledger.is_kept(self.kept.as_ref().map(|kept| kept.bytes));
         taken
-    }
-
-    /// Filling can't wait for a quiet time.
-    fn lags(&self, due: Due, filled: u64) -> bool {
-        !self.later.is_empty() || self.ledger.lags(due, filled)
     }
 }
 

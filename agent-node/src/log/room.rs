@@ -7,6 +7,9 @@
 //!    that are there, with all that goes with them;
 //! 2. `waiting <= renewable`: what the committer takes at once fits into the segment that is kept for a start.
 //!
+//! Whoever was answered [`Room::Later`] is remembered until asking again is worth it: as long as it is not, something is
+//! due, or the committer is to take what others were granted.
+//!
 //! Commands leave a part of the capacity to the records that slots write about themselves. The law in the tests writes
 //! what was granted through the real chain.
 
@@ -123,8 +126,28 @@ pub struct Ledger {
     wanted: u64,
     wanted_largest: u64,
     wanted_kept: u64,
+    /// Who was answered `Later` and was not told since to ask again.
+    later: Vec<Asked>,
     failed: Option<DiskFull>,
     closed: bool,
+}
+
+/// What a shard that waits for room has asked for.
+#[derive(Debug)]
+struct Asked {
+    who: u64,
+    ask: Ask,
+    held: u64,
+}
+
+/// What an ask meets.
+struct Met {
+    /// What others were granted, and is not taken.
+    others: u64,
+    needed: u64,
+    largest: u64,
+    fits: bool,
+    is_renewable: bool,
 }
 
 impl Ledger {
@@ -144,63 +167,86 @@ impl Ledger {
             wanted: 0,
             wanted_largest: 0,
             wanted_kept: 0,
+            later: Vec::new(),
             failed: None,
             closed: false,
         }
     }
 
     /// Whether so much may be appended, in place of what the asker still `held`. That stays granted otherwise.
-    pub fn ask(&mut self, ask: Ask, held: u64) -> Room {
-        let answer = self.answer(ask, held);
-        if answer == Room::Granted {
-            self.waiting = self.waiting - held + ask.bytes;
-            self.largest = self.largest.max(ask.bytes);
-        }
-        answer
-    }
-
-    fn answer(&mut self, ask: Ask, held: u64) -> Room {
+    pub fn ask(&mut self, who: u64, ask: Ask, held: u64) -> Room {
+        self.later.retain(|asked| asked.who != who);
         if self.closed {
             return Room::Full(DiskFull("the log is closed".into()));
         }
+        let met = self.meet(ask, held);
+        self.peak = self.peak.max(met.needed);
+        if met.fits && met.is_renewable {
+            self.waiting = met.others + ask.bytes;
+            self.largest = met.largest;
+            return Room::Granted;
+        }
+        self.want(ask, &met);
+        if let Some(why) = self.failed.as_ref().filter(|_| !met.waits_for_the_committer()) {
+            return Room::Full(why.clone());
+        }
+        self.later.push(Asked { who, ask, held });
+        Room::Later
+    }
+
+    fn meet(&self, ask: Ask, held: u64) -> Met {
         let others = self.waiting - held;
         let needed = others + self.taken + ask.bytes + self.left_by(ask.class);
         let largest = self.largest.max(ask.bytes);
-        self.peak = self.peak.max(needed);
         let fits = needed <= self.capacity(largest);
         let is_renewable = others + ask.bytes <= self.renewable();
-        if fits && is_renewable {
-            return Room::Granted;
+        Met { others, needed, largest, fits, is_renewable }
+    }
+
+    /// Notes what an ask lacks. Both are made before it is worth asking again, so both are wanted at once.
+    fn want(&mut self, ask: Ask, met: &Met) {
+        if !met.fits {
+            self.wanted = self.wanted.max(met.needed);
+            self.wanted_largest = self.wanted_largest.max(met.largest);
         }
-        if fits && others > 0 && self.failed.is_some() {
-            // It comes when the committer takes what waits.
-            return Room::Later;
-        }
-        // Both are made before it is worth asking again, so both are wanted at once.
-        if !fits {
-            self.wanted = self.wanted.max(needed);
-            self.wanted_largest = self.wanted_largest.max(largest);
-        }
-        if !is_renewable {
+        // Where none can be made, what is kept is only tried to be made larger for who waits for nothing else.
+        let is_left = self.failed.is_some() && met.waits_for_the_committer();
+        if !met.is_renewable && !is_left {
             let most = (self.sizes.largest / KEPT).max(ask.bytes);
-            self.wanted_kept = self.wanted_kept.max(most.min(others + ask.bytes));
+            self.wanted_kept = self.wanted_kept.max(most.min(met.others + ask.bytes));
         }
-        self.failed.clone().map_or(Room::Later, Room::Full)
     }
 
-    /// Whether that would be granted now, or refused for good: asking again is worth it.
-    pub fn is_worth_asking(&self, ask: Ask, held: u64) -> bool {
-        let others = self.waiting.saturating_sub(held);
-        let fits = others + self.taken + ask.bytes + self.left_by(ask.class)
-            <= self.capacity(self.largest.max(ask.bytes));
-        let full = self.failed.is_some() && (!fits || others == 0);
-        self.closed || full || fits && others + ask.bytes <= self.renewable()
+    /// Those who were answered `Later` and for whom asking again is worth it, each once: they would be granted it now,
+    /// or refused for good. What the others lack now is wanted.
+    pub fn heard(&mut self) -> Vec<u64> {
+        let mut heard = Vec::new();
+        for asked in std::mem::take(&mut self.later) {
+            let met = self.meet(asked.ask, asked.held);
+            let is_full = self.failed.is_some() && !met.waits_for_the_committer();
+            if self.closed || is_full || met.fits && met.is_renewable {
+                heard.push(asked.who);
+            } else {
+                self.want(asked.ask, &met);
+                self.later.push(asked);
+            }
+        }
+        heard
     }
 
-    /// Of what was granted, this was used. More than that was not asked for; it counts all the same.
-    pub fn appended(&mut self, granted: u64, used: u64) {
+    /// So much of what was granted was used. More than that was not asked for; it counts all the same.
+    pub fn appended(&mut self, who: u64, granted: u64, used: u64) {
         self.waiting = self.waiting - granted + used;
+        for asked in self.later.iter_mut().filter(|asked| asked.who == who) {
+            asked.held = 0;
+        }
         self.largest = self.largest.max(used);
+    }
+
+    /// A shard asks no more, and gives back what it was granted.
+    pub fn left(&mut self, who: u64, granted: u64) {
+        self.waiting -= granted;
+        self.later.retain(|asked| asked.who != who);
     }
 
     /// The committer has taken what was appended.
@@ -286,10 +332,13 @@ impl Ledger {
         Some(Due::Segment { bytes: self.next.max(least).max(asked.next_multiple_of(BLOCK as u64)), least })
     }
 
-    /// Whether filling lags behind use: what is filled of the next segment is a smaller part than what is used of this
+    /// Whether filling can't wait for a quiet time: somebody waits for it, or it lags behind use: what is filled of the next segment is a smaller part than what is used of this
     /// one, up to where grants need the next.
     pub fn lags(&self, due: Due, filled: u64) -> bool {
         let Due::Segment { bytes, .. } = due else { return true };
+        if !self.later.is_empty() {
+            return true;
+        }
         let until = self.current.saturating_sub(self.peak + self.stand.opening);
         let used = self.current.saturating_sub(self.stand.left);
         u128::from(filled) * u128::from(until) < u128::from(used) * u128::from(bytes)
@@ -337,6 +386,13 @@ impl Ledger {
     /// opening, which has all slots.
     fn start(&self) -> u64 {
         5 * self.stand.opening + 4 * EACH_BATCH
+    }
+}
+
+impl Met {
+    /// There is room once the committer has taken what others were granted.
+    fn waits_for_the_committer(&self) -> bool {
+        self.fits && self.others > 0
     }
 }
 

@@ -21,7 +21,7 @@ pub const BUFFER_MAX: usize = 4 << 20;
 pub struct Writer {
     folder: PathBuf,
     chain: Chain,
-    /// Of the segment that is being written. Before the first record of this start there is none.
+    /// Identity of the segment that is being written. Before the first record of this start there is none.
     ident: Ident,
     segment: Option<Segment>,
     /// Whether the log says itself up to where it is synced.

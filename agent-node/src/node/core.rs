@@ -4,7 +4,7 @@ use crate::link::{Owner, Serving, Update, Upstream};
 use crate::lock::lock;
 use crate::node::contact::Contact;
 use crate::node::forwards::{Answer, Forwards, Outcome};
-use crate::node::inbox::{self, Inbox};
+use crate::node::inbox::Inbox;
 use crate::node::life::Life;
 use crate::node::routing::Routing;
 use crate::peer::certificates::Certificates;
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub type Reply = Arc<Mailbox>;
 /// The number of an attachment.
 pub type Watch = u64;
-pub type Event = inbox::Event<Reply, Watch>;
+pub type Event = shard::Event<Reply, Watch>;
 pub type Inboxes = Arc<[Inbox<Reply, Watch>]>;
 
 pub struct Core {

@@ -3,19 +3,17 @@
 //! *Guarantees.* Nobody waits to put something in. Commands and reads have a share, and so have messages of other
 //! agents, so that neither keeps the other out; what finds its share full comes back. A share counts what came and has
 //! not run: here, taken out, or parked. All else is let in: there is no more of it than links, peers and unacknowledged
-//! messages. The thread is woken only when it sleeps, and by the log
-//! only when an effect waits for what has come to the disk. It learns how far the log is with its events, once a turn,
-//! and decides under the same lock whether to sleep: no word of the log falls between the two.
+//! messages. The thread is woken only when it sleeps, and by the log only when an effect waits for what has come to the
+//! disk. It learns how far the log is with its events, once a turn, and decides under the same lock whether to sleep: no
+//! word of the log falls between the two.
 
 use crate::log::Position;
 use crate::node::monitor::{Blocking, Monitor};
 use crate::node::turn::{self, End, Next, Seen, Waits};
-use crate::shard;
+use crate::shard::Event;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::time::Instant;
-
-pub type Event<R, W> = shard::Event<R, W>;
 
 /// The most commands and reads.
 const COMMANDS_MAX: usize = 32_768;

@@ -5,9 +5,8 @@
 //! both together hold no more than one inbox may. *Assumptions.* Times do not go back.
 
 use crate::log::Room;
-use crate::node::inbox::Event;
 use crate::refusal::Refusal;
-use crate::shard::Stream;
+use crate::shard::{Event, Stream};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -13,7 +13,7 @@ use crate::node::life::FailsWithThread;
 use crate::node::monitor::Monitor;
 use crate::node::parking::{Parking, Passage};
 use crate::node::turn::Waits;
-use crate::shard::{Effect, RECORD_MAX, Shard, TIDY_MAX};
+use crate::shard::{self, Effect, RECORD_MAX, Shard, TIDY_MAX};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -31,7 +31,7 @@ const EVENTS_KEPT: usize = 2_048;
 /// What is done in a turn.
 trait Work<R, W> {
     /// Runs what is parked and can go on, then events from the front, not more than a batch.
-    fn run(&mut self, events: &mut VecDeque<inbox::Event<R, W>>, now: Instant) -> Ran;
+    fn run(&mut self, events: &mut VecDeque<shard::Event<R, W>>, now: Instant) -> Ran;
     /// What is due each second. Says whether the shard has written something of itself.
     fn tick(&mut self) -> bool;
     /// Gives the log what the events and the tick have written.

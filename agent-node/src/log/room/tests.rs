@@ -36,13 +36,13 @@ fn ledger(left: u64, kept: u64) -> Ledger {
 #[test]
 fn room_is_granted_while_it_is_there_and_comes_later_while_it_is_made() {
     let mut fresh = Ledger::new(SIZES);
-    assert_eq!(fresh.ask(commands(MIB), 0), Room::Later, "nothing is there yet");
+    assert_eq!(fresh.ask(0, commands(MIB), 0), Room::Later, "nothing is there yet");
     assert_eq!(fresh.due(), Some(Due::Kept { bytes: SIZES.smallest }));
     fresh.is_kept(Some(SIZES.smallest));
     assert!(matches!(fresh.due(), Some(Due::Segment { least, .. }) if least == SIZES.smallest));
-    assert_eq!(fresh.ask(commands(MIB), 0), Room::Later, "there is none to write into");
+    assert_eq!(fresh.ask(0, commands(MIB), 0), Room::Later, "there is none to write into");
     fresh.is_ready(SIZES.smallest);
-    assert_eq!((fresh.ask(commands(MIB), 0), fresh.due()), (Room::Granted, None));
+    assert_eq!((fresh.ask(0, commands(MIB), 0), fresh.due()), (Room::Granted, None));
 
     for (left, kept, asks, expected) in [
         (8 * MIB, 8 * MIB, vec![commands(MIB); 3], Room::Granted),
@@ -54,37 +54,53 @@ fn room_is_granted_while_it_is_there_and_comes_later_while_it_is_made() {
         (3 * MIB, 8 * MIB, vec![control(MIB); 3], Room::Later),
     ] {
         let mut ledger = ledger(left, kept);
-        let answers: Vec<Room> = asks.iter().map(|ask| ledger.ask(*ask, 0)).collect();
+        let answers: Vec<Room> = asks.iter().map(|ask| ledger.ask(0, *ask, 0)).collect();
         assert_eq!(answers.last(), Some(&expected), "{left} {kept} {asks:?} {answers:?}");
         assert!(answers[..answers.len() - 1].iter().all(|room| *room == Room::Granted), "{answers:?}");
     }
 }
 
 #[test]
+fn what_is_made_meanwhile_for_less_does_not_let_who_waits_be_forgotten() {
+    let mut fresh = Ledger::new(SIZES);
+    let begun = fresh.due();
+    assert_eq!(begun, Some(Due::Kept { bytes: SIZES.smallest }));
+    assert_eq!(fresh.ask(7, commands(6 * MIB), 0), Room::Later);
+    fresh.is_kept(Some(SIZES.smallest));
+    assert_eq!(fresh.heard(), [0; 0]);
+    fresh.is_ready(32 * MIB);
+    assert_eq!(fresh.heard(), [0; 0], "a start could not write it anew");
+    let Some(Due::Kept { bytes }) = fresh.due() else { panic!("{fresh:?}") };
+    fresh.is_kept(Some(bytes));
+    assert_eq!((fresh.heard(), fresh.heard()), (vec![7], vec![]), "once");
+    assert_eq!(fresh.ask(7, commands(6 * MIB), 0), Room::Granted);
+}
+
+#[test]
 fn where_none_can_be_made_it_is_full_until_one_is() {
     let mut ledger = ledger(3 * MIB, 4 * MIB);
     ledger.failed(no_space());
-    assert_eq!(ledger.ask(commands(MIB), 0), Room::Granted, "what is there can still be used");
-    assert_eq!(ledger.ask(commands(2 * MIB), 0), full());
+    assert_eq!(ledger.ask(0, commands(MIB), 0), Room::Granted, "what is there can still be used");
+    assert_eq!(ledger.ask(0, commands(2 * MIB), 0), full());
     assert!(ledger.due().is_some(), "it is tried again");
     ledger.is_ready(8 * MIB);
-    assert_eq!((ledger.ask(commands(MIB), 0), ledger.why_full()), (Room::Granted, None));
+    assert_eq!((ledger.ask(0, commands(MIB), 0), ledger.why_full()), (Room::Granted, None));
     // What can't be kept waits for the committer only while there is something for it to take.
     ledger.failed(no_space());
-    assert_eq!(ledger.ask(commands(2 * MIB), 0), Room::Later);
-    ledger.appended(2 * MIB, 2 * MIB);
+    assert_eq!(ledger.ask(0, commands(2 * MIB), 0), Room::Later);
+    ledger.appended(0, 2 * MIB, 2 * MIB);
     ledger.taken(2 * MIB);
-    assert_eq!(ledger.ask(commands(2 * MIB), 0), Room::Granted);
+    assert_eq!(ledger.ask(0, commands(2 * MIB), 0), Room::Granted);
 }
 
 #[test]
 fn a_later_grant_takes_the_place_of_the_one_before_and_what_is_not_used_comes_back() {
     let mut ledger = ledger(8 * MIB, 8 * MIB);
     let free = ledger.free();
-    assert_eq!(ledger.ask(commands(MIB), 0), Room::Granted);
-    assert_eq!(ledger.ask(commands(2 * MIB), MIB), Room::Granted);
+    assert_eq!(ledger.ask(0, commands(MIB), 0), Room::Granted);
+    assert_eq!(ledger.ask(0, commands(2 * MIB), MIB), Room::Granted);
     assert_eq!(ledger.free(), free - 2 * MIB);
-    ledger.appended(2 * MIB, 4096);
+    ledger.appended(0, 2 * MIB, 4096);
     assert_eq!(ledger.free(), free - 4096);
     ledger.taken(4096);
     ledger.written(4096, Stand { left: ledger.stand.left - 4096, ..ledger.stand });
@@ -137,6 +153,8 @@ enum Happens {
         percent: usize,
     },
     Takes,
+    /// What is due begins to be made: it may be another thing when it is there.
+    Begins,
     IsMade,
     Fails,
 }
@@ -148,7 +166,8 @@ fn happens() -> impl Strategy<Value = Happens> {
             .prop_map(|(shard, control, records, bytes)| Happens::Asks { shard, control, records, bytes }),
         5 => (0..8_usize, 0..101_usize).prop_map(|(shard, percent)| Happens::Appends { shard, percent }),
         3 => Just(Happens::Takes),
-        1 => Just(Happens::IsMade),
+        2 => Just(Happens::Begins),
+        2 => Just(Happens::IsMade),
         1 => Just(Happens::Fails),
     ]
 }
@@ -167,6 +186,7 @@ struct Written {
     left: usize,
     ready: VecDeque<u64>,
     kept: Option<u64>,
+    being_made: Option<Due>,
     /// Slots are taken in turn, so that lists are long.
     slot: u16,
     gathered: Vec<u8>,
@@ -180,10 +200,10 @@ impl Written {
         let chain = Chain::new(1, 1, Until::nothing());
         let ledger = Ledger::new(sizes);
         let (ready, gathered) = (VecDeque::new(), Vec::new());
-        Written { ledger, chain, left: 0, ready, kept: None, slot: 0, gathered, used: 0 }
+        Written { ledger, chain, left: 0, ready, kept: None, being_made: None, slot: 0, gathered, used: 0 }
     }
 
-    fn append(&mut self, shard: Shard, percent: usize) {
+    fn append(&mut self, who: usize, shard: Shard, percent: usize) {
         let records = (shard.records * percent).div_ceil(100);
         let each = (shard.bytes * percent / 100).checked_div(records).unwrap_or(0);
         for _ in 0..records {
@@ -193,7 +213,7 @@ impl Written {
         }
         let used = if records > 0 { cost(records, records * each) } else { 0 };
         assert!(used <= shard.granted);
-        self.ledger.appended(shard.granted, used);
+        self.ledger.appended(who as u64, shard.granted, used);
         self.used += used;
     }
 
@@ -234,7 +254,7 @@ impl Written {
     }
 
     fn make(&mut self) {
-        match self.ledger.due() {
+        match self.being_made.take() {
             Some(Due::Kept { bytes }) => {
                 self.kept = Some(bytes);
                 self.ledger.is_kept(self.kept);
@@ -250,8 +270,6 @@ impl Written {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn whatever_was_granted_can_be_written_and_written_anew(
         smallest in prop_oneof![Just(64_u64 << 10), Just(1 << 20), Just(4 << 20)],
@@ -260,46 +278,63 @@ proptest! {
     ) {
         let mut written = Written::new(Sizes { smallest, largest: 16 * smallest });
         let mut granted = vec![Shard::default(); shards];
+        let mut waits: Vec<Option<Ask>> = vec![None; shards];
         for happens in all {
             match happens {
                 Happens::Asks { shard, control, records, bytes } => {
-                    let shard = &mut granted[shard % shards];
+                    let who = shard % shards;
                     let class = if control { Class::Control } else { Class::Commands };
                     let ask = Ask::new(class, records, bytes);
-                    let is_worth_asking = written.ledger.is_worth_asking(ask, shard.granted);
-                    let answer = written.ledger.ask(ask, shard.granted);
-                    prop_assert_eq!(is_worth_asking, answer != Room::Later, "{:?}", written.ledger);
-                    if answer == Room::Granted {
-                        *shard = Shard { records, bytes, granted: ask.bytes };
-                    } else if answer == Room::Later {
-                        let waits = written.ledger.waiting > shard.granted;
-                        prop_assert!(waits || written.ledger.due().is_some(), "for ever: {:?}", written.ledger);
-                    }
+                    waits[who] = match written.ledger.ask(who as u64, ask, granted[who].granted) {
+                        Room::Granted => {
+                            granted[who] = Shard { records, bytes, granted: ask.bytes };
+                            None
+                        }
+                        Room::Later => Some(ask),
+                        Room::Full(_) => None,
+                    };
                 }
                 Happens::Appends { shard, percent } => {
-                    written.append(std::mem::take(&mut granted[shard % shards]), percent);
+                    let who = shard % shards;
+                    written.append(who, std::mem::take(&mut granted[who]), percent);
                 }
                 Happens::Takes => written.take(),
+                Happens::Begins => written.being_made = written.ledger.due(),
                 Happens::IsMade => written.make(),
-                Happens::Fails => written.ledger.failed(no_space()),
+                Happens::Fails => {
+                    written.being_made = None;
+                    written.ledger.failed(no_space());
+                }
+            }
+            for (place, who) in written.ledger.heard().into_iter().enumerate() {
+                let who = who as usize;
+                let ask = waits[who].take().expect("who does not wait hears nothing");
+                let again = written.ledger.ask(who as u64, ask, granted[who].granted);
+                match again {
+                    Room::Granted => granted[who] = Shard { records: 0, bytes: 0, granted: ask.bytes },
+                    // Those before it have taken the room.
+                    Room::Later if place > 0 => waits[who] = Some(ask),
+                    Room::Later => prop_assert!(false, "nothing has changed: {:?}", written.ledger),
+                    Room::Full(_) => {}
+                }
+            }
+            for (who, _) in waits.iter().enumerate().filter(|(_, ask)| ask.is_some()) {
+                let others = written.ledger.waiting > granted[who].granted;
+                prop_assert!(others || written.ledger.due().is_some(), "{who} for ever: {:?}", written.ledger);
             }
         }
-        for shard in granted {
-            written.append(shard, 100);
+        for (who, shard) in granted.into_iter().enumerate() {
+            written.append(who, shard, 100);
         }
         written.take();
         prop_assert_eq!((written.ledger.waiting, written.ledger.taken), (0, 0));
-        // Whoever is answered `Later` now hears again, once what is due is made.
-        let ask = Ask::new(Class::Commands, 10, 500_000);
-        if written.ledger.ask(ask, 0) == Room::Later {
-            for _ in 0..8 {
-                if written.ledger.is_worth_asking(ask, 0) {
-                    break;
-                }
-                prop_assert!(written.ledger.due().is_some(), "for ever: {:?}", written.ledger);
-                written.make();
-            }
-            prop_assert_ne!(written.ledger.ask(ask, 0), Room::Later, "{:?}", written.ledger);
+        // Whoever waits now hears, once what is due is made.
+        let mut told = written.ledger.heard().len();
+        for _ in 0..8 {
+            written.being_made = written.ledger.due();
+            written.make();
+            told += written.ledger.heard().len();
         }
+        prop_assert_eq!(told, waits.iter().flatten().count(), "{:?}", written.ledger);
     }
 }

@@ -87,7 +87,8 @@ fn append_where_no_sync_works(folder: &Path) {
     writer.write_into(File::options().write(true).open("/dev/null").unwrap());
     let intake = Intake::new(Position(0));
     let used = room::cost(1, 1);
-    pool.append(0, used);
+    let who = pool.asker(Arc::new(|| {}));
+    pool.append(who, 0, used);
     intake.append(&[(Head::default(), 0..1)], b"x", used);
     committer::run(writer, &intake, &pool, &|_| say("durable"));
 }

@@ -118,8 +118,6 @@ fn law<const N: usize>(acts: Vec<Act>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
     #[test]
     fn it_does_what_the_standard_map_does_and_clones_stay_as_they_were(acts in acts(300)) {
         law::<4>(acts.clone());

@@ -10,7 +10,7 @@ use shuttle::sync::{Condvar, Mutex, MutexGuard};
 use shuttle::thread;
 use std::sync::Arc;
 
-type Events = VecDeque<inbox::Event<(), ()>>;
+type Events = VecDeque<shard::Event<(), ()>>;
 
 /// The checker's lock, with a clock that stands still until it is moved.
 struct Checked<T> {
@@ -200,7 +200,7 @@ fn all_are_answered(drains_early: bool) {
     let shared = world.clone();
     let prepare = thread::spawn(move || shared.make_room());
     for event in 0..EVENTS {
-        world.inbox.tell(inbox::Event::Ended(event));
+        world.inbox.tell(shard::Event::Ended(event));
     }
     if !drains_early {
         world.answered.past(EVENTS - 1);
