@@ -4,6 +4,7 @@ use crate::link::Owner;
 use crate::lock::lock;
 use crate::node::configure;
 use crate::node::core::{Core, Event};
+use crate::peer::asks::Asks;
 use crate::peer::certificates::InForce;
 use crate::peer::gossip::Gossip;
 use crate::peer::hello::{Called, Rejected};
@@ -18,6 +19,7 @@ use proto::wire::peer::{Frame, peers_client::PeersClient};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{info, warn};
 
@@ -113,12 +115,15 @@ async fn exchange(
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX);
     let gossip = Arc::new(Mutex::new(Gossip::default()));
+    let over = CancellationToken::new();
+    let _ended_with_this_call = over.clone().drop_guard();
     let asking = Asking {
         core: core.clone(),
         peer: peer.clone(),
         gossip: gossip.clone(),
         said_hello: false,
         share: Share::default(),
+        over,
     };
     let greet = async {
         let mut frames = client.exchange(asking.frames()).await?.into_inner();
@@ -192,7 +197,7 @@ fn deliver(core: &Core, peer: &Peer, answered: Answered) {
 /// The other side is who it should be: everything unanswered goes to it.
 fn reached(core: &Core, peer: &Peer) {
     core.forwards(|forwards, out| forwards.connected(peer.ordinal, out));
-    peer.ask(crate::peer::asks::Asks::connect);
+    peer.ask(Asks::connect);
     // Only now: what a ring gives to this node before it counts as connected is dropped, and found here.
     let slots = core.slots_of(Owner::Node(peer.ordinal));
     core.tell_all(|| Event::Resend(slots.clone()));
@@ -216,6 +221,10 @@ struct Asking {
     said_hello: bool,
     /// The classes [`COMMANDS`], [`MESSAGES`] and [`ASKS`].
     share: Share<3>,
+    /// The call has ended, while its connection may ask for frames for a moment longer. It is cancelled before
+    /// [`lost`] takes the locks of what is to be sent again, and read under each of them: so nothing of what goes again
+    /// goes into a frame that nobody reads.
+    over: CancellationToken,
 }
 
 impl Asking {
@@ -235,7 +244,13 @@ impl Asking {
             }
             tokio::select! {
                 () = self.core.life.closing.cancelled() => return None,
+                () = self.over.cancelled() => return None,
                 () = self.peer.due.notified() => {}
+            }
+            if self.over.is_cancelled() {
+                // The stream that follows is the one to be woken.
+                self.peer.due.notify_one();
+                return None;
             }
         }
     }
@@ -247,18 +262,22 @@ impl Asking {
             return batch;
         }
         self.core.gossip(&self.gossip, &mut batch);
-        let Asking { core, peer, share, .. } = self;
+        let Asking { core, peer, share, over, .. } = self;
         share.fill(batch.room(), |kind, bytes| {
             let (before, full) = (batch.bytes(), batch.bytes() + bytes);
             let has_more = match kind {
                 COMMANDS => core.forwards(|forwards, _| {
-                    forwards.send_to(peer.ordinal, |forward| {
+                    let mut add = |forward| {
                         batch.forward(forward);
                         batch.bytes() < full
-                    })
+                    };
+                    !over.is_cancelled() && forwards.send_to(peer.ordinal, &mut add)
                 }),
-                MESSAGES => peer.asks().add_messages(&mut batch, full),
-                ASKS => peer.asks().add_asked(&mut batch, full),
+                MESSAGES | ASKS => {
+                    let mut asks = peer.asks();
+                    let add = if kind == MESSAGES { Asks::add_messages } else { Asks::add_asked };
+                    !over.is_cancelled() && add(&mut asks, &mut batch, full)
+                }
                 _ => false,
             };
             Added { bytes: batch.bytes() - before, has_more }
