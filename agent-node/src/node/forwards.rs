@@ -155,6 +155,8 @@ impl<R> Forwards<R> {
         let Some(of_slot) = self.slots.get_mut(&slot) else { return };
         of_slot.answered();
         match end {
+            // Nobody waits for it, and nothing comes after it that would have to be held back.
+            end if entry.forgotten => line.settle(id, of_slot, end, out),
             Err(refusal) if refusal.fate() == Fate::Elsewhere && entry.given_up.is_none() => {
                 entry.state = Progress::Waiting;
                 of_slot.pause(now_ms + AGAIN_MS);

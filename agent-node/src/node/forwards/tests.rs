@@ -346,6 +346,20 @@ fn a_stream_that_is_over_is_not_sent_again() {
 }
 
 #[test]
+fn a_stream_that_is_over_is_held_back_by_no_answer_that_comes_later() {
+    for end in [Err(Refusal::full("no room", "")), Err(Refusal::elsewhere("")), Ok(1)] {
+        let mut world = World::new(&[1]);
+        world.submit(1, 7, 3, None);
+        let sent = world.taken(1);
+        world.end(7);
+        world.settle(1, sent[0].command.id, end);
+        world.pass(WAIT_MS);
+        assert_eq!((world.forwards.count(), world.forwards.held()), (0, 0));
+        assert!(world.told().is_empty() && world.taken(1).is_empty());
+    }
+}
+
+#[test]
 fn room_ends_a_frame_and_the_rest_goes_with_the_next() {
     let mut world = World::new(&[1]);
     for id in 1..=5 {

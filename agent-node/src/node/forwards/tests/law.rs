@@ -5,7 +5,7 @@ use super::*;
 use crate::peer::admission::Admission;
 use crate::shard::Key;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// Versions are above all codes.
 const DONE: i64 = 1_000;
@@ -13,9 +13,13 @@ const DONE: i64 = 1_000;
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Submit {
-        stream: Stream,
+        client: usize,
         slot: Slot,
         keyed: bool,
+    },
+    /// A client's stream is over, and it opens another one.
+    End {
+        client: usize,
     },
     /// More than own sequences may be ahead.
     Burst {
@@ -44,8 +48,9 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..3_u64, 0..2_u16, any::<bool>())
-            .prop_map(|(stream, slot, keyed)| Step::Submit { stream, slot, keyed }),
+        6 => (0..3_usize, 0..2_u16, any::<bool>())
+            .prop_map(|(client, slot, keyed)| Step::Submit { client, slot, keyed }),
+        1 => (1..3_usize).prop_map(|client| Step::End { client }),
         1 => (0..2_u16).prop_map(|slot| Step::Burst { slot }),
         4 => Just(Step::Take),
         4 => (count(), prop::bool::weighted(0.85), prop::bool::weighted(0.9))
@@ -78,24 +83,45 @@ struct Owner {
 
 #[derive(Default)]
 struct Net {
-    frames: VecDeque<Forward>,
+    said: VecDeque<Said>,
     connected: bool,
+}
+
+enum Said {
+    Forward(Forward),
+    Ended(Stream),
 }
 
 struct Case {
     world: World,
     net: Net,
     owner: Owner,
+    /// Each client's stream of now; what the first one sends is alone.
+    streams: [Stream; 3],
+    over: HashSet<Stream>,
     commands: Vec<(Stream, Slot)>,
     told: BTreeMap<u64, i64>,
 }
 
 impl Case {
+    fn new() -> Case {
+        Case {
+            world: World::new(&[]),
+            net: Net::default(),
+            owner: Owner::default(),
+            streams: [0, 1, 2],
+            over: HashSet::new(),
+            commands: Vec::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
     fn run(&mut self, step: Step) {
         match step {
-            Step::Submit { stream, slot, keyed } => self.submit(stream, slot, keyed),
+            Step::Submit { client, slot, keyed } => self.submit(client, slot, keyed),
+            Step::End { client } => self.end(client),
             Step::Burst { slot } => (0..1_200).for_each(|_| self.submit(1, slot, false)),
-            Step::Take => self.net.frames.extend(self.world.taken(1)),
+            Step::Take => self.net.said.extend(self.world.taken(1).into_iter().map(Said::Forward)),
             Step::Arrive { count, room, owner } => self.arrive(count, room, owner),
             Step::Run { count } => self.effects(count),
             Step::Answer { count } => {
@@ -128,8 +154,17 @@ impl Case {
         }
     }
 
-    fn submit(&mut self, stream: Stream, slot: Slot, keyed: bool) {
-        let id = self.commands.len() as u64;
+    fn end(&mut self, client: usize) {
+        let stream = std::mem::replace(&mut self.streams[client], 10 + self.over.len() as u64);
+        self.over.insert(stream);
+        self.world.end(stream);
+        if self.net.connected {
+            self.net.said.push_back(Said::Ended(stream));
+        }
+    }
+
+    fn submit(&mut self, client: usize, slot: Slot, keyed: bool) {
+        let (id, stream) = (self.commands.len() as u64, self.streams[client]);
         self.commands.push((stream, slot));
         self.world.submit(id, stream, slot, keyed.then_some(id + 1));
     }
@@ -137,7 +172,14 @@ impl Case {
     fn arrive(&mut self, count: usize, room: bool, ours: bool) {
         let Owner { admission, inbox, answers, connection, streams, .. } = &mut self.owner;
         for _ in 0..count {
-            let Some(forward) = self.net.frames.pop_front() else { break };
+            let Some(said) = self.net.said.pop_front() else { break };
+            let forward = match said {
+                Said::Forward(forward) => forward,
+                Said::Ended(stream) => {
+                    admission.ended(stream);
+                    continue;
+                }
+            };
             // The body says which command it is.
             let command = String::from_utf8_lossy(&forward.command.body).parse().unwrap();
             let by = if ours { super::Owner::Here } else { super::Owner::Nobody };
@@ -190,9 +232,11 @@ impl Case {
 
     fn check(&self) {
         let effects = &self.owner.effects;
-        let unique: std::collections::HashSet<_> = effects.iter().collect();
+        let unique: HashSet<_> = effects.iter().collect();
         assert_eq!(unique.len(), effects.len(), "a second effect");
-        assert_eq!(self.told.len(), self.commands.len(), "somebody was not told");
+        let waits = |id: &u64| !self.over.contains(&self.commands[*id as usize].0);
+        let waiting = (0..self.commands.len() as u64).filter(waits).count();
+        assert_eq!(self.told.keys().filter(|id| waits(id)).count(), waiting, "somebody was not told");
         for (id, said) in &self.told {
             assert!(*said < 0 || unique.contains(id) == (*said >= DONE), "{id} was told {said}");
         }
@@ -211,13 +255,15 @@ impl Case {
 proptest! {
     #[test]
     fn one_effect_at_most_in_order_and_nobody_is_told_what_is_not_so(steps in prop::collection::vec(step(), 1..120)) {
-        let world = World::new(&[]);
-        let (net, owner) = (Net::default(), Owner::default());
-        let mut case = Case { world, net, owner, commands: Vec::new(), told: BTreeMap::new() };
+        let mut case = Case::new();
         for step in steps {
             case.run(step);
         }
         case.settle_all();
         case.check();
+        (1..3).for_each(|client| case.run(Step::End { client }));
+        case.settle_all();
+        prop_assert_eq!((case.world.forwards.count(), case.world.forwards.held()), (0, 0));
+        prop_assert_eq!(case.owner.admission.end().count(), 0, "the owner remembers streams that are over");
     }
 }
