@@ -1,15 +1,22 @@
 //! Clients that take much and give nothing back, on a real process: connections without end, answers that are not read,
 //! calls and streams that are left in the middle. The node goes on, and lets go what they held.
 
+use futures::{Stream, StreamExt as _, stream};
+use proto::wire::v1::lanes_client::LanesClient;
+use proto::wire::v1::{Command, GetRequest, LinksRequest, OpenLink, SendAllRequest, WatchRequest};
 use serde_json::json;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use tests::cluster::{client, eventually};
+use tests::cluster::{Client, client, eventually};
 use tests::dev::Dev;
 use tests::lanes::{get, send};
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic::transport::Channel;
 
 const PLAN: &str = r"
 apiVersion: shoal.dev/v1alpha1
@@ -93,6 +100,68 @@ async fn connections_leave_the_node_the_files_that_it_needs() {
     assert_eq!(get(&mut client, "/a/799", "note").await.unwrap(), note);
 }
 
+/// A Map of 4 MiB, which no socket takes in unread.
+async fn fill(client: &mut Client) {
+    for n in 0..96 {
+        let update = json!({"update": {"key": format!("k{n}"), "value": "x".repeat(128 << 10)}});
+        send(client, "/a/1", "notes", &update).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_take_what_is_due_is_let_go() {
+    let scene = Scene::new();
+    let dev = scene.start(1);
+    let (at, metrics) = (dev.at(0), dev.metrics(0));
+    let mut other = client(&at).await.unwrap();
+    fill(&mut other).await;
+    let slow = || Dev::metric(&metrics, "shoal_slow_clients_total").unwrap();
+    // One stream is not read, on a connection on which another one is; and a watch to which nothing is due.
+    let lanes = client(&at).await.unwrap();
+    let watch = |lane: &str| WatchRequest { agent: "/a/1".into(), lane: lane.into(), from: None };
+    let mut unread = lanes.clone().watch(watch("notes")).await.unwrap().into_inner();
+    let mut quiet = lanes.clone().watch(watch("note")).await.unwrap().into_inner();
+    quiet.message().await.unwrap();
+    let silent = ask(&at, "/a/1?lane=notes");
+    let mut steady = ask(&at, "/a/1?lane=notes");
+    let begun = Instant::now();
+    // 16 KiB a second for longer than the others are let: slow, and fast enough.
+    let reading = tokio::task::spawn_blocking(move || {
+        let (mut all, mut piece) = (0, vec![0; 16 << 10]);
+        while begun.elapsed() < Duration::from_secs(95) {
+            steady.read_exact(&mut piece).unwrap();
+            all += piece.len();
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        while !piece.is_empty() && all < 12 << 20 {
+            all += steady.read(&mut piece).unwrap();
+        }
+        all
+    });
+    assert_eq!(slow(), 0);
+    eventually("both are let go", 100, async || {
+        anyhow::ensure!(slow() >= 2, "{}", slow());
+        Ok(())
+    })
+    .await;
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(25) && took < Duration::from_secs(95), "{took:?}");
+    let status = loop {
+        match unread.message().await {
+            Ok(message) => assert!(message.is_some(), "it does not end well"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::Cancelled, "{status:?}");
+    drop(silent);
+    // The connection of the stream that was reset serves the others.
+    get(&mut lanes.clone(), "/a/2", "note").await.unwrap();
+    send(&mut other, "/a/1", "note", &json!(1)).await.unwrap();
+    assert!(quiet.message().await.unwrap().is_some());
+    assert!(reading.await.unwrap() >= 12 << 20);
+    assert_eq!(slow(), 2);
+}
+
 #[tokio::test]
 async fn an_idle_connection_of_http_2_ends_with_goaway() {
     let scene = Scene::new();
@@ -128,4 +197,129 @@ async fn an_idle_connection_of_http_2_ends_with_goaway() {
     let took = begun.elapsed();
     assert_eq!(goaway, Some(vec![0; 4]), "NO_ERROR, before the end");
     assert!(took > Duration::from_secs(55) && took < Duration::from_secs(90), "{took:?}");
+}
+
+/// What is left of a client in the node.
+const HELD: [&str; 5] = ["shoal_connections", "shoal_calls", "shoal_links", "shoal_forwards", "shoal_holds"];
+
+#[tokio::test]
+async fn what_clients_open_and_leave_is_let_go() {
+    let scene = Scene::new();
+    let dev = scene.start(2);
+    let metrics = [dev.metrics(0), dev.metrics(1)];
+    let all_is_gone = async || {
+        eventually("nothing is held for clients that have left", 30, async || {
+            for (metrics, name) in metrics.iter().flat_map(|at| HELD.map(|name| (at, name))) {
+                let held = Dev::metric(metrics, name)?;
+                anyhow::ensure!(held == 0, "{name} is {held} at {metrics}");
+            }
+            Ok(())
+        })
+        .await;
+    };
+    let mut before = 0;
+    for round in 0..4 {
+        let mut clients = JoinSet::new();
+        for n in 0..40 {
+            let at = dev.at(n % 2);
+            // Its connection goes with its runtime, whatever streams are open on it.
+            clients.spawn_blocking(move || {
+                let own = Builder::new_current_thread().enable_all().build().unwrap();
+                own.block_on(leaves(&at, u64::from(n)));
+            });
+        }
+        while let Some(left) = clients.join_next().await {
+            left.unwrap();
+        }
+        all_is_gone().await;
+        // The first rounds make what is kept: agents, windows, buffers.
+        if round == 1 {
+            before = dev.memory();
+        }
+    }
+    let grown = dev.memory().saturating_sub(before);
+    assert!(grown < 32 << 20, "the node grew by {grown} bytes");
+    send(&mut client(&dev.at(0)).await.unwrap(), "/a/1", "note", &json!(1)).await.unwrap();
+}
+
+/// One client: opens calls and streams of every kind in every state, and is gone.
+async fn leaves(at: &str, n: u64) {
+    let lanes = client(at).await.unwrap();
+    let mut left = JoinSet::new();
+    for call in 0..24 {
+        let (lanes, agent) = (lanes.clone(), format!("/a/{}", (n * 24 + call) % 97));
+        left.spawn(async move { one(lanes, agent, call).await });
+    }
+    // Some have ended, some have not begun to: both are left.
+    let enough = 12 + (n % 13) as usize;
+    for _ in 0..enough {
+        if let Ok(Some(ended)) = tokio::time::timeout(Duration::from_millis(100), left.join_next()).await {
+            ended.unwrap();
+        }
+    }
+}
+
+async fn one(mut lanes: LanesClient<Channel>, agent: String, call: u64) {
+    let command = |id, lane: &str, body: &'static str| Command {
+        id,
+        agent: agent.clone(),
+        lane: lane.into(),
+        body: body.as_bytes().into(),
+        sequence: 0,
+    };
+    match call % 8 {
+        0 => drop(lanes.get(GetRequest { agent, lane: "note".into(), ..Default::default() }).await),
+        1 => drop(send(&mut lanes, &agent, "note", &json!(call)).await),
+        2 | 3 => {
+            // Begun and left: commands that are done, refused, held back behind a refusal, and on their way. A link
+            // without credit makes the lane refuse.
+            let link =
+                OpenLink { link: 1, agent: agent.clone(), lane: "hear".into(), from: None, credit: Some(0) };
+            let open = LinksRequest { open: vec![link], ..Default::default() };
+            let _watched = lanes.links(open_ended([open])).await;
+            let commands = (0..200).map(|id| command(id, ["hear", "none"][id as usize % 2], "1")).collect();
+            let first = SendAllRequest { client: String::new(), commands };
+            let requests = open_ended([first]);
+            if let Ok(answers) = lanes.send_all(requests).await
+                && call % 8 == 3
+            {
+                let _ = answers.into_inner().message().await;
+            }
+        }
+        4 => {
+            let watch = WatchRequest { agent, lane: "note".into(), from: None };
+            if let Ok(events) = lanes.watch(watch).await {
+                let _ = events.into_inner().message().await;
+            }
+        }
+        5 => {
+            let watch = WatchRequest { agent, lane: "none".into(), from: None };
+            let _ = lanes.watch(watch).await;
+        }
+        _ => {
+            let open = (0..50).map(|link| OpenLink {
+                link,
+                agent: format!("{agent}-{link}"),
+                lane: ["note", "notes", "hear", "hidden", "none"][link as usize % 5].into(),
+                from: None,
+                credit: [None, Some(0), Some(1)][link as usize % 3],
+            });
+            let first = LinksRequest { open: open.collect(), ..Default::default() };
+            let then = LinksRequest { close: (0..10).collect(), ..Default::default() };
+            let requests = open_ended([first, then]);
+            if let Ok(events) = lanes.links(requests).await
+                && call % 8 == 7
+            {
+                let mut events = events.into_inner();
+                let _ = events.message().await;
+                let _ = events.message().await;
+            }
+        }
+    }
+}
+
+/// Messages of a client that leaves its stream open behind them.
+fn open_ended<T: Send + 'static>(messages: impl IntoIterator<Item = T>) -> impl Stream<Item = T> + Send {
+    let messages: Vec<T> = messages.into_iter().collect();
+    stream::iter(messages).chain(stream::pending())
 }
