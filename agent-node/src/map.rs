@@ -147,7 +147,7 @@ impl Map {
 
     /// `None`: it was not there.
     pub fn remove(&mut self, key: &Value, stamp: Stamp) -> Option<Undo> {
-        let was = self.take(key)?;
+        let was = self.extract(key)?;
         let gone = self.gone;
         self.gone.horizon = stamp;
         let version = std::mem::replace(&mut self.version, stamp.version);
@@ -166,7 +166,7 @@ impl Map {
         let Undo { key, was, version, gone } = undo;
         match was {
             Some(was) => drop(self.insert(key, was)),
-            None => drop(self.take(&key)),
+            None => drop(self.extract(&key)),
         }
         (self.version, self.gone) = (version, gone);
     }
@@ -178,7 +178,7 @@ impl Map {
         was
     }
 
-    fn take(&mut self, key: &Value) -> Option<Entry> {
+    fn extract(&mut self, key: &Value) -> Option<Entry> {
         let was = self.entries.remove(key)?;
         self.bytes -= was.bytes as usize;
         Some(was)

@@ -27,8 +27,7 @@ mod window;
 pub use crate::holds::Stream;
 pub use crate::link::{Body, Got};
 pub use event::{
-    Command, Configuration, Counts, Effect, Event, Fetch, Key, Message, Ownership, Place, Read, Taken,
-    Verdict,
+    Assignment, Command, Counts, Effect, Event, Fetch, Key, Message, Ownership, Place, Read, Taken, Verdict,
 };
 pub use names::{Held, Room, of_node as name_of_node};
 pub use record::messages;
@@ -56,7 +55,7 @@ pub const TIDY_MAX: usize = 512 << 10;
 #[derive(Debug)]
 pub struct Shard<R, W> {
     incarnation: u64,
-    configuration: Option<Arc<Configuration>>,
+    configuration: Option<Arc<Assignment>>,
     agents: Vec<Agent>,
     /// The layouts of the configuration's plan.
     layouts: Layouts,
@@ -226,7 +225,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         self.gate.hold(end, effect);
     }
 
-    fn owns(&self, slot: address::Slot) -> Result<Arc<Configuration>, Refusal> {
+    fn owns(&self, slot: address::Slot) -> Result<Arc<Assignment>, Refusal> {
         let Some(configuration) = &self.configuration else {
             return Err(Refusal::unavailable("this node has no plan yet", ""));
         };
@@ -241,7 +240,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let (kind, index) = lane_of(&configuration.plan, &read.agent, read.slot, &read.lane)?;
         let declared = &configuration.plan.kinds[kind].lanes[index];
         let state = self.lane(&read.agent, kind, index);
-        let version = state.map_or(0, lane::Lane::version);
+        let version = state.map_or(0, lane::LaneState::version);
         let not_modified = read.if_none_match == Some(version);
         let body = match declared.kind {
             LaneKind::Command | LaneKind::Supply => {
@@ -253,7 +252,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             }
             _ if not_modified => Body::Value(Value::Null),
             LaneKind::Value => Body::Value(match state {
-                Some(lane::Lane::Value(value, _)) => value.clone(),
+                Some(lane::LaneState::Value(value, _)) => value.clone(),
                 _ => declared.initial.clone(),
             }),
             LaneKind::Map => Body::Map(state.map_or_else(Map::default, |state| state.map().clone())),
@@ -262,7 +261,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 
     /// The state of a lane of an agent of this kind; `None`: the agent has not begun.
-    fn lane(&mut self, agent: &Address, kind: usize, index: usize) -> Option<&lane::Lane> {
+    fn lane(&mut self, agent: &Address, kind: usize, index: usize) -> Option<&lane::LaneState> {
         let agent = &mut self.agents[*self.places.get(agent)? as usize];
         Some(&agent.lanes(self.layouts.of(kind))[index])
     }
@@ -291,7 +290,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let state = self.lane(agent, kind, index);
         let mut entries = None;
         let changes = match (declared.kind, state) {
-            (LaneKind::Value, Some(lane::Lane::Value(value, version))) => {
+            (LaneKind::Value, Some(lane::LaneState::Value(value, version))) => {
                 vec![Versioned { change: Change::Set(value.clone()), version: *version }]
             }
             (LaneKind::Value, _) => {
@@ -307,7 +306,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 
     /// A newer plan, another ring, or both.
-    fn configured(&mut self, configuration: &Arc<Configuration>) {
+    fn configured(&mut self, configuration: &Arc<Assignment>) {
         let before = self.configuration.replace(configuration.clone());
         if before.is_none_or(|before| !Arc::ptr_eq(&before.plan, &configuration.plan)) {
             self.layouts.change(&configuration.plan);
@@ -321,7 +320,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         self.resend(Again::All);
     }
 
-    fn end_watches(&mut self, configuration: &Configuration) {
+    fn end_watches(&mut self, configuration: &Assignment) {
         let ended = self.watches.end(|agent, slot, lane| match configuration.owned.get(usize::from(slot)) {
             Some(Some(_)) => lane_of(&configuration.plan, agent, slot, lane).err(),
             _ => Some(Refusal::elsewhere(agent.as_str())),

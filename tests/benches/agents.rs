@@ -4,7 +4,7 @@
 //! and how long a change of the plan holds up a shard of 500,000.
 
 use agent_node::log::Position;
-use agent_node::shard::{self, Configuration, Event, Room, Shard};
+use agent_node::shard::{self, Assignment, Event, Room, Shard};
 use proto::address::Address;
 use proto::plan::Plan;
 use proto::wire::v1::{Command, SendAllRequest, lanes_client::LanesClient};
@@ -52,7 +52,7 @@ fn main() {
 }
 
 /// A plan with two lanes, and one with a third.
-fn configuration(generation: u64) -> Arc<Configuration> {
+fn configuration(generation: u64) -> Arc<Assignment> {
     let more = if generation > 1 { r#", {"name": "more", "type": "Value", "initial": 1}"# } else { "" };
     let spec = format!(
         r#"{{"replicas": 1, "storage": {{"size": "1Gi"}}, "agents": [{{"route": "/meter/:id", "lanes": [
@@ -63,7 +63,7 @@ fn configuration(generation: u64) -> Arc<Configuration> {
     );
     let plan = Arc::new(Plan::parse(spec.as_bytes()).expect("a plan"));
     let owned = vec![Some(shard::Ownership { epoch: 1, history: 1 }); plan.slots as usize];
-    Arc::new(Configuration { plan, generation, owned })
+    Arc::new(Assignment { plan, generation, owned })
 }
 
 fn change_of_plan(table: &mut Table, agents: u64) {

@@ -28,10 +28,10 @@ tokio::task_local! {
 }
 
 #[derive(Default)]
-pub struct Stream(Mutex<State>);
+pub struct Stream(Mutex<StreamState>);
 
 #[derive(Default)]
-struct State {
+struct StreamState {
     pace: Pace,
     /// Bytes of the piece that was given last, and may wait for room.
     given: usize,

@@ -5,7 +5,7 @@
 //! the mark.
 
 use super::due::{Due, Mark};
-use super::lane::{Grant, Lane, State};
+use super::lane::{Grant, WatchState, WatchedLane};
 use super::mirror::{Budget, Cursor, Told};
 use crate::refusal::Refusal;
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ pub struct Groups<K> {
 }
 
 struct Group<K> {
-    lane: Arc<Lane>,
+    lane: Arc<WatchedLane>,
     mark: Arc<Mark>,
     members: Vec<Member<K>>,
     /// Whose turn it is.
@@ -52,11 +52,17 @@ struct Place {
 /// Says to a link what its lane has for it.
 pub trait Teller<K> {
     /// Why links of this kind to the lane can't go on.
-    fn ends(&self, lane: &State) -> Option<Refusal>;
+    fn ends(&self, lane: &WatchState) -> Option<Refusal>;
     /// Beside how far it came: for how many events credit is spent.
-    fn tell(&mut self, link: K, lane: &State, cursor: &mut Cursor, budget: &mut Budget) -> (Told, usize);
+    fn tell_link(
+        &mut self,
+        link: K,
+        lane: &WatchState,
+        cursor: &mut Cursor,
+        budget: &mut Budget,
+    ) -> (Told, usize);
     /// Whether a link that has missed items of an event lane ends.
-    fn overrun_ends(&self, lane: &State) -> bool;
+    fn overrun_ends(&self, lane: &WatchState) -> bool;
     fn ended(&mut self, link: K, refusal: Refusal);
 }
 
@@ -83,7 +89,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
     }
 
     /// Adds a link. `lane` comes with a watcher counted for it; false: the stream had one already.
-    pub fn open(&mut self, link: K, lane: Arc<Lane>, cursor: Cursor, credit: Option<u32>) -> bool {
+    pub fn open(&mut self, link: K, lane: Arc<WatchedLane>, cursor: Cursor, credit: Option<u32>) -> bool {
         let known = self.by_lane.get(&lane.number).copied();
         let group = known.unwrap_or_else(|| self.add(lane));
         let Some(of) = &mut self.lanes[group as usize] else { return false };
@@ -93,7 +99,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         known.is_none()
     }
 
-    fn add(&mut self, lane: Arc<Lane>) -> u32 {
+    fn add(&mut self, lane: Arc<WatchedLane>) -> u32 {
         let place = self.free.pop().unwrap_or(self.lanes.len() as u32);
         let mark = Arc::new(Mark::new(self.due.clone(), place));
         lane.join(mark.clone());
@@ -109,7 +115,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
     }
 
     /// Removes a link. The lane comes back when the stream has no other link to it.
-    pub fn close(&mut self, link: K) -> Option<Arc<Lane>> {
+    pub fn close(&mut self, link: K) -> Option<Arc<WatchedLane>> {
         let Place { group: place, member } = self.links.remove(&link)?;
         let group = self.lanes[place as usize].as_mut()?;
         group.members.swap_remove(member as usize);
@@ -129,7 +135,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
     }
 
     /// The lanes of all links, which are closed.
-    pub fn close_all(&mut self) -> Vec<Arc<Lane>> {
+    pub fn close_all(&mut self) -> Vec<Arc<WatchedLane>> {
         self.links.clear();
         self.by_lane.clear();
         let groups = self.lanes.drain(..).flatten();
@@ -162,13 +168,13 @@ impl<K: Copy + Eq + Hash> Groups<K> {
     }
 
     /// Tells what is due, as far as there is room, and gives back the links that have ended.
-    pub fn tell(&mut self, room: &mut Budget, teller: &mut impl Teller<K>) -> Vec<K> {
+    pub fn tell_due(&mut self, room: &mut Budget, teller: &mut impl Teller<K>) -> Vec<K> {
         let mut ended = Vec::new();
         while !room.is_spent()
             && let Some(place) = self.due.pop()
         {
             if let Some(Some(group)) = self.lanes.get_mut(place as usize)
-                && group.tell(room, teller, &mut ended, &mut self.grants)
+                && group.tell_members(room, teller, &mut ended, &mut self.grants)
             {
                 group.mark.set();
             }
@@ -188,7 +194,7 @@ impl<K: Copy> Group<K> {
     }
 
     /// True: there is more for those who can take it.
-    fn tell(
+    fn tell_members(
         &mut self,
         room: &mut Budget,
         teller: &mut impl Teller<K>,
@@ -228,7 +234,7 @@ impl<K: Copy> Group<K> {
                 bytes: SLICE.bytes.min(room.bytes),
             };
             let mut budget = given;
-            let (told, costs) = teller.tell(*link, &lane, cursor, &mut budget);
+            let (told, costs) = teller.tell_link(*link, &lane, cursor, &mut budget);
             let events = given.events - budget.events;
             room.events -= events;
             room.bytes -= given.bytes - budget.bytes;

@@ -11,13 +11,13 @@ use proto::plan::{Overflow, Queue};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 #[derive(Debug)]
-pub struct Lane {
+pub struct WatchedLane {
     pub number: Number,
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
 }
 
 #[derive(Debug)]
-pub struct State {
+pub struct WatchState {
     pub mirror: Mirror,
     /// Updates of any other are dropped.
     attachment: u64,
@@ -39,21 +39,29 @@ pub struct Grant {
     pub limit: u64,
 }
 
-impl Lane {
-    pub fn new(number: Number, target: &Target) -> Lane {
+impl WatchedLane {
+    pub fn new(number: Number, target: &Target) -> WatchedLane {
         let Target { agent: _, slot: _, lane: _, kind, queue, internal, owner } = *target;
         let mirror = Mirror::new(kind, queue);
-        let state =
-            State { mirror, attachment: 0, owner, queue, internal, ended: None, marks: Vec::new(), limit: 0 };
-        Lane { number, state: Mutex::new(state) }
+        let state = WatchState {
+            mirror,
+            attachment: 0,
+            owner,
+            queue,
+            internal,
+            ended: None,
+            marks: Vec::new(),
+            limit: 0,
+        };
+        WatchedLane { number, state: Mutex::new(state) }
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, State> {
+    pub fn lock(&self) -> MutexGuard<'_, WatchState> {
         lock(&self.state)
     }
 
     /// Only what comes with this number counts from now on. With a queue that blocks, so many items may come at first.
-    pub fn attach(&self, attachment: u64, owner: Owner) -> Option<u64> {
+    pub fn expect_attachment(&self, attachment: u64, owner: Owner) -> Option<u64> {
         let mut state = self.lock();
         state.mirror.recount();
         state.limit = state.mirror.limit();
@@ -73,7 +81,7 @@ impl Lane {
         }
         let applied = state.mirror.apply(update);
         if applied != Applied::Nothing {
-            state.tell();
+            state.mark_changed();
         }
         (applied == Applied::Whole, state.grant())
     }
@@ -81,7 +89,7 @@ impl Lane {
     pub fn stale(&self) {
         let mut state = self.lock();
         state.mirror.stale();
-        state.tell();
+        state.mark_changed();
     }
 
     pub fn end(&self, refusal: Refusal) {
@@ -124,9 +132,9 @@ impl Lane {
     }
 }
 
-impl State {
+impl WatchState {
     /// Each stream that watches is told once until it looks; what all have passed is let go.
-    fn tell(&mut self) {
+    fn mark_changed(&mut self) {
         for mark in &self.marks {
             mark.set();
         }

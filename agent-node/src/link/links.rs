@@ -1,8 +1,8 @@
 //! One client's links: what is due is made into events when the client can take them, not before.
 
 use super::groups::{Groups, Teller};
-use super::lane::State as Lane;
-use super::mirror::{Budget, Cell, Cursor, Listener, Said, Told};
+use super::lane::WatchState;
+use super::mirror::{Budget, Cell, Cursor, Listener, MirrorChange, Told};
 use super::{Event, EventKind, LinkOutput, Serving};
 use crate::lock::lock;
 use crate::refusal::Refusal;
@@ -16,12 +16,12 @@ const EVENT_BYTES: usize = 16;
 
 pub struct Links {
     serving: Serving,
-    state: Mutex<State>,
+    state: Mutex<LinksState>,
     due: Arc<super::due::Due>,
 }
 
 #[derive(Default)]
-struct State {
+struct LinksState {
     groups: Groups<u32>,
     /// Links that have ended, by the client or for a reason, and were not said to have.
     closed: Vec<(u32, Option<Refusal>)>,
@@ -29,7 +29,7 @@ struct State {
 
 impl Links {
     pub fn new(serving: &Serving) -> Links {
-        let state = State::default();
+        let state = LinksState::default();
         Links { serving: serving.clone(), due: state.groups.due.clone(), state: Mutex::new(state) }
     }
 
@@ -50,7 +50,7 @@ impl Links {
         }
     }
 
-    fn watch(&self, agent: &str, lane: &str) -> Result<Arc<super::lane::Lane>, Refusal> {
+    fn watch(&self, agent: &str, lane: &str) -> Result<Arc<super::lane::WatchedLane>, Refusal> {
         self.serving.admit_link(agent)?;
         let hidden = || Refusal::not_found(format!("there is no lane {lane}"), agent);
         let watched = self.serving.watch(agent, lane, |target| target.internal.then(hidden));
@@ -78,7 +78,7 @@ impl Links {
     pub async fn next(&self, out: &mut Vec<LinkOutput>) {
         let before = out.len();
         loop {
-            self.take(out);
+            self.next_events(out);
             if out.len() > before {
                 return;
             }
@@ -87,12 +87,12 @@ impl Links {
     }
 
     /// Adds what is due now, as far as one flush goes.
-    pub fn take(&self, out: &mut Vec<LinkOutput>) {
+    pub fn next_events(&self, out: &mut Vec<LinkOutput>) {
         let mut state = self.lock();
-        let State { groups, closed } = &mut *state;
+        let LinksState { groups, closed } = &mut *state;
         let before = out.len();
         let mut room = FLUSH;
-        let ended = groups.tell(&mut room, &mut Client { out, closed });
+        let ended = groups.tell_due(&mut room, &mut Client { out, closed });
         self.serving.count_delivered(out.len() - before);
         for link in ended {
             self.end(groups, link);
@@ -108,7 +108,7 @@ impl Links {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LinksState> {
         lock(&self.state)
     }
 }
@@ -129,17 +129,23 @@ struct Client<'a> {
 }
 
 impl Teller<u32> for Client<'_> {
-    fn ends(&self, lane: &Lane) -> Option<Refusal> {
+    fn ends(&self, lane: &WatchState) -> Option<Refusal> {
         lane.ends_client()
     }
 
-    fn tell(&mut self, link: u32, lane: &Lane, cursor: &mut Cursor, budget: &mut Budget) -> (Told, usize) {
+    fn tell_link(
+        &mut self,
+        link: u32,
+        lane: &WatchState,
+        cursor: &mut Cursor,
+        budget: &mut Budget,
+    ) -> (Told, usize) {
         let before = budget.events;
         let told = lane.mirror.tell(cursor, budget, &mut Events { link, out: self.out });
         (told, before - budget.events)
     }
 
-    fn overrun_ends(&self, lane: &Lane) -> bool {
+    fn overrun_ends(&self, lane: &WatchState) -> bool {
         lane.closes()
     }
 
@@ -173,15 +179,17 @@ impl Listener for Events<'_> {
         }
     }
 
-    fn change(&mut self, said: Said<'_>, _version: u64, id: Option<u64>) -> usize {
+    fn change(&mut self, said: MirrorChange<'_>, _version: u64, id: Option<u64>) -> usize {
         let text = |cell: &Cell| cell.text().clone();
         match said {
-            Said::Set(value) => self.push(EventKind::Set, Bytes::new(), text(value), id, (0, 0)),
-            Said::Put(key, value) => self.push(EventKind::Update, text(key), text(value), id, (0, 0)),
-            Said::Remove(key) => self.push(EventKind::Remove, text(key), Bytes::new(), id, (0, 0)),
-            Said::Clear => self.bare(EventKind::Clear, id),
-            Said::Event(value) => self.push(EventKind::Event, Bytes::new(), text(value), id, (0, 0)),
-            Said::Gap(from, to) => self.push(EventKind::Gap, Bytes::new(), Bytes::new(), id, (from, to)),
+            MirrorChange::Set(value) => self.push(EventKind::Set, Bytes::new(), text(value), id, (0, 0)),
+            MirrorChange::Put(key, value) => self.push(EventKind::Update, text(key), text(value), id, (0, 0)),
+            MirrorChange::Remove(key) => self.push(EventKind::Remove, text(key), Bytes::new(), id, (0, 0)),
+            MirrorChange::Clear => self.bare(EventKind::Clear, id),
+            MirrorChange::Event(value) => self.push(EventKind::Event, Bytes::new(), text(value), id, (0, 0)),
+            MirrorChange::Gap(from, to) => {
+                self.push(EventKind::Gap, Bytes::new(), Bytes::new(), id, (from, to))
+            }
         }
     }
 

@@ -28,7 +28,7 @@ use proto::value::Value;
 
 #[derive(Debug)]
 pub struct Mirror {
-    state: State,
+    state: Content,
     /// The owner's state has been told whole once.
     whole: bool,
     /// The state that replaces this one, as far as it has come.
@@ -55,8 +55,8 @@ struct Next {
 }
 
 #[derive(Debug)]
-enum State {
-    Value(Option<Latest>),
+enum Content {
+    Value(Option<Box<Latest>>),
     Map(Box<Entries>),
     Items(Box<Items>),
 }
@@ -101,7 +101,7 @@ enum Phase {
         reset: bool,
     },
     /// The state is being told; `synced` ends it.
-    Syncing(Option<Walk>),
+    Syncing(Option<Box<Walk>>),
     Following,
 }
 
@@ -134,7 +134,7 @@ pub enum Told {
 
 /// A change as the mirror keeps it.
 #[derive(Debug)]
-pub enum Said<'a> {
+pub enum MirrorChange<'a> {
     Set(&'a Cell),
     Put(&'a Cell, &'a Cell),
     Remove(&'a Cell),
@@ -147,7 +147,7 @@ pub enum Said<'a> {
 struct Item<'a> {
     order: u64,
     version: u64,
-    said: Said<'a>,
+    said: MirrorChange<'a>,
 }
 
 /// Takes what a cursor is told, and says of each event how many bytes it is.
@@ -155,7 +155,7 @@ pub trait Listener {
     /// The state follows. What was told before is void if `reset`.
     fn begin(&mut self, reset: bool);
     /// `id` is the watermark, where one is due.
-    fn change(&mut self, said: Said<'_>, version: u64, id: Option<u64>) -> usize;
+    fn change(&mut self, said: MirrorChange<'_>, version: u64, id: Option<u64>) -> usize;
     fn synced(&mut self, id: u64);
     fn stale(&mut self);
 }
@@ -207,16 +207,16 @@ impl Default for Cursor {
 impl Mirror {
     pub fn new(kind: LaneKind, queue: Queue) -> Mirror {
         let state = match kind {
-            LaneKind::Value => State::Value(None),
-            LaneKind::Map => State::Map(Box::default()),
-            LaneKind::Command | LaneKind::Supply => State::Items(Box::new(Items::new(queue.items))),
+            LaneKind::Value => Content::Value(None),
+            LaneKind::Map => Content::Map(Box::default()),
+            LaneKind::Command | LaneKind::Supply => Content::Items(Box::new(Items::new(queue.items))),
         };
         Mirror { state, whole: false, next: None, version: 0, changed: 0, head: 0, era: 0, stale: false }
     }
 
     /// How many items of an event lane are kept for watchers from now on.
     pub fn bound(&mut self, queue: Queue) {
-        if let State::Items(items) = &mut self.state {
+        if let Content::Items(items) = &mut self.state {
             items.bound(queue.items);
         }
     }
@@ -249,30 +249,34 @@ impl Mirror {
     fn follow(&mut self, version: u64, changes: Vec<Versioned>) -> Applied {
         let before = self.head;
         for Versioned { change, version } in changes {
-            self.take(change, version);
+            self.follow_one(change, version);
         }
         self.version = self.version.max(version);
         if self.head == before { Applied::Nothing } else { Applied::Changed }
     }
 
     /// A change of another kind than the lane's comes from a plan that differs: it is passed over.
-    fn take(&mut self, change: Change, version: u64) {
+    fn follow_one(&mut self, change: Change, version: u64) {
         let order = self.head + 1;
         let taken = match (&mut self.state, change) {
-            (State::Value(latest), Change::Set(value)) => {
-                *latest = Some(Latest { order, version, cell: Cell::new(value) });
+            (Content::Value(latest), Change::Set(value)) => {
+                let newest = Latest { order, version, cell: Cell::new(value) };
+                match latest {
+                    Some(latest) => **latest = newest,
+                    None => *latest = Some(Box::new(newest)),
+                }
                 true
             }
-            (State::Map(entries), Change::Put(key, value)) => {
+            (Content::Map(entries), Change::Put(key, value)) => {
                 entries.put(key, value, version, order);
                 true
             }
-            (State::Map(entries), Change::Remove(key)) => entries.remove(&key, version, order),
-            (State::Map(entries), Change::Clear) => {
+            (Content::Map(entries), Change::Remove(key)) => entries.remove(&key, version, order),
+            (Content::Map(entries), Change::Clear) => {
                 entries.clear(version, order);
                 true
             }
-            (State::Items(items), Change::Event(value)) => {
+            (Content::Items(items), Change::Event(value)) => {
                 items.push(value, version, order);
                 true
             }
@@ -292,12 +296,12 @@ impl Mirror {
         } else {
             self.era += u32::from(self.whole);
             match &mut self.state {
-                State::Value(latest) => *latest = None,
-                State::Map(entries) => **entries = Entries::begin(next.entries),
-                State::Items(items) => items.forget(),
+                Content::Value(latest) => *latest = None,
+                Content::Map(entries) => **entries = Entries::begin(next.entries),
+                Content::Items(items) => items.forget(),
             }
             for Versioned { change, version } in next.changes {
-                self.take(change, version);
+                self.follow_one(change, version);
             }
             self.version = version;
         }
@@ -307,7 +311,7 @@ impl Mirror {
 
     fn differ(&mut self, version: u64, next: Next) {
         let changes = match &mut self.state {
-            State::Value(latest) => {
+            Content::Value(latest) => {
                 let is_here = |versioned: &Versioned| match (latest.as_ref(), &versioned.change) {
                     (Some(latest), Change::Set(value)) => {
                         latest.version == versioned.version && latest.cell.value() == value
@@ -316,8 +320,8 @@ impl Mirror {
                 };
                 next.changes.into_iter().filter(|versioned| !is_here(versioned)).collect()
             }
-            State::Map(entries) => entries.differ(&next.entries, version),
-            State::Items(items) => {
+            Content::Map(entries) => entries.differ(&next.entries, version),
+            Content::Items(items) => {
                 if version > self.version {
                     self.head += 1;
                     items.gap(self.version + 1, version, self.head);
@@ -326,7 +330,7 @@ impl Mirror {
             }
         };
         for Versioned { change, version } in changes {
-            self.take(change, version);
+            self.follow_one(change, version);
         }
     }
 
@@ -356,7 +360,7 @@ impl Mirror {
             }
             cursor.era = self.era;
         }
-        if let State::Map(entries) = &self.state
+        if let Content::Map(entries) = &self.state
             && !matches!(cursor.phase, Phase::Begin { .. })
             && !entries.reaches(cursor.at, cursor.began)
         {
@@ -372,27 +376,27 @@ impl Mirror {
             out.begin(reset);
             self.begin(cursor);
         }
-        if let State::Map(entries) = &self.state
+        if let Content::Map(entries) = &self.state
             && walk(entries, &mut cursor.phase, budget, out) == Told::Part
         {
             return Told::Part;
         }
         match &self.state {
-            State::Value(latest) => {
+            Content::Value(latest) => {
                 let newer = latest.as_ref().filter(|latest| latest.order > cursor.at);
-                self.say(newer.map(Latest::item).into_iter(), cursor, budget, out)
+                self.say(newer.map(|latest| latest.item()).into_iter(), cursor, budget, out)
             }
-            State::Map(entries) => self.say(entries.newer(cursor.at, cursor.began), cursor, budget, out),
-            State::Items(items) => self.say(items.newer(cursor.at, cursor.from), cursor, budget, out),
+            Content::Map(entries) => self.say(entries.newer(cursor.at, cursor.began), cursor, budget, out),
+            Content::Items(items) => self.say(items.newer(cursor.at, cursor.from), cursor, budget, out),
         }
     }
 
     /// State is told from nothing; of an event lane there is none, what happens from now on is told.
     fn begin(&self, cursor: &mut Cursor) {
         // Entries may be newer than the watermark, where a flush has come in part.
-        let walk = Walk { at: None, version: self.version.max(self.changed) };
-        cursor.phase = Phase::Syncing(matches!(self.state, State::Map(_)).then_some(walk));
-        cursor.at = if matches!(self.state, State::Value(_)) { 0 } else { self.head };
+        let walk = || Box::new(Walk { at: None, version: self.version.max(self.changed) });
+        cursor.phase = Phase::Syncing(matches!(self.state, Content::Map(_)).then(walk));
+        cursor.at = if matches!(self.state, Content::Value(_)) { 0 } else { self.head };
         cursor.began = self.head;
         cursor.from = self.version + 1;
         cursor.told = 0;
@@ -433,11 +437,11 @@ impl Mirror {
     /// Whether items have been dropped that this watcher has not been told.
     pub fn overrun(&self, cursor: &Cursor) -> bool {
         match &self.state {
-            State::Items(items) => {
+            Content::Items(items) => {
                 let begun = !matches!(cursor.phase, Phase::Begin { .. }) && cursor.era == self.era;
                 begun && items.dropped() > cursor.at
             }
-            State::Value(_) | State::Map(_) => false,
+            Content::Value(_) | Content::Map(_) => false,
         }
     }
 
@@ -449,14 +453,14 @@ impl Mirror {
 
     /// All watchers have passed this order. Items of event lanes up to there are let go.
     pub fn release(&mut self, passed: u64) {
-        if let State::Items(items) = &mut self.state {
+        if let Content::Items(items) = &mut self.state {
             items.release(passed);
         }
     }
 
     /// The owner is asked anew, and counts items from nothing.
     pub fn recount(&mut self) {
-        if let State::Items(items) = &mut self.state {
+        if let Content::Items(items) = &mut self.state {
             items.recount();
         }
     }
@@ -464,25 +468,25 @@ impl Mirror {
     /// How many items of an event lane may come in all without any being dropped.
     pub fn limit(&self) -> u64 {
         match &self.state {
-            State::Items(items) => items.limit(),
-            State::Value(_) | State::Map(_) => 0,
+            Content::Items(items) => items.limit(),
+            Content::Value(_) | Content::Map(_) => 0,
         }
     }
 
     pub fn keeps_items(&self) -> bool {
-        matches!(self.state, State::Items(_))
+        matches!(self.state, Content::Items(_))
     }
 
     /// The state, for a read that may be of an older one than the owner's.
     pub fn got(&self) -> Option<Got> {
         let (version, body) = match &self.state {
             _ if !self.whole => return None,
-            State::Value(latest) => {
+            Content::Value(latest) => {
                 let latest = latest.as_ref()?;
                 (latest.version, Body::Value(latest.cell.value().clone()))
             }
-            State::Map(entries) => (self.changed, Body::Map(entries.all().clone())),
-            State::Items(_) => return None,
+            Content::Map(entries) => (self.changed, Body::Map(entries.all().clone())),
+            Content::Items(_) => return None,
         };
         Some(Got { version, not_modified: false, body })
     }
@@ -506,7 +510,8 @@ impl Next {
 /// Goes on with the walk over a Map that a watcher is told at first, if it is not over.
 fn walk(entries: &Entries, phase: &mut Phase, budget: &mut Budget, out: &mut impl Listener) -> Told {
     let Phase::Syncing(of) = phase else { return Told::All };
-    let Some(Walk { at, version }) = of else { return Told::All };
+    let Some(walk) = of else { return Told::All };
+    let Walk { at, version } = &mut **walk;
     let (mut last, mut told, mut looked) = (None, Told::All, 0);
     for (key, entry) in entries.after(at.as_ref()) {
         let is_due = entry.version() <= *version;
@@ -516,7 +521,7 @@ fn walk(entries: &Entries, phase: &mut Phase, budget: &mut Budget, out: &mut imp
         }
         if is_due {
             let (key, value) = (Cell::new(key.clone()), Cell::new(entry.value.clone()));
-            budget.spend(out.change(Said::Put(&key, &value), entry.version(), None));
+            budget.spend(out.change(MirrorChange::Put(&key, &value), entry.version(), None));
         }
         looked += 1;
         last = Some(key);
@@ -530,7 +535,7 @@ fn walk(entries: &Entries, phase: &mut Phase, budget: &mut Budget, out: &mut imp
 
 impl Latest {
     fn item(&self) -> Item<'_> {
-        Item { order: self.order, version: self.version, said: Said::Set(&self.cell) }
+        Item { order: self.order, version: self.version, said: MirrorChange::Set(&self.cell) }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::due::Due;
 use super::groups::{Groups, Teller};
-use super::lane::State as Lane;
-use super::mirror::{Budget, Cell, Cursor, Listener, Said, Told};
+use super::lane::WatchState;
+use super::mirror::{Budget, Cell, Cursor, Listener, MirrorChange, Told};
 use super::table::Owner;
 use super::{Change, Serving, Update, Versioned};
 use crate::lock::lock;
@@ -19,19 +19,19 @@ const CHANGE_BYTES: usize = 24;
 
 pub struct PeerLinks {
     serving: Serving,
-    state: Mutex<State>,
+    state: Mutex<PeerLinksState>,
     due: Arc<Due>,
 }
 
 #[derive(Default)]
-struct State {
+struct PeerLinksState {
     groups: Groups<u64>,
     refused: Vec<(u64, Refusal)>,
 }
 
 impl PeerLinks {
     pub fn new(serving: &Serving) -> PeerLinks {
-        let state = State::default();
+        let state = PeerLinksState::default();
         PeerLinks { serving: serving.clone(), due: state.groups.due.clone(), state: Mutex::new(state) }
     }
 
@@ -73,11 +73,11 @@ impl PeerLinks {
     }
 
     /// Adds what is due now, up to about so many bytes; one value may be larger. True: there may be more.
-    pub fn take(&self, bytes_max: usize, out: &mut Vec<(u64, Result<Update, Refusal>)>) -> bool {
+    pub fn next_updates(&self, bytes_max: usize, out: &mut Vec<(u64, Result<Update, Refusal>)>) -> bool {
         let mut state = self.lock();
-        let State { groups, refused } = &mut *state;
+        let PeerLinksState { groups, refused } = &mut *state;
         let mut room = Budget { events: EVENTS_MAX, bytes: bytes_max };
-        for attachment in groups.tell(&mut room, &mut Peer { out, refused }) {
+        for attachment in groups.tell_due(&mut room, &mut Peer { out, refused }) {
             if let Some(lane) = groups.close(attachment) {
                 self.serving.leave(&lane);
             }
@@ -87,7 +87,7 @@ impl PeerLinks {
         room.is_spent()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PeerLinksState> {
         lock(&self.state)
     }
 }
@@ -106,11 +106,17 @@ struct Peer<'a> {
 }
 
 impl Teller<u64> for Peer<'_> {
-    fn ends(&self, lane: &Lane) -> Option<Refusal> {
+    fn ends(&self, lane: &WatchState) -> Option<Refusal> {
         lane.ends_peer()
     }
 
-    fn tell(&mut self, link: u64, lane: &Lane, cursor: &mut Cursor, budget: &mut Budget) -> (Told, usize) {
+    fn tell_link(
+        &mut self,
+        link: u64,
+        lane: &WatchState,
+        cursor: &mut Cursor,
+        budget: &mut Budget,
+    ) -> (Told, usize) {
         let mut updates =
             Updates { attachment: link, told: cursor.told(), due: None, items: 0, out: self.out };
         let told = lane.mirror.tell(cursor, budget, &mut updates);
@@ -119,7 +125,7 @@ impl Teller<u64> for Peer<'_> {
     }
 
     /// The other node's mirror has a gap then, and its own links to judge.
-    fn overrun_ends(&self, _lane: &Lane) -> bool {
+    fn overrun_ends(&self, _lane: &WatchState) -> bool {
         false
     }
 
@@ -162,20 +168,20 @@ impl Listener for Updates<'_> {
             Some(Update { version: 0, first: true, synced: false, changes: Vec::new(), entries: None });
     }
 
-    fn change(&mut self, said: Said<'_>, version: u64, id: Option<u64>) -> usize {
+    fn change(&mut self, said: MirrorChange<'_>, version: u64, id: Option<u64>) -> usize {
         let value = |cell: &Cell| cell.value().clone();
         let (change, bytes) = match said {
-            Said::Set(cell) => (Change::Set(value(cell)), bytes(cell.value())),
-            Said::Put(key, cell) => {
+            MirrorChange::Set(cell) => (Change::Set(value(cell)), bytes(cell.value())),
+            MirrorChange::Put(key, cell) => {
                 (Change::Put(value(key), value(cell)), bytes(key.value()) + bytes(cell.value()))
             }
-            Said::Remove(key) => (Change::Remove(value(key)), bytes(key.value())),
-            Said::Clear => (Change::Clear, 0),
-            Said::Event(cell) => {
+            MirrorChange::Remove(key) => (Change::Remove(value(key)), bytes(key.value())),
+            MirrorChange::Clear => (Change::Clear, 0),
+            MirrorChange::Event(cell) => {
                 self.items += 1;
                 (Change::Event(value(cell)), bytes(cell.value()))
             }
-            Said::Gap(_, to) => {
+            MirrorChange::Gap(_, to) => {
                 self.finish();
                 let gap =
                     Update { version: to, first: true, synced: true, changes: Vec::new(), entries: None };

@@ -4,7 +4,7 @@
 //! threads and the tasks of connections call in, and leave again.
 
 use super::Update;
-use super::lane::{Grant, Lane};
+use super::lane::{Grant, WatchedLane};
 use super::table::{Owner, Step, Table, Target};
 use crate::link::Got;
 use crate::lock::lock;
@@ -23,7 +23,7 @@ pub trait Upstream: Send + Sync {
     fn owner(&self, slot: Slot) -> Owner;
     /// Asks `target.owner` for the state of the lane and all that follows. What it says comes back by
     /// [`Serving::update`] with this number. With a limit, so many items at most, until more may come.
-    fn attach(&self, attachment: u64, target: &Target, limit: Option<u64>);
+    fn ask_to_attach(&self, attachment: u64, target: &Target, limit: Option<u64>);
     /// So many items of it may come in all.
     fn limit(&self, attachment: u64, target: &Target, limit: u64);
     fn detach(&self, attachment: u64, target: &Target);
@@ -37,7 +37,7 @@ pub struct Serving {
 
 struct Shared {
     upstream: Weak<dyn Upstream>,
-    table: Mutex<Table<Arc<Lane>>>,
+    table: Mutex<Table<Arc<WatchedLane>>>,
     links: AtomicU64,
     delivered: AtomicU64,
 }
@@ -54,7 +54,7 @@ impl Serving {
             return;
         }
         let table = self.table();
-        let lanes: Vec<Option<Arc<Lane>>> =
+        let lanes: Vec<Option<Arc<WatchedLane>>> =
             updates.iter().map(|(attachment, _)| table.lane_of(*attachment).cloned()).collect();
         drop(table);
         for ((attachment, said), lane) in updates.drain(..).zip(lanes) {
@@ -141,18 +141,18 @@ impl Serving {
         agent: &str,
         lane: &str,
         refuse: impl FnOnce(&Target) -> Option<Refusal>,
-    ) -> Result<Arc<Lane>, Refusal> {
+    ) -> Result<Arc<WatchedLane>, Refusal> {
         let watched = self.act(|table, upstream, steps| {
             let target = upstream.find(agent, lane)?;
             if let Some(refusal) = refuse(&target) {
                 return Err(refusal);
             }
-            table.watch(&target, |number, target| Arc::new(Lane::new(number, target)), steps)
+            table.watch(&target, |number, target| Arc::new(WatchedLane::new(number, target)), steps)
         });
         watched.unwrap_or_else(|| Err(Refusal::unavailable("this node is stopping", agent)))
     }
 
-    pub(super) fn leave(&self, lane: &Lane) {
+    pub(super) fn leave(&self, lane: &WatchedLane) {
         self.table().leave(lane.number);
         self.grant(&mut Vec::from_iter(lane.left()));
     }
@@ -174,7 +174,7 @@ impl Serving {
     /// Changes the table and does what follows from it, before anyone else does.
     fn act<T>(
         &self,
-        change: impl FnOnce(&mut Table<Arc<Lane>>, &dyn Upstream, &mut Vec<Step<Arc<Lane>>>) -> T,
+        change: impl FnOnce(&mut Table<Arc<WatchedLane>>, &dyn Upstream, &mut Vec<Step<Arc<WatchedLane>>>) -> T,
     ) -> Option<T> {
         let upstream = self.shared.upstream.upgrade()?;
         let (mut table, mut steps) = (self.table(), Vec::new());
@@ -182,11 +182,11 @@ impl Serving {
         for step in steps {
             match step {
                 Step::Attach { lane, attachment, target } => {
-                    let limit = lane.attach(attachment, target.owner);
-                    upstream.attach(attachment, &target, limit);
+                    let limit = lane.expect_attachment(attachment, target.owner);
+                    upstream.ask_to_attach(attachment, &target, limit);
                 }
                 Step::Detach { attachment, target } => upstream.detach(attachment, &target),
-                Step::Lose(lane) => drop(lane.attach(0, Owner::Nobody)),
+                Step::Lose(lane) => drop(lane.expect_attachment(0, Owner::Nobody)),
                 Step::Stale(lane) => lane.stale(),
                 Step::End(lane, refusal) => lane.end(refusal),
             }
@@ -194,7 +194,7 @@ impl Serving {
         Some(changed)
     }
 
-    fn table(&self) -> MutexGuard<'_, Table<Arc<Lane>>> {
+    fn table(&self) -> MutexGuard<'_, Table<Arc<WatchedLane>>> {
         lock(&self.shared.table)
     }
 }

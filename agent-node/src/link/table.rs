@@ -136,7 +136,7 @@ impl<L: Clone> Table<L> {
             watched.idle_ms = None;
             let (lane, moved) = (watched.lane.clone(), watched.target.owner != target.owner);
             if moved {
-                self.attach(number, target.owner, steps);
+                self.attach_to(number, target.owner, steps);
             }
             return Ok(lane);
         }
@@ -161,7 +161,7 @@ impl<L: Clone> Table<L> {
             lanes.get(number).map_or(0, |watched| hash(hashing, &watched.target.agent, &watched.target.lane))
         };
         self.names.insert_unique(hash(hashing, &target.agent, &target.lane), number, hash_of);
-        self.attach(number, owner, steps);
+        self.attach_to(number, owner, steps);
         Ok(lane)
     }
 
@@ -229,7 +229,7 @@ impl<L: Clone> Table<L> {
         let lost = self.lanes.iter().filter(|(_, watched)| is_lost(watched.target.slot));
         let lost: Vec<_> = lost.map(|(number, watched)| (*number, watched.target.slot)).collect();
         for (number, slot) in lost {
-            self.attach(number, owner(slot), steps);
+            self.attach_to(number, owner(slot), steps);
         }
     }
 
@@ -251,7 +251,7 @@ impl<L: Clone> Table<L> {
                     let moved = blocks || target.owner != watched.target.owner;
                     watched.target = Target { owner: watched.target.owner, ..target.clone() };
                     if moved {
-                        self.attach(number, target.owner, steps);
+                        self.attach_to(number, target.owner, steps);
                     }
                 }
                 Ok(target) => {
@@ -283,7 +283,7 @@ impl<L: Clone> Table<L> {
             match watched.upstream {
                 Upstream::Waiting { until_ms } if until_ms <= now_ms => {
                     let slot = watched.target.slot;
-                    self.attach(number, owner(slot), steps);
+                    self.attach_to(number, owner(slot), steps);
                 }
                 Upstream::Attached(_) if watched.behind == Behind::No && watched.idle_ms.is_none() => {
                     self.unsettled.remove(&number);
@@ -294,7 +294,7 @@ impl<L: Clone> Table<L> {
     }
 
     /// Asks the owner anew; what it said before this counts no more.
-    fn attach(&mut self, number: Number, owner: Owner, steps: &mut Vec<Step<L>>) {
+    fn attach_to(&mut self, number: Number, owner: Owner, steps: &mut Vec<Step<L>>) {
         let Some(watched) = self.lanes.get_mut(&number) else { return };
         if let Upstream::Attached(attachment) = watched.upstream {
             self.attachments.remove(&attachment);

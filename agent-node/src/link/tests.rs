@@ -82,7 +82,7 @@ impl Upstream for Node {
         self.owner.lock().unwrap().unwrap_or(Owner::Nobody)
     }
 
-    fn attach(&self, attachment: u64, target: &Target, limit: Option<u64>) {
+    fn ask_to_attach(&self, attachment: u64, target: &Target, limit: Option<u64>) {
         self.asked.lock().unwrap().push((true, attachment, target.clone()));
         self.limits.lock().unwrap().push((attachment, limit));
     }
@@ -125,7 +125,7 @@ fn change(serving: &Serving, attachment: u64, changes: Vec<Versioned>) {
 
 fn taken(links: &Links) -> Vec<LinkOutput> {
     let mut out = Vec::new();
-    links.take(&mut out);
+    links.next_events(&mut out);
     out
 }
 
@@ -521,7 +521,7 @@ fn another_node_is_told_in_values_and_only_by_the_owner() {
     let peer = PeerLinks::new(&serving);
     let take = |bytes| {
         let mut out = Vec::new();
-        peer.take(bytes, &mut out);
+        peer.next_updates(bytes, &mut out);
         out
     };
     peer.open(70, "/a", "map", None);
@@ -555,12 +555,12 @@ fn another_node_that_falls_behind_has_a_gap_and_goes_on() {
     peer.open(70, "/a", "closing", None);
     let attachment = node.attachment();
     whole(&serving, attachment, 2, vec![]);
-    peer.take(1_000, &mut Vec::new());
+    peer.next_updates(1_000, &mut Vec::new());
     for n in 3..=8 {
         change(&serving, attachment, vec![event(n, n as i64)]);
     }
     let mut out = Vec::new();
-    peer.take(1_000, &mut out);
+    peer.next_updates(1_000, &mut out);
     let gap = Update { version: 4, first: true, synced: true, changes: vec![], entries: None };
     let changes = (5..=8).map(|n| event(n, n as i64)).collect();
     let rest = Update { version: 8, first: false, synced: false, changes, entries: None };
@@ -630,7 +630,7 @@ fn another_node_is_told_no_more_items_than_it_has_room_for() {
     let peer = PeerLinks::new(&serving);
     let items = || {
         let mut out = Vec::new();
-        peer.take(10_000, &mut out);
+        peer.next_updates(10_000, &mut out);
         out.into_iter().map(|(_, said)| said.unwrap().changes.len()).sum::<usize>()
     };
     peer.open(70, "/a", "blocking", Some(2));

@@ -63,7 +63,7 @@ impl Intake {
     }
 
     /// Gives what has gathered for an empty buffer.
-    fn take(&self, frames: &mut Vec<u8>, wait: bool) -> Taken {
+    fn take_gathered(&self, frames: &mut Vec<u8>, wait: bool) -> Taken {
         frames.clear();
         frames.shrink_to(BUFFER_MAX);
         let mut gathered = self.lock();
@@ -102,9 +102,9 @@ fn commit(
     let mut frames = Vec::new();
     let mut wait = false;
     loop {
-        match intake.take(&mut frames, wait) {
+        match intake.take_gathered(&mut frames, wait) {
             Taken::Records(position, used) => {
-                pool.take(used);
+                pool.begin_commit(used);
                 writer.write(&frames, used)?;
                 writer.sync()?;
                 on_durable(position);

@@ -11,7 +11,7 @@ use super::Error;
 use super::counts::Counts;
 use super::format::BLOCK;
 use super::places::path;
-use super::room::{Ask, DiskFull, Due, Ledger, Room, Sizes, Stand};
+use super::room::{Ask, DiskFull, Due, Ledger, Room, Sizes, WriterState};
 use crate::lock::lock;
 use crate::store;
 use fill::Filling;
@@ -49,12 +49,12 @@ pub struct Pool {
     folder: PathBuf,
     began: Instant,
     counts: Arc<Counts>,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     /// Wakes the thread that makes segments.
     changed: Condvar,
 }
 
-struct State {
+struct PoolState {
     ledger: Ledger,
     ready: VecDeque<Prepared>,
     kept: Option<Prepared>,
@@ -117,7 +117,7 @@ impl Pool {
                 segments.push_back(prepared);
             }
         }
-        let state = State {
+        let state = PoolState {
             ledger,
             ready: segments,
             kept,
@@ -169,16 +169,16 @@ impl Pool {
     }
 
     /// The committer has taken what was appended, and writes it now.
-    pub fn take(&self, used: u64) {
+    pub fn begin_commit(&self, used: u64) {
         let mut state = self.lock();
         state.ledger.taken(used);
         (state.busy, state.takes) = (true, state.takes + 1);
         self.settle(state);
     }
 
-    pub fn written(&self, used: u64, stand: Stand) {
+    pub fn written(&self, used: u64, writer: WriterState) {
         let mut state = self.lock();
-        state.ledger.written(used, stand);
+        state.ledger.written(used, writer);
         self.settle(state);
     }
 
@@ -286,7 +286,7 @@ impl Pool {
                     state.ledger.failed(DiskFull(why(&error)));
                     self.settle(state);
                     let state = self.lock();
-                    let until = |state: &mut State| !state.stopping;
+                    let until = |state: &mut PoolState| !state.stopping;
                     drop(self.changed.wait_timeout_while(state, RETRY, until));
                 }
             }
@@ -401,7 +401,7 @@ impl Pool {
     }
 
     /// Wakes those for whom something has changed.
-    fn settle(&self, mut state: MutexGuard<State>) {
+    fn settle(&self, mut state: MutexGuard<PoolState>) {
         let heard = state.ledger.heard();
         let heard: Vec<OnRoom> = heard.iter().filter_map(|who| state.askers.get(who).cloned()).collect();
         let wakes = match state.waits {
@@ -418,12 +418,12 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         lock(&self.state)
     }
 }
 
-impl State {
+impl PoolState {
     fn next_index(&mut self) -> u64 {
         self.index += 1;
         self.index - 1

@@ -84,7 +84,7 @@ pub fn cost(records: usize, bytes: usize) -> u64 {
 
 /// Where the writer stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stand {
+pub struct WriterState {
     /// Free bytes of the segment.
     pub left: u64,
     /// Bytes of the next batch without records.
@@ -105,7 +105,7 @@ pub enum Due {
 #[derive(Debug)]
 pub struct Ledger {
     sizes: Sizes,
-    stand: Stand,
+    writer: WriterState,
     /// Size of the segment that is being written, and since when that is.
     current: u64,
     since: Duration,
@@ -154,7 +154,7 @@ impl Ledger {
     pub fn new(sizes: Sizes) -> Ledger {
         Ledger {
             sizes,
-            stand: Stand { left: 0, overhead: HEADER as u64, opening: EACH_BATCH },
+            writer: WriterState { left: 0, overhead: HEADER as u64, opening: EACH_BATCH },
             current: 0,
             since: Duration::ZERO,
             next: sizes.smallest,
@@ -256,9 +256,9 @@ impl Ledger {
     }
 
     /// What was taken is written.
-    pub fn written(&mut self, used: u64, stand: Stand) {
+    pub fn written(&mut self, used: u64, writer: WriterState) {
         self.taken -= used;
-        self.stand = stand;
+        self.writer = writer;
     }
 
     /// The writer goes on in a segment of this size, the first of those that were ready, if that is so.
@@ -271,7 +271,7 @@ impl Ledger {
         let next = (used_ahead as u64).min(2 * self.current);
         self.next = next.clamp(self.sizes.smallest, self.sizes.largest).next_multiple_of(BLOCK as u64);
         (self.current, self.since) = (bytes, now);
-        self.stand.left = bytes.saturating_sub(self.stand.opening);
+        self.writer.left = bytes.saturating_sub(self.writer.opening);
     }
 
     /// A segment is there to go on in.
@@ -325,10 +325,10 @@ impl Ledger {
         if !self.ready.is_empty() && !self.lacks() {
             return None;
         }
-        let needed = if self.lacks() { self.wanted + self.stand.opening + 5 * self.batch() } else { 0 };
+        let needed = if self.lacks() { self.wanted + self.writer.opening + 5 * self.batch() } else { 0 };
         let least = needed.next_multiple_of(BLOCK as u64).max(self.sizes.smallest);
         // When it is begun, what is asked for at once has room in it, and more is used while the next one is filled.
-        let asked = self.peak + self.stand.opening + self.sizes.smallest / 2;
+        let asked = self.peak + self.writer.opening + self.sizes.smallest / 2;
         Some(Due::Segment { bytes: self.next.max(least).max(asked.next_multiple_of(BLOCK as u64)), least })
     }
 
@@ -339,8 +339,8 @@ impl Ledger {
         if !self.later.is_empty() {
             return true;
         }
-        let until = self.current.saturating_sub(self.peak + self.stand.opening);
-        let used = self.current.saturating_sub(self.stand.left);
+        let until = self.current.saturating_sub(self.peak + self.writer.opening);
+        let used = self.current.saturating_sub(self.writer.left);
         u128::from(filled) * u128::from(until) < u128::from(used) * u128::from(bytes)
     }
 
@@ -360,10 +360,10 @@ impl Ledger {
     /// stay unused at its end, where the next record has no room.
     fn capacity(&self, largest: u64) -> u64 {
         let mut total = 0;
-        let mut last = self.stand.left;
+        let mut last = self.writer.left;
         for ready in &self.ready {
             total += last.saturating_sub(self.at_end(largest));
-            last = ready.saturating_sub(self.stand.opening + BLOCK as u64);
+            last = ready.saturating_sub(self.writer.opening + BLOCK as u64);
         }
         total + last.saturating_sub(3 * self.batch())
     }
@@ -374,7 +374,7 @@ impl Ledger {
     }
 
     fn batch(&self) -> u64 {
-        self.stand.overhead + EACH_BATCH
+        self.writer.overhead + EACH_BATCH
     }
 
     /// What a start can write into the segment that is kept, beside what it begins with.
@@ -385,7 +385,7 @@ impl Ledger {
     /// Opening, lists of the first batch, mark and closing of a segment that a start begins. No list is longer than the
     /// opening, which has all slots.
     fn start(&self) -> u64 {
-        5 * self.stand.opening + 4 * EACH_BATCH
+        5 * self.writer.opening + 4 * EACH_BATCH
     }
 }
 

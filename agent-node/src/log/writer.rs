@@ -7,7 +7,7 @@ use super::counts::Counts;
 use super::format::{self, BLOCK, Ident, Position};
 use super::places::{Places, path};
 use super::prepare::{Pool, Prepared};
-use super::room::{self, BATCH, Stand};
+use super::room::{self, BATCH, WriterState};
 use crate::store::Incarnation;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -207,12 +207,12 @@ impl Writer {
 
     /// Tells the accounting of room that so much of what was granted is written, and how much there is left.
     fn stands(&mut self, used: u64) {
-        let stand = Stand {
+        let state = WriterState {
             left: self.left() as u64,
             overhead: self.chain.overhead() as u64,
             opening: self.chain.opening_length() as u64,
         };
-        self.pool.written(used, stand);
+        self.pool.written(used, state);
     }
 
     fn advance(&mut self) {

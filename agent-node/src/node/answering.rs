@@ -225,7 +225,7 @@ impl Answering {
     }
 
     fn add_updates(&mut self, batch: &mut Batch, bytes: usize) -> bool {
-        let has_more = self.links.take(bytes, &mut self.updates);
+        let has_more = self.links.next_updates(bytes, &mut self.updates);
         for (attachment, said) in self.updates.drain(..) {
             match said {
                 Ok(update) => batch.update(attachment, update),
@@ -254,7 +254,7 @@ impl Drop for Listening {
             *self.peer.accepted() = None;
         }
         for stream in std::mem::take(&mut self.admission).end() {
-            self.core.tell_all(|| Event::Ended(stream));
+            self.core.put_to_all(|| Event::Ended(stream));
         }
     }
 }
@@ -335,7 +335,7 @@ impl Listening {
         }
         for stream in ended {
             if let Some(stream) = self.admission.ended(stream) {
-                self.core.tell_all(|| Event::Ended(stream));
+                self.core.put_to_all(|| Event::Ended(stream));
             }
         }
         self.mailbox.post(&mut mail);

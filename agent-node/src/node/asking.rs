@@ -200,7 +200,7 @@ fn reached(core: &Core, peer: &Peer) {
     peer.ask(Asks::connect);
     // Only now: what a ring gives to this node before it counts as connected is dropped, and found here.
     let slots = core.slots_of(Owner::Node(peer.ordinal));
-    core.tell_all(|| Event::Resend(slots.clone()));
+    core.put_to_all(|| Event::Resend(slots.clone()));
     core.lost(&slots);
 }
 

@@ -23,7 +23,7 @@ pub fn run(core: &Core, mut reader: Reader, asked: &mpsc::Receiver<Ask>) {
     let _fails = FailsWithThread(&core.life);
     while let Ok((from, fetch)) = asked.recv() {
         match read(&mut reader, from, &fetch) {
-            Ok(messages) => core.inbox(from).tell(Event::Fetched { from, to: fetch.to, messages }),
+            Ok(messages) => core.inbox(from).put_always(Event::Fetched { from, to: fetch.to, messages }),
             Err(error) => return core.life.fail(&error.to_string()),
         }
     }

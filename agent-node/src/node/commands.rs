@@ -216,7 +216,7 @@ impl Drop for Commands {
             return;
         }
         let (core, stream) = (&self.core, self.stream);
-        core.tell_all(|| Event::Ended(stream));
+        core.put_to_all(|| Event::Ended(stream));
         core.forwards(|forwards, out| forwards.ended(stream, out));
         core.peers.ended(stream);
     }

@@ -78,7 +78,7 @@ fn judge_and_save(core: &Core, given: Configuration) -> Result<Verdict, configur
 /// Lets what is durable be in force. Shards hear of it before anyone can route by it.
 pub fn in_force(core: &Arc<Core>, routing: Routing) {
     for (index, inbox) in core.inboxes.iter().enumerate() {
-        inbox.tell(Event::Configured(Arc::new(routing.for_shard(index, core.inboxes.len()))));
+        inbox.put_always(Event::Configured(Arc::new(routing.for_shard(index, core.inboxes.len()))));
     }
     core.peers.heard_of(&routing.ring.members);
     let owners = routing.owners.clone();
@@ -89,7 +89,7 @@ pub fn in_force(core: &Arc<Core>, routing: Routing) {
         (0..owners.len()).filter(|slot| was(*slot) != Some(owners[*slot])).map(|slot| slot as Slot).collect();
     core.forwards(|forwards, out| forwards.ring(owners, out));
     core.peers.aim(others.into_iter().map(|(ordinal, at, store)| (ordinal, Target { at, store })).collect());
-    core.tell_all(|| Event::Resend(changed.clone()));
+    core.put_to_all(|| Event::Resend(changed.clone()));
     core.lost(&changed);
     core.serving.planned();
     core.peers.wake_all();

@@ -112,7 +112,7 @@ impl Core {
         let seen = hello::Seen { ours: &self.identity, called, incarnation: highest };
         let greeted = hello::check(said, &seen)?;
         self.peers.seen(store, incarnation);
-        self.tell_all(|| Event::NodeStarted { store, incarnation });
+        self.put_to_all(|| Event::NodeStarted { store, incarnation });
         Ok(greeted)
     }
 
@@ -132,9 +132,9 @@ impl Core {
         &self.inboxes[self.shard(slot)]
     }
 
-    pub fn tell_all(&self, event: impl Fn() -> Event) {
+    pub fn put_to_all(&self, event: impl Fn() -> Event) {
         for inbox in self.inboxes.iter() {
-            inbox.tell(event());
+            inbox.put_always(event());
         }
     }
 

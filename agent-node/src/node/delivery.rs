@@ -106,7 +106,7 @@ impl Delivery {
         }
         for event in full {
             if let Event::Message(message) = event {
-                self.core.inbox(message.from).tell(Event::Taken(refused(&message)));
+                self.core.inbox(message.from).put_always(Event::Taken(refused(&message)));
             }
         }
     }

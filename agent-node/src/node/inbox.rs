@@ -30,14 +30,14 @@ pub struct Load {
 }
 
 #[derive(Debug)]
-pub struct Inbox<R, W, M = Blocking<State<R, W>>> {
+pub struct Inbox<R, W, M = Blocking<InboxState<R, W>>> {
     state: M,
     of: PhantomData<fn() -> (R, W)>,
 }
 
 /// What is in an inbox.
 #[derive(Debug)]
-pub struct State<R, W> {
+pub struct InboxState<R, W> {
     events: VecDeque<Event<R, W>>,
     /// The load of all that came and has not run, wherever it is.
     load: Load,
@@ -64,9 +64,9 @@ pub struct Turn {
     pub now: Instant,
 }
 
-impl<R, W, M: Monitor<State<R, W>>> Default for Inbox<R, W, M> {
+impl<R, W, M: Monitor<InboxState<R, W>>> Default for Inbox<R, W, M> {
     fn default() -> Self {
-        let state = State {
+        let state = InboxState {
             events: VecDeque::new(),
             load: Load::default(),
             durable: Position(0),
@@ -107,7 +107,7 @@ impl Load {
     }
 }
 
-impl<R, W> State<R, W> {
+impl<R, W> InboxState<R, W> {
     /// False: its share is full.
     fn admits(&mut self, event: &Event<R, W>) -> bool {
         let more = Load::of(event);
@@ -121,7 +121,7 @@ impl<R, W> State<R, W> {
     }
 }
 
-impl<R, W, M: Monitor<State<R, W>>> Inbox<R, W, M> {
+impl<R, W, M: Monitor<InboxState<R, W>>> Inbox<R, W, M> {
     /// Puts events in, in order. What comes back in `full` found no room; once one command has, none after it has.
     pub fn put(&self, events: &mut Vec<Event<R, W>>, full: &mut Vec<Event<R, W>>) {
         if events.is_empty() {
@@ -142,7 +142,7 @@ impl<R, W, M: Monitor<State<R, W>>> Inbox<R, W, M> {
     }
 
     /// For what is always let in.
-    pub fn tell(&self, event: Event<R, W>) {
+    pub fn put_always(&self, event: Event<R, W>) {
         let mut state = self.state.lock();
         state.events.push_back(event);
         self.wake(state);
@@ -192,7 +192,7 @@ impl<R, W, M: Monitor<State<R, W>>> Inbox<R, W, M> {
         state.load.sub(done);
         loop {
             let now = self.state.now();
-            let State { durable, room, end, .. } = *state;
+            let InboxState { durable, room, end, .. } = *state;
             let seen = Seen { events: !state.events.is_empty(), durable, room, end, now };
             match turn::next(waits, &seen) {
                 Next::Run => break,
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!((events.len(), refused(&inbox, 5)), (COMMANDS_MAX, 5));
         inbox.next_turn(&mut events, &waits, Load { commands: 3, ..Load::default() }).expect("a turn");
         assert_eq!(refused(&inbox, 5), 2);
-        inbox.tell(Event::Ended(1));
+        inbox.put_always(Event::Ended(1));
         events.clear();
         inbox.next_turn(&mut events, &waits, Load::default()).expect("a turn");
         assert_eq!(events.len(), 4, "what is always let in comes beside");

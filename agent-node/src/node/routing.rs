@@ -73,12 +73,12 @@ impl Routing {
     }
 
     /// What one shard of so many has to know. Slots go round them in turn.
-    pub fn for_shard(&self, index: usize, count: usize) -> shard::Configuration {
+    pub fn for_shard(&self, index: usize, count: usize) -> shard::Assignment {
         let owned = self.ring.slots.iter().zip(self.owners.iter()).enumerate().map(|(at, (slot, owner))| {
             let ownership = shard::Ownership { epoch: slot.epoch, history: slot.history };
             (at % count == index && *owner == Owner::Here).then_some(ownership)
         });
-        shard::Configuration {
+        shard::Assignment {
             plan: self.plan.clone(),
             generation: self.numbers.generation,
             owned: owned.collect(),

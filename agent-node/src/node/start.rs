@@ -106,7 +106,7 @@ fn load(config: &Config) -> anyhow::Result<Loaded> {
     info!(records, segments, torn_bytes, renewed, incarnation, "the log is open");
     for inbox in inboxes.iter() {
         inbox.durable(position);
-        inbox.tell(Event::NodeStarted { store: identity.store, incarnation });
+        inbox.put_always(Event::NodeStarted { store: identity.store, incarnation });
     }
     Ok(Loaded { store, identity, inboxes, shards, log, routing })
 }

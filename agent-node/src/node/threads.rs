@@ -56,7 +56,7 @@ struct Ran {
 }
 
 /// Takes turns until the inbox ends.
-fn take_turns<R, W, M: Monitor<inbox::State<R, W>>>(inbox: &Inbox<R, W, M>, work: &mut impl Work<R, W>) {
+fn take_turns<R, W, M: Monitor<inbox::InboxState<R, W>>>(inbox: &Inbox<R, W, M>, work: &mut impl Work<R, W>) {
     let mut events = VecDeque::new();
     let (mut tick, mut count) = (inbox.now() + TICK, None);
     let (mut waits, mut done) =

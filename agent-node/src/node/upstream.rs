@@ -18,11 +18,11 @@ impl Upstream for Core {
         Core::owner(self, slot)
     }
 
-    fn attach(&self, attachment: u64, target: &Target, limit: Option<u64>) {
+    fn ask_to_attach(&self, attachment: u64, target: &Target, limit: Option<u64>) {
         let (slot, agent, lane) = (target.slot, target.agent.clone(), target.lane.to_string());
         match target.owner {
             Owner::Here => {
-                self.inbox(slot).tell(Event::Attach { watch: attachment, agent, slot, lane, limit });
+                self.inbox(slot).put_always(Event::Attach { watch: attachment, agent, slot, lane, limit });
             }
             // One that is not connected is asked when it is.
             Owner::Node(node) => {
@@ -36,7 +36,7 @@ impl Upstream for Core {
         match target.owner {
             Owner::Here => {
                 let (slot, agent, lane) = (target.slot, target.agent.clone(), target.lane.to_string());
-                self.inbox(slot).tell(Event::Limit { watch: attachment, agent, lane, limit });
+                self.inbox(slot).put_always(Event::Limit { watch: attachment, agent, lane, limit });
             }
             Owner::Node(node) => self.peers.get_or_add(node).limit(Limit { attachment, items: limit }),
             Owner::Nobody => {}
@@ -46,7 +46,9 @@ impl Upstream for Core {
     fn detach(&self, attachment: u64, target: &Target) {
         let (slot, agent, lane) = (target.slot, target.agent.clone(), target.lane.to_string());
         match target.owner {
-            Owner::Here => self.inbox(slot).tell(Event::Detach { watch: attachment, agent, slot, lane }),
+            Owner::Here => {
+                self.inbox(slot).put_always(Event::Detach { watch: attachment, agent, slot, lane });
+            }
             Owner::Node(node) => self.peers.get_or_add(node).detach(attachment),
             Owner::Nobody => {}
         }

@@ -3,7 +3,7 @@
 //! *Guarantees*: whoever sees its lanes sees them as the plan of now has them: an agent is laid out for a plan when it
 //! is looked at for the first time under it, so that a change of the plan costs nothing for each agent.
 
-use super::lane::Lane;
+use super::lane::LaneState;
 use super::record::Change;
 use crate::map::Stamp;
 use proto::plan::{Kind, LaneId, Plan};
@@ -20,9 +20,9 @@ pub struct Layouts(Vec<Layout>);
 pub struct Agent {
     /// How `lanes` are laid out.
     layout: Option<Layout>,
-    lanes: Box<[Lane]>,
+    lanes: Box<[LaneState]>,
     /// Lanes of no kind, or of none that the plan had when it was laid out. They are back when their names are.
-    hidden: Vec<(LaneId, Lane)>,
+    hidden: Vec<(LaneId, LaneState)>,
 }
 
 impl Layouts {
@@ -45,7 +45,7 @@ impl Layouts {
 
 impl Agent {
     /// Its lanes as a kind of the plan has them.
-    pub fn lanes(&mut self, layout: &Layout) -> &mut [Lane] {
+    pub fn lanes(&mut self, layout: &Layout) -> &mut [LaneState] {
         if !self.is_laid_out(layout) {
             self.lay_out(layout);
         }
@@ -60,7 +60,7 @@ impl Agent {
         let mut known = std::mem::take(&mut self.hidden);
         let ids = self.layout.iter().flat_map(|layout| layout.iter());
         let lanes = std::mem::take(&mut self.lanes).into_iter();
-        known.extend(ids.copied().zip(lanes).filter(|(_, lane)| *lane != Lane::Untouched));
+        known.extend(ids.copied().zip(lanes).filter(|(_, lane)| *lane != LaneState::Untouched));
         let mut lane = |id: &LaneId| {
             let place = known.iter().position(|(known, _)| known == id)?;
             Some(known.swap_remove(place).1)
@@ -75,7 +75,7 @@ impl Agent {
     pub fn replay(&mut self, lane: LaneId, change: Change, stamp: Stamp) {
         let place = self.hidden.iter().position(|(id, _)| *id == lane);
         let place = place.unwrap_or_else(|| {
-            self.hidden.push((lane, Lane::Untouched));
+            self.hidden.push((lane, LaneState::Untouched));
             self.hidden.len() - 1
         });
         let lane = &mut self.hidden[place].1;

@@ -62,7 +62,7 @@ pub enum Event<R, W> {
         incarnation: u64,
     },
     /// A new plan, a new ring, or both.
-    Configured(Arc<Configuration>),
+    Configured(Arc<Assignment>),
 }
 
 /// A client's command, wherever it is on its way. `R` says where the answer goes; `K` is the key: a client may leave it
@@ -93,14 +93,14 @@ pub struct Read<R> {
 
 /// What a shard has to know of plan and ring.
 #[derive(Debug)]
-pub struct Configuration {
+pub struct Assignment {
     pub plan: Arc<Plan>,
     pub generation: u64,
     /// For each slot, what this node owns of it.
     pub owned: Vec<Option<Ownership>>,
 }
 
-impl Configuration {
+impl Assignment {
     pub fn owns(&self, slot: Slot) -> bool {
         self.owned.get(usize::from(slot)).is_some_and(Option::is_some)
     }

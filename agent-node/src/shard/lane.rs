@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 /// The state of a lane. Command and Supply lanes have none.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub enum Lane {
+pub enum LaneState {
     /// As the plan begins it.
     #[default]
     Untouched,
@@ -17,39 +17,39 @@ pub enum Lane {
 /// What takes a change back.
 #[derive(Debug)]
 pub enum Undo {
-    Lane(Lane),
+    Lane(LaneState),
     Entry(map::Undo),
 }
 
-impl Lane {
+impl LaneState {
     pub fn version(&self) -> u64 {
         match self {
-            Lane::Untouched => 0,
-            Lane::Value(_, version) => *version,
-            Lane::Map(map) => map.version(),
+            LaneState::Untouched => 0,
+            LaneState::Value(_, version) => *version,
+            LaneState::Map(map) => map.version(),
         }
     }
 
     pub fn map(&self) -> &Map {
         static EMPTY: LazyLock<Map> = LazyLock::new(Map::default);
         match self {
-            Lane::Map(map) => map,
+            LaneState::Map(map) => map,
             _ => &EMPTY,
         }
     }
 
     fn map_mut(&mut self) -> &mut Map {
-        if !matches!(self, Lane::Map(_)) {
-            *self = Lane::Map(Box::default());
+        if !matches!(self, LaneState::Map(_)) {
+            *self = LaneState::Map(Box::default());
         }
         match self {
-            Lane::Map(map) => map,
+            LaneState::Map(map) => map,
             _ => unreachable!("it has just become one"),
         }
     }
 
     pub fn set(&mut self, value: Value, version: u64) -> Undo {
-        Undo::Lane(std::mem::replace(self, Lane::Value(value, version)))
+        Undo::Lane(std::mem::replace(self, LaneState::Value(value, version)))
     }
 
     pub fn put(&mut self, key: Value, value: Value, stamp: Stamp) -> Undo {
@@ -58,17 +58,17 @@ impl Lane {
 
     /// `None`: it was not there.
     pub fn remove(&mut self, key: &Value, stamp: Stamp) -> Option<Undo> {
-        let Lane::Map(map) = self else { return None };
+        let LaneState::Map(map) = self else { return None };
         Some(Undo::Entry(map.remove(key, stamp)?))
     }
 
     /// `None`: it was empty.
     pub fn clear(&mut self, stamp: Stamp) -> Option<Undo> {
-        let Lane::Map(map) = self else { return None };
+        let LaneState::Map(map) = self else { return None };
         if map.is_empty() {
             return None;
         }
-        Some(Undo::Lane(Lane::Map(Box::new(map.clear(stamp)))))
+        Some(Undo::Lane(LaneState::Map(Box::new(map.clear(stamp)))))
     }
 
     pub fn undo(&mut self, undo: Undo) {

@@ -1,7 +1,7 @@
 //! Commands and messages: what they do to a slot, and the record of it.
 
 use super::agent::Agent;
-use super::event::{Command, Configuration, Effect, Message, Place, Taken, Verdict};
+use super::event::{Assignment, Command, Effect, Message, Place, Taken, Verdict};
 use super::names::{Look, Piece};
 use super::outbox::{Again, RecordAt, TRIM_BYTES};
 use super::record::{self, Begin, Change, Parts, Sent};
@@ -49,7 +49,7 @@ enum Ask<'a> {
 
 /// What a slot writes of itself, beside its trims.
 #[derive(Clone, Copy, Default)]
-struct Said<'a> {
+struct OwnRecord<'a> {
     origin: Option<(address::Slot, Place)>,
     idle: &'a [Arc<str>],
     gone: &'a [Arc<str>],
@@ -157,7 +157,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 
     /// Runs it, or lets the agent show why not. False: not now.
-    fn take(&mut self, configuration: &Configuration, message: &Message, now_ms: u64) -> bool {
+    fn take(&mut self, configuration: &Assignment, message: &Message, now_ms: u64) -> bool {
         let (sender, to, from) = (message.sender.as_str(), message.to, (message.from, message.place));
         let found = configuration.plan.find(&message.agent).filter(|found| found.slot == to);
         let Some(kind) = found.map(|found| found.kind) else {
@@ -200,7 +200,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// shows.
     fn perform(
         &mut self,
-        configuration: &Configuration,
+        configuration: &Assignment,
         kind: usize,
         call: &Call,
         now_ms: u64,
@@ -361,7 +361,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     /// Says in a record of the slot's own that a message has come that had no effect.
     fn consumed(&mut self, to: address::Slot, from: (address::Slot, Place), now_ms: u64) -> bool {
-        let written = self.control(to, now_ms, RECORD_MAX, &Said { origin: Some(from), ..Said::default() });
+        let written =
+            self.control(to, now_ms, RECORD_MAX, &OwnRecord { origin: Some(from), ..OwnRecord::default() });
         if written.is_some() {
             self.slot(to).seen.insert(from.0, from.1);
         }
@@ -374,7 +375,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let configuration = self.configuration.clone();
         let owned = |slot| configuration.as_ref().is_some_and(|configuration| configuration.owns(slot));
         for (id, Piece { idle, gone }) in self.names.due(now_ms, NAMES_PIECE.min(granted / 2), owned) {
-            let said = Said { idle: &idle, gone: &gone, ..Said::default() };
+            let said = OwnRecord { idle: &idle, gone: &gone, ..OwnRecord::default() };
             let most = left.saturating_sub(RECORD_HEAD);
             let Some(bytes) = self.control(id, now_ms, most, &said) else { continue };
             self.names.forget(id, &idle, &gone);
@@ -383,14 +384,14 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         for id in 0..self.slots.len() {
             if self.slots[id].as_ref().is_some_and(|slot| slot.has_trims_to_say()) {
                 let most = left.saturating_sub(RECORD_HEAD);
-                let written = self.control(id as address::Slot, now_ms, most, &Said::default());
+                let written = self.control(id as address::Slot, now_ms, most, &OwnRecord::default());
                 left -= written.map_or(0, |bytes| bytes + RECORD_HEAD);
             }
         }
     }
 
     /// A record of the slot itself, of at most `most` bytes. The answer is how many it has; `None`: there is none.
-    fn control(&mut self, id: address::Slot, now_ms: u64, most: usize, said: &Said) -> Option<usize> {
+    fn control(&mut self, id: address::Slot, now_ms: u64, most: usize, said: &OwnRecord) -> Option<usize> {
         let configuration = self.owns(id).ok()?;
         let incarnation = self.incarnation;
         self.slot(id);
@@ -398,7 +399,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let time_ms = slot.time(now_ms);
         let begin = Begin { history: slot.history, time_ms, generation: configuration.generation, agent: "" };
         let head = head(&configuration, incarnation, id, slot.lsn + 1);
-        let (Said { origin, idle, gone }, trims) = (*said, slot.outbox.next_trims());
+        let (OwnRecord { origin, idle, gone }, trims) = (*said, slot.outbox.next_trims());
         let parts = Parts { origin, trims, idle, gone, ..Parts::of_slot(begin) };
         let bytes = self.records.add(head, &parts, most).ok()?;
         slot.outbox.trims_said();
@@ -408,7 +409,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 }
 
-fn head(configuration: &Configuration, incarnation: u64, slot: address::Slot, lsn: u64) -> Head {
+fn head(configuration: &Assignment, incarnation: u64, slot: address::Slot, lsn: u64) -> Head {
     let epoch = configuration.owned[usize::from(slot)].map_or(0, |owned| owned.epoch);
     Head { slot, epoch, incarnation, lsn }
 }

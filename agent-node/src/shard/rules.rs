@@ -3,7 +3,7 @@
 //!
 //! *Guarantees*: after an error the lanes are as they were. The cost of a command is bounded.
 
-use super::lane::{Lane, Undo};
+use super::lane::{LaneState, Undo};
 use super::record::{self, Change, Sent, is_same};
 use crate::map::Stamp;
 use crate::refusal::Refusal;
@@ -37,7 +37,7 @@ pub struct Given<'a> {
 
 pub struct Run<'a> {
     given: &'a Given<'a>,
-    lanes: &'a mut [Lane],
+    lanes: &'a mut [LaneState],
     parameters: OnceCell<Value>,
     cost: Cost,
     steps: usize,
@@ -52,14 +52,14 @@ pub struct Run<'a> {
 /// The agent as an expression sees it.
 struct View<'a> {
     given: &'a Given<'a>,
-    lanes: &'a [Lane],
+    lanes: &'a [LaneState],
     parameters: &'a OnceCell<Value>,
 }
 
 impl Scope for View<'_> {
     fn value(&self, lane: usize) -> &Value {
         match &self.lanes[lane] {
-            Lane::Value(value, _) => value,
+            LaneState::Value(value, _) => value,
             _ => &self.given.kind.lanes[lane].initial,
         }
     }
@@ -94,7 +94,7 @@ fn fault(expr: &Expr, error: impl Into<String>) -> Refusal {
 }
 
 impl<'a> Run<'a> {
-    pub fn new(given: &'a Given<'a>, lanes: &'a mut [Lane]) -> Run<'a> {
+    pub fn new(given: &'a Given<'a>, lanes: &'a mut [LaneState]) -> Run<'a> {
         Run {
             given,
             lanes,
@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
     }
 
     /// The agent's lanes, as they are now.
-    pub fn lanes(&self) -> &[Lane] {
+    pub fn lanes(&self) -> &[LaneState] {
         self.lanes
     }
 

@@ -54,11 +54,11 @@ struct Rig {
     next: u64,
 }
 
-fn configuration() -> Arc<Configuration> {
-    static FIRST: LazyLock<Arc<Configuration>> = LazyLock::new(|| {
+fn configuration() -> Arc<Assignment> {
+    static FIRST: LazyLock<Arc<Assignment>> = LazyLock::new(|| {
         let plan = Plan::parse(PLAN.as_bytes()).unwrap_or_else(|errors| panic!("{errors:?}"));
         let owned = vec![Some(Ownership { epoch: 1, history: 5 }); 256];
-        Arc::new(Configuration { plan: Arc::new(plan), generation: 1, owned })
+        Arc::new(Assignment { plan: Arc::new(plan), generation: 1, owned })
     });
     FIRST.clone()
 }
@@ -499,7 +499,7 @@ fn a_lane_that_a_plan_drops_is_back_when_its_name_is() {
     rig.send("/counter/1", "note", "7", None).unwrap();
     let owned = vec![Some(Ownership { epoch: 1, history: 5 }); 256];
     let plan = Arc::new(Plan::parse(without.as_bytes()).unwrap());
-    rig.handle(Event::Configured(Arc::new(Configuration { plan, generation: 2, owned })));
+    rig.handle(Event::Configured(Arc::new(Assignment { plan, generation: 2, owned })));
     assert_eq!(rig.get("/counter/1", "note").unwrap_err().code, 404);
     assert_eq!(rig.shown("/counter/1", "total"), "5");
     rig.handle(Event::Configured(configuration()));
@@ -510,7 +510,7 @@ fn a_lane_that_a_plan_drops_is_back_when_its_name_is() {
 fn what_is_not_owned_is_not_answered_for() {
     let mut rig = Rig::new();
     let plan = configuration().plan.clone();
-    rig.handle(Event::Configured(Arc::new(Configuration { plan, generation: 1, owned: vec![None; 256] })));
+    rig.handle(Event::Configured(Arc::new(Assignment { plan, generation: 1, owned: vec![None; 256] })));
     assert_eq!(rig.send("/counter/1", "add", "{\"n\": 1}", None).unwrap_err().code, 421);
     assert_eq!(rig.get("/counter/1", "total").unwrap_err().code, 421);
 }

@@ -12,16 +12,22 @@ const BLOCK_MS: u64 = 5_000;
 
 #[derive(Debug)]
 pub struct Watches<W> {
-    agents: HashMap<Address, (Slot, Vec<Watching<W>>)>,
+    agents: HashMap<Address, Box<WatchedAgent<W>>>,
     /// How many of them may hold back commands.
     blocking: usize,
+}
+
+#[derive(Debug)]
+struct WatchedAgent<W> {
+    slot: Slot,
+    lanes: Vec<Watching<W>>,
 }
 
 #[derive(Debug)]
 pub struct Watching<W> {
     pub lane: Text,
     pub watch: W,
-    room: Option<Room>,
+    room: Option<Box<Room>>,
 }
 
 /// How far a queue that blocks has come, counted from the beginning of the watch.
@@ -56,17 +62,18 @@ impl<W: Clone + Eq> Watches<W> {
 
     pub fn add(&mut self, agent: Address, slot: Slot, lane: String, watch: W, limit: Option<u64>) {
         // Most agents have one watched lane.
-        let (_, lanes) = self.agents.entry(agent).or_insert_with(|| (slot, Vec::with_capacity(1)));
+        let begin = || Box::new(WatchedAgent { slot, lanes: Vec::with_capacity(1) });
+        let lanes = &mut self.agents.entry(agent).or_insert_with(begin).lanes;
         if !lanes.iter().any(|other| other.lane == lane && other.watch == watch) {
             let lane = lane.into();
-            let room = limit.map(|limit| Room { limit, told: 0, full_ms: None });
+            let room = limit.map(|limit| Box::new(Room { limit, told: 0, full_ms: None }));
             self.blocking += usize::from(room.is_some());
             lanes.push(Watching { lane, watch, room });
         }
     }
 
     pub fn remove(&mut self, agent: &Address, lane: &str, watch: &W) {
-        if let Some((_, lanes)) = self.agents.get_mut(agent) {
+        if let Some(WatchedAgent { lanes, .. }) = self.agents.get_mut(agent).map(Box::as_mut) {
             let removed = lanes.extract_if(.., |other| other.lane == lane && other.watch == *watch);
             self.blocking -= removed.filter(|watching| watching.room.is_some()).count();
             if lanes.is_empty() {
@@ -114,13 +121,14 @@ impl<W: Clone + Eq> Watches<W> {
         if self.agents.is_empty() {
             return &mut [];
         }
-        self.agents.get_mut(agent).map_or(&mut [], |(_, lanes)| lanes)
+        self.agents.get_mut(agent).map_or(&mut [], |watched| &mut watched.lanes)
     }
 
     /// Takes out those of which `keep` says why they have to end.
     pub fn end<E>(&mut self, mut ends: impl FnMut(&Address, Slot, &str) -> Option<E>) -> Vec<(Slot, W, E)> {
         let mut ended = Vec::new();
-        self.agents.retain(|agent, (slot, lanes)| {
+        self.agents.retain(|agent, watched| {
+            let WatchedAgent { slot, lanes } = &mut **watched;
             lanes.retain(|watching| match ends(agent, *slot, &watching.lane) {
                 None => true,
                 Some(why) => {

@@ -1,6 +1,6 @@
 //! The last items of an event lane, for watchers that have not been told them yet.
 
-use super::{Cell, Item, Said};
+use super::{Cell, Item, MirrorChange};
 use proto::value::Value;
 use std::collections::VecDeque;
 
@@ -101,7 +101,11 @@ impl Items {
     /// What happened after `at`; `from` is the first version of which something may be missing there.
     pub fn newer(&self, at: u64, from: u64) -> impl Iterator<Item = Item<'_>> {
         let Mark { order, version } = self.dropped;
-        let lost = (order > at).then(|| Item { order, version, said: Said::Gap(from.min(version), version) });
+        let lost = (order > at).then(|| Item {
+            order,
+            version,
+            said: MirrorChange::Gap(from.min(version), version),
+        });
         let begin = self.kept.partition_point(|kept| kept.at.order <= at);
         lost.into_iter().chain(self.kept.range(begin..).map(Kept::item))
     }
@@ -111,8 +115,8 @@ impl Kept {
     fn item(&self) -> Item<'_> {
         let Mark { order, version } = self.at;
         let said = match &self.what {
-            What::Event(cell) => Said::Event(cell),
-            What::Gap(from) => Said::Gap(*from, version),
+            What::Event(cell) => MirrorChange::Event(cell),
+            What::Gap(from) => MirrorChange::Gap(*from, version),
         };
         Item { order, version, said }
     }

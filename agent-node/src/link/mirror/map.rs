@@ -1,7 +1,7 @@
 //! The entries of a map lane: all of them in key order, as a tree that the owner's lane may share; and those that have
 //! changed since the mirror began in the order in which they did, with tombstones of those that were removed.
 
-use super::{Cell, Item, Said};
+use super::{Cell, Item, MirrorChange};
 use crate::link::{Change, Versioned};
 use crate::map::{Map, Stamp, tree};
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -15,7 +15,8 @@ const TOMBSTONES_MIN: usize = 1_024;
 #[derive(Debug, Default)]
 pub struct Entries {
     all: Map,
-    changes: Changes,
+    /// Nothing, until something changes.
+    changes: Option<Box<Changes>>,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +46,7 @@ struct Entry {
 impl Entries {
     /// What the owner has; nothing has changed since.
     pub fn begin(all: Map) -> Entries {
-        Entries { all, changes: Changes::default() }
+        Entries { all, changes: None }
     }
 
     /// A snapshot.
@@ -55,7 +56,7 @@ impl Entries {
 
     pub fn put(&mut self, key: Value, value: Value, version: u64, order: u64) {
         self.all.put(key.clone(), value.clone(), Stamp { version, index: 0 });
-        self.changes.note(key, Some(value), version, order);
+        self.changes().note(key, Some(value), version, order);
     }
 
     /// False: it was not there.
@@ -63,14 +64,20 @@ impl Entries {
         if self.all.remove(key, Stamp { version, index: 0 }).is_none() {
             return false;
         }
-        self.changes.note(key.clone(), None, version, order);
-        self.changes.keep_tombstones(self.all.len().max(TOMBSTONES_MIN));
+        let tombstones_max = self.all.len().max(TOMBSTONES_MIN);
+        let changes = self.changes();
+        changes.note(key.clone(), None, version, order);
+        changes.keep_tombstones(tombstones_max);
         true
     }
 
     pub fn clear(&mut self, version: u64, order: u64) {
         drop(self.all.clear(Stamp { version, index: 0 }));
-        self.changes.clear(version, order);
+        self.changes().clear(version, order);
+    }
+
+    fn changes(&mut self) -> &mut Changes {
+        self.changes.get_or_insert_default()
     }
 
     /// All entries above a key.
@@ -80,13 +87,12 @@ impl Entries {
 
     /// Whether everything that happened after `at` is known here, for a watcher that began at `began`.
     pub fn reaches(&self, at: u64, began: u64) -> bool {
-        let (cleared, _) = self.changes.cleared;
-        at.max(began).max(cleared) >= self.changes.horizon
+        self.changes.as_ref().is_none_or(|changes| at.max(began).max(changes.cleared.0) >= changes.horizon)
     }
 
     /// What happened after `at`. What had been removed when the watcher began is not said.
     pub fn newer(&self, at: u64, began: u64) -> impl Iterator<Item = Item<'_>> {
-        self.changes.newer(at, began)
+        self.changes.iter().flat_map(move |changes| changes.newer(at, began))
     }
 
     /// The changes that make these entries the owner's `next`, which is whole at `version`, in the order in which they
@@ -120,7 +126,7 @@ impl Entries {
     /// Live entries and tombstones.
     #[cfg(test)]
     pub fn kept(&self) -> (usize, usize) {
-        (self.all.len(), self.changes.tombstones.len())
+        (self.all.len(), self.changes.as_ref().map_or(0, |changes| changes.tombstones.len()))
     }
 }
 
@@ -196,12 +202,12 @@ impl Changes {
 
     fn newer(&self, at: u64, began: u64) -> impl Iterator<Item = Item<'_>> {
         let (order, version) = self.cleared;
-        let clear = (order > at.max(began)).then_some(Item { order, version, said: Said::Clear });
+        let clear = (order > at.max(began)).then_some(Item { order, version, said: MirrorChange::Clear });
         let changed = self.by_order.range(at + 1..).filter_map(move |(order, place)| {
             let Entry { key, value, version, .. } = &self.places[*place as usize];
             let said = match value {
-                Some(value) => Said::Put(key, value),
-                None if *order > began => Said::Remove(key),
+                Some(value) => MirrorChange::Put(key, value),
+                None if *order > began => MirrorChange::Remove(key),
                 None => return None,
             };
             Some(Item { order: *order, version: *version, said })

@@ -30,14 +30,14 @@ impl Listener for Lines {
         }
     }
 
-    fn change(&mut self, said: Said<'_>, version: u64, id: Option<u64>) -> usize {
+    fn change(&mut self, said: MirrorChange<'_>, version: u64, id: Option<u64>) -> usize {
         let line = match said {
-            Said::Set(value) => format!("set {}", text(value)),
-            Said::Put(key, value) => format!("{} = {}", text(key), text(value)),
-            Said::Remove(key) => format!("{} removed", text(key)),
-            Said::Clear => "clear".into(),
-            Said::Event(value) => format!("event {}", text(value)),
-            Said::Gap(from, to) => return self.line(&format!("gap {from}-{to}"), id),
+            MirrorChange::Set(value) => format!("set {}", text(value)),
+            MirrorChange::Put(key, value) => format!("{} = {}", text(key), text(value)),
+            MirrorChange::Remove(key) => format!("{} removed", text(key)),
+            MirrorChange::Clear => "clear".into(),
+            MirrorChange::Event(value) => format!("event {}", text(value)),
+            MirrorChange::Gap(from, to) => return self.line(&format!("gap {from}-{to}"), id),
         };
         self.line(&format!("{line} @{version}"), id)
     }
@@ -362,7 +362,7 @@ fn who_has_missed_a_dropped_tombstone_begins_anew() {
     for (key, version) in keys.iter().zip(3_001..).skip(1_500).take(1_498) {
         record(&mut mirror, vec![remove(version, key)]);
     }
-    let State::Map(entries) = &mirror.state else { unreachable!() };
+    let Content::Map(entries) = &mirror.state else { unreachable!() };
     assert_eq!(entries.kept(), (2, 1_024));
     for cursor in [&mut late, &mut half] {
         all(
@@ -480,7 +480,7 @@ fn items_that_all_have_passed_are_let_go() {
     "]],
     );
     mirror.release(mirror.passed(&cursor));
-    let State::Items(items) = &mirror.state else { unreachable!() };
+    let Content::Items(items) = &mirror.state else { unreachable!() };
     assert_eq!(items.kept(), 0);
     assert!(!mirror.overrun(&cursor));
 }
@@ -760,20 +760,20 @@ impl Listener for Watcher {
         *self = Watcher { cursor: self.cursor.clone(), ..Watcher::default() };
     }
 
-    fn change(&mut self, said: Said<'_>, version: u64, id: Option<u64>) -> usize {
+    fn change(&mut self, said: MirrorChange<'_>, version: u64, id: Option<u64>) -> usize {
         assert_eq!(self.ended, None, "the watermark is on the last event");
-        if let Said::Put(key, _) | Said::Remove(key) = &said {
+        if let MirrorChange::Put(key, _) | MirrorChange::Remove(key) = &said {
             let before = self.versions.insert(key.value().clone(), version);
             assert!(before.is_none_or(|before| before <= version), "{before:?} {version}");
         }
         match said {
-            Said::Put(key, value) => {
+            MirrorChange::Put(key, value) => {
                 self.state.insert(key.value().clone(), value.value().clone());
             }
-            Said::Remove(key) => {
+            MirrorChange::Remove(key) => {
                 self.state.remove(key.value());
             }
-            Said::Clear => self.state.clear(),
+            MirrorChange::Clear => self.state.clear(),
             other => panic!("{other:?} is not of a map"),
         }
         assert!(id.is_none() || self.synced);
@@ -904,13 +904,13 @@ impl Heard {
 impl Listener for Heard {
     fn begin(&mut self, _reset: bool) {}
 
-    fn change(&mut self, said: Said<'_>, _version: u64, id: Option<u64>) -> usize {
+    fn change(&mut self, said: MirrorChange<'_>, _version: u64, id: Option<u64>) -> usize {
         match said {
-            Said::Event(cell) => {
+            MirrorChange::Event(cell) => {
                 let Value::Int(number) = cell.value() else { panic!("{cell:?}") };
                 self.events.push(*number);
             }
-            Said::Gap(from, to) => self.gaps.push((from, to)),
+            MirrorChange::Gap(from, to) => self.gaps.push((from, to)),
             other => panic!("{other:?} is not of an event lane"),
         }
         self.id = id.or(self.id);

@@ -156,7 +156,7 @@ impl World {
 
     fn carry(&self, bytes: usize) -> usize {
         let mut updates = Vec::new();
-        self.peer.take(bytes, &mut updates);
+        self.peer.next_updates(bytes, &mut updates);
         let count = updates.len();
         self.far.1.update(&mut updates);
         count

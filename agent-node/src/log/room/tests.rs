@@ -103,7 +103,7 @@ fn a_later_grant_takes_the_place_of_the_one_before_and_what_is_not_used_comes_ba
     ledger.appended(0, 2 * MIB, 4096);
     assert_eq!(ledger.free(), free - 4096);
     ledger.taken(4096);
-    ledger.written(4096, Stand { left: ledger.stand.left - 4096, ..ledger.stand });
+    ledger.written(4096, WriterState { left: ledger.writer.left - 4096, ..ledger.writer });
     assert_eq!(ledger.free(), free - 4096);
 }
 
@@ -133,7 +133,7 @@ fn filling_keeps_step_with_use() {
     for (used, filled, lags) in
         [(1, 0, true), (8, 4, true), (8, 5, false), (31, 15, true), (31, 16, false), (62, 31, true)]
     {
-        ledger.stand.left = (64 - used) * MIB;
+        ledger.writer.left = (64 - used) * MIB;
         assert_eq!(ledger.lags(due, filled * MIB), lags, "{used} of 64 MiB used, {filled} of 32 filled");
     }
 }
@@ -222,7 +222,7 @@ impl Written {
         let (frames, used) = (std::mem::take(&mut self.gathered), std::mem::take(&mut self.used));
         self.ledger.taken(used);
         if frames.is_empty() {
-            return self.ledger.written(used, self.stand());
+            return self.ledger.written(used, self.writer());
         }
         let begins = self.chain.opening_length() + 2 * self.chain.overhead() + 3 * BLOCK;
         let again = begins as u64 + used;
@@ -242,11 +242,11 @@ impl Written {
             self.left -= out.len();
             rest = &rest[end..];
         }
-        self.ledger.written(used, self.stand());
+        self.ledger.written(used, self.writer());
     }
 
-    fn stand(&self) -> Stand {
-        Stand {
+    fn writer(&self) -> WriterState {
+        WriterState {
             left: self.left as u64,
             overhead: self.chain.overhead() as u64,
             opening: self.chain.opening_length() as u64,

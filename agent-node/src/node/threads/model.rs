@@ -3,7 +3,7 @@
 //! held for ever is a deadlock, which the checker finds.
 
 use super::*;
-use crate::node::inbox::State;
+use crate::node::inbox::InboxState;
 use crate::node::turn::End;
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::sync::{Condvar, Mutex, MutexGuard};
@@ -86,7 +86,7 @@ struct Room {
 
 /// What the threads of one run share.
 struct World {
-    inbox: Inbox<(), (), Checked<State<(), ()>>>,
+    inbox: Inbox<(), (), Checked<InboxState<(), ()>>>,
     room: Mutex<Room>,
     appended: Reached,
     answered: Reached,
@@ -200,7 +200,7 @@ fn all_are_answered(drains_early: bool) {
     let shared = world.clone();
     let prepare = thread::spawn(move || shared.make_room());
     for event in 0..EVENTS {
-        world.inbox.tell(shard::Event::Ended(event));
+        world.inbox.put_always(shard::Event::Ended(event));
     }
     if !drains_early {
         world.answered.past(EVENTS - 1);

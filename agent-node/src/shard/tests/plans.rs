@@ -26,7 +26,7 @@ fn parsed(number: usize) -> Arc<Plan> {
 
 fn change(rig: &mut Rig, number: usize) {
     let owned = vec![Some(Ownership { epoch: 1, history: 5 }); 256];
-    rig.handle(Event::Configured(Arc::new(Configuration { plan: plan(number), generation: 2, owned })));
+    rig.handle(Event::Configured(Arc::new(Assignment { plan: plan(number), generation: 2, owned })));
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn a_lane_that_a_plan_makes_smaller_becomes_so_with_the_puts_that_come() {
         );
         let owned = vec![Some(Ownership { epoch: 1, history: 5 }); 256];
         let plan = Arc::new(Plan::parse(text.as_bytes()).unwrap());
-        Event::Configured(Arc::new(Configuration { plan, generation: 2, owned }))
+        Event::Configured(Arc::new(Assignment { plan, generation: 2, owned }))
     };
     let put = |rig: &mut Rig, key: usize| {
         let event = rig.event(

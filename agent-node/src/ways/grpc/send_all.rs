@@ -64,7 +64,7 @@ impl Answers {
         }
     }
 
-    fn take(&mut self, message: SendAllRequest) -> Result<(), Status> {
+    fn submit_all(&mut self, message: SendAllRequest) -> Result<(), Status> {
         let SendAllRequest { client, commands } = message;
         if self.client.is_none() {
             if !client.is_empty() {
@@ -140,7 +140,7 @@ impl Source for Answers {
                 }
                 read = self.incoming.message(), if open && self.waiting.is_empty() => {
                     let taken = match read {
-                        Ok(Some(message)) => self.take(message),
+                        Ok(Some(message)) => self.submit_all(message),
                         Ok(None) => { self.end(Ok(())); Ok(()) }
                         Err(status) => Err(broken(status)),
                     };

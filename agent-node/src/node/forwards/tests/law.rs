@@ -83,11 +83,11 @@ struct Owner {
 
 #[derive(Default)]
 struct Net {
-    said: VecDeque<Said>,
+    said: VecDeque<Sent>,
     connected: bool,
 }
 
-enum Said {
+enum Sent {
     Forward(Forward),
     Ended(Stream),
 }
@@ -121,7 +121,7 @@ impl Case {
             Step::Submit { client, slot, keyed } => self.submit(client, slot, keyed),
             Step::End { client } => self.end(client),
             Step::Burst { slot } => (0..1_200).for_each(|_| self.submit(1, slot, false)),
-            Step::Take => self.net.said.extend(self.world.taken(1).into_iter().map(Said::Forward)),
+            Step::Take => self.net.said.extend(self.world.taken(1).into_iter().map(Sent::Forward)),
             Step::Arrive { count, room, owner } => self.arrive(count, room, owner),
             Step::Run { count } => self.effects(count),
             Step::Answer { count } => {
@@ -159,7 +159,7 @@ impl Case {
         self.over.insert(stream);
         self.world.end(stream);
         if self.net.connected {
-            self.net.said.push_back(Said::Ended(stream));
+            self.net.said.push_back(Sent::Ended(stream));
         }
     }
 
@@ -174,8 +174,8 @@ impl Case {
         for _ in 0..count {
             let Some(said) = self.net.said.pop_front() else { break };
             let forward = match said {
-                Said::Forward(forward) => forward,
-                Said::Ended(stream) => {
+                Sent::Forward(forward) => forward,
+                Sent::Ended(stream) => {
                     admission.ended(stream);
                     continue;
                 }
