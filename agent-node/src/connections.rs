@@ -6,22 +6,24 @@
 
 mod idle;
 mod pace;
+mod requests;
 mod room;
 mod socket;
 mod streams;
 
+pub use requests::{Coming, Error, held as request_bytes};
 pub use room::{Port, peers_max, raise_files};
 
 use crate::lock::lock;
 use axum::body::Body;
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper::{Request, Response, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use idle::{Activity, Verdict};
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
-use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
+use proto::wire::STREAM_WINDOW;
 use socket::Socket;
 use std::{
     convert::Infallible,
@@ -69,10 +71,10 @@ pub async fn accept<R, F>(
     cut: impl Fn() -> CancellationToken,
     route: R,
 ) where
-    R: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    R: Fn(Request<Coming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let (builder, places) = (Arc::new(builder(&counted)), room::places(port));
+    let (builder, places) = (builder(&counted), room::places(port));
     let mut connections = JoinSet::new();
     // Said once until there is room, or a connection, again.
     let (mut is_full, mut fails) = (false, false);
@@ -149,7 +151,6 @@ fn builder(counted: &Counted) -> auto::Builder<Streams> {
         .max_header_list_size(16 << 10)
         .max_send_buf_size(streams::WAITING_MAX)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));
     builder
@@ -159,25 +160,29 @@ fn builder(counted: &Counted) -> auto::Builder<Streams> {
 struct Served {
     stream: TcpStream,
     place: OwnedSemaphorePermit,
-    builder: Arc<auto::Builder<Streams>>,
+    builder: auto::Builder<Streams>,
     counted: Counted,
     stop: CancellationToken,
 }
 
 async fn connection<R, F>(served: Served, route: R)
 where
-    R: Fn(Request<Incoming>) -> F,
+    R: Fn(Request<Coming>) -> F,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let Served { stream, place: _place, builder, counted, stop } = served;
     socket::settle(&stream);
     let activity = Arc::new(Mutex::new(Activity::new(Instant::now())));
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<_>| {
         let use_ = Use::begin(activity.clone(), counted.under_way.clone());
-        let answer = route(request);
+        let (head, body) = request.into_parts();
+        let body = Coming::new(&head.headers, body);
+        let answer = route(Request::from_parts(head, body));
         async move { Ok::<_, Infallible>(answer.await.map(|body| Paced::new(body, use_))) }
     });
     let socket = Socket::new(stream, counted.slow.clone());
+    let mut builder = builder;
+    builder.http2().initial_connection_window_size(room::window(counted.open.get()));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
     let mut look = pin!(sleep(Duration::ZERO));
     let mut stopping = false;

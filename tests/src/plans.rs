@@ -141,6 +141,37 @@ pub const FED: &str = r"
       - put: {lane: ids, key: event.id, to: event.n}
 ";
 
+/// Agents without rules, whose lanes clients write, and one lane whose watchers hold its commands back.
+pub const WRITTEN_BY_CLIENTS: &str = r"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: strangers}
+spec:
+  replicas: 1
+  slots: 256
+  agents:
+  - route: /a/:id
+    lanes:
+    - {name: note, type: Value, access: ReadWrite}
+    - {name: notes, type: Map, access: ReadWrite}
+    - {name: hear, type: Command, queue: {items: 1, overflow: Block}}
+    - {name: hidden, type: Value, access: Internal}
+";
+
+/// Large Maps, and agents without state.
+pub const SHELVES: &str = r"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: shelves}
+spec:
+  replicas: 1
+  agents:
+  - route: /shelf/:id
+    lanes:
+    - {name: books, type: Map, access: ReadWrite, retain: {entries: 100000}}
+    - {name: note, type: Value}
+";
+
 /// A plan with every kind of lane, for what an API server takes and refuses of one.
 pub const EACH_KIND: &str = "
 apiVersion: shoal.dev/v1alpha1

@@ -1,10 +1,17 @@
 //! Clients that take much and give nothing back, on a real process: connections without end, answers that are not read,
 //! calls and streams that are left in the middle. The node goes on, and lets go what they held.
 
+use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::Request;
+use hyper::body::Frame;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use proto::wire::v1::lanes_client::LanesClient;
 use proto::wire::v1::{Command, GetRequest, LinksRequest, OpenLink, SendAllRequest, WatchRequest};
 use serde_json::json;
+use std::convert::Infallible;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,26 +20,11 @@ use std::time::{Duration, Instant};
 use tests::cluster::{Client, client, eventually};
 use tests::dev::Dev;
 use tests::lanes::{get, send};
+use tests::plans;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic::transport::Channel;
-
-const PLAN: &str = r"
-apiVersion: shoal.dev/v1alpha1
-kind: AgentPlan
-metadata: {name: strangers}
-spec:
-  replicas: 1
-  slots: 256
-  agents:
-  - route: /a/:id
-    lanes:
-    - {name: note, type: Value, access: ReadWrite}
-    - {name: notes, type: Map, access: ReadWrite}
-    - {name: hear, type: Command, queue: {items: 1, overflow: Block}}
-    - {name: hidden, type: Value, access: Internal}
-";
 
 struct Scene {
     folder: tempfile::TempDir,
@@ -41,7 +33,7 @@ struct Scene {
 impl Scene {
     fn new() -> Scene {
         let scene = Scene { folder: tempfile::tempdir().unwrap() };
-        fs::write(scene.plan(), PLAN).unwrap();
+        fs::write(scene.plan(), plans::WRITTEN_BY_CLIENTS).unwrap();
         scene
     }
 
@@ -160,6 +152,78 @@ async fn who_does_not_take_what_is_due_is_let_go() {
     assert!(quiet.message().await.unwrap().is_some());
     assert!(reading.await.unwrap() >= 12 << 20);
     assert_eq!(slow(), 2);
+}
+
+/// Asks with a large body, of which a part comes.
+fn half(at: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let head = "POST /a/1?lane=note HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    let body = " ".repeat(200_000);
+    // Where there is no room, the answer comes before all is sent.
+    let _ = stream.write_all(format!("{head}content-length: 250000\r\n\r\n{body}").as_bytes());
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_not_come_whole_is_bounded_and_given_up() {
+    let scene = Scene::new();
+    let dev = scene.start(1);
+    let (at, metrics) = (dev.at(0), dev.metrics(0));
+    let mut lanes = client(&at).await.unwrap();
+    send(&mut lanes, "/a/1", "note", &json!(0)).await.unwrap();
+    let (before, held) = (dev.memory(), || Dev::metric(&metrics, "shoal_request_bytes").unwrap());
+    assert_eq!(held(), 0);
+    // A message of gRPC that says its length, and a part of it.
+    let (mut message, begun) = (vec![0, 0, 1, 0, 0], Instant::now());
+    message.extend([0; 100]);
+    let stopped = tokio::spawn(half_a_message(at.clone(), message));
+    let halves: Vec<TcpStream> = (0..600).map(|_| half(&at)).collect();
+    eventually("all that has room is held", 5, async || {
+        anyhow::ensure!(held() > 95 << 20, "{}", held());
+        Ok(())
+    })
+    .await;
+    assert!(held() <= 96 << 20, "{}", held());
+    assert!(dev.memory() - before < 256 << 20, "{} bytes", dev.memory() - before);
+    // Who sends little is served.
+    send(&mut lanes, "/a/1", "note", &json!(1)).await.unwrap();
+    let said: Vec<String> = halves.into_iter().map(first_line).collect();
+    let count = |code: &str| said.iter().filter(|line| line.starts_with(code)).count();
+    let (late, refused) = (count("HTTP/1.1 408"), count("HTTP/1.1 429"));
+    assert!(late > 400 && refused > 80 && late + refused == 600, "{late} {refused} {:?}", said.first());
+    assert_eq!(stopped.await.unwrap(), Some(Code::DeadlineExceeded as i32));
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(25) && took < Duration::from_secs(45), "{took:?}");
+    eventually("nothing is held", 5, async || {
+        anyhow::ensure!(held() == 0, "{}", held());
+        Ok(())
+    })
+    .await;
+}
+
+fn first_line(mut stream: TcpStream) -> String {
+    let mut line = vec![0; 12];
+    match stream.read_exact(&mut line) {
+        Ok(()) => String::from_utf8_lossy(&line).into_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The status of a `SendAll` whose message stops in the middle.
+async fn half_a_message(at: String, bytes: Vec<u8>) -> Option<i32> {
+    let stream = TokioIo::new(tokio::net::TcpStream::connect(&at).await.unwrap());
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(async move { connection.await.unwrap_or_default() });
+    let frames = open_ended([Ok::<_, Infallible>(Frame::data(Bytes::from(bytes)))]);
+    let request = Request::post(format!("http://{at}/shoal.v1.Lanes/SendAll"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(StreamBody::new(Box::pin(frames)))
+        .unwrap();
+    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+    let trailers = body.collect().await.unwrap().trailers().cloned().unwrap_or(head.headers);
+    trailers.get("grpc-status")?.to_str().ok()?.parse().ok()
 }
 
 #[tokio::test]

@@ -9,24 +9,7 @@ use std::path::{Path, PathBuf};
 use tests::cluster::client;
 use tests::dev::{Dev, root};
 use tests::lanes::{get, send};
-
-const PLAN: &str = r"
-apiVersion: shoal.dev/v1alpha1
-kind: AgentPlan
-metadata: {name: counters}
-spec:
-  replicas: 1
-  slots: 256
-  agents:
-  - route: /counter/:id
-    lanes:
-    - {name: add, type: Command}
-    - {name: total, type: Value, initial: 0}
-    rules:
-    - command: add
-      do:
-      - set: {lane: total, to: total + event}
-";
+use tests::plans;
 
 /// The data folder of a plan that ran on one node, was told to count to 7, and was killed.
 struct Scene(tempfile::TempDir);
@@ -46,12 +29,12 @@ impl Scene {
 
     async fn new() -> Scene {
         let scene = Scene(tempfile::tempdir().unwrap());
-        fs::write(scene.plan(), PLAN).unwrap();
+        fs::write(scene.plan(), plans::COUNTER).unwrap();
         let dev = Dev::start(&scene.plan(), 1, &scene.data()).unwrap();
         let mut client = client(&dev.at(0)).await.unwrap();
-        send(&mut client, "/counter/1", "add", &json!(7)).await.unwrap();
+        send(&mut client, "/counter/1", "add", &json!({"n": 7})).await.unwrap();
         // The log says of the first command that it is on the disk at the latest when the second one is written.
-        send(&mut client, "/counter/2", "add", &json!(1)).await.unwrap();
+        send(&mut client, "/counter/2", "add", &json!({"n": 1})).await.unwrap();
         dev.kill();
         scene
     }
@@ -209,9 +192,9 @@ async fn a_plan_that_this_version_does_not_take_is_told_and_given_again_once_it_
 #[tokio::test]
 async fn other_folders_are_refused_and_left_as_they_are() {
     let scene = Scene::new().await;
-    fs::write(scene.plan(), PLAN.replace("counters", "others")).unwrap();
+    fs::write(scene.plan(), plans::COUNTER.replace("counters", "others")).unwrap();
     assert!(scene.refusal().contains("belongs to the plan"));
-    fs::write(scene.plan(), PLAN).unwrap();
+    fs::write(scene.plan(), plans::COUNTER).unwrap();
     let dev = Dev::start(&scene.plan(), 1, &scene.data()).unwrap();
     assert!(scene.refusal().contains("is in use by another process"));
     dev.stop().unwrap();

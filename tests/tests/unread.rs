@@ -4,25 +4,12 @@
 use agent_node::reads::BYTES_MAX;
 use proto::wire::v1::{Command, LinkEvent, LinksRequest, OpenLink, SendAllRequest};
 use serde_json::json;
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use tests::cluster::{Client, client, eventually};
 use tests::dev::Dev;
-
-const PLAN: &str = r"
-apiVersion: shoal.dev/v1alpha1
-kind: AgentPlan
-metadata: {name: shelves}
-spec:
-  replicas: 1
-  agents:
-  - route: /shelf/:id
-    lanes:
-    - {name: books, type: Map, access: ReadWrite, retain: {entries: 100000}}
-    - {name: note, type: Value}
-";
+use tests::plans;
 
 /// The size of the Map: 1,000 entries of 10 KB.
 const ENTRIES: u64 = 1_000;
@@ -35,8 +22,7 @@ const LINKS: u32 = 60_000;
 
 fn start() -> (tempfile::TempDir, Dev) {
     let folder = tempfile::tempdir().unwrap();
-    let plan = folder.path().join("plan.yaml");
-    fs::write(&plan, PLAN).unwrap();
+    let plan = plans::write(folder.path(), plans::SHELVES).unwrap();
     let dev = Dev::start(&plan, 1, &folder.path().join("data")).unwrap();
     (folder, dev)
 }

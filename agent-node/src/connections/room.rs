@@ -1,5 +1,6 @@
 //! How many connections a node takes, of the files that its process may have open. Decides, and asks nobody.
 
+use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
@@ -37,6 +38,8 @@ const OWN_MORE: usize = 4096;
 const CLIENTS_MAX: usize = 32_768;
 const PEERS_MAX: usize = 1024;
 const METRICS_MAX: usize = 64;
+/// Shared out to the connections that are open when one comes.
+const WINDOWS: u32 = 256 << 20;
 
 /// Raises the number of files that this process may have open to the most that it is let, and gives it.
 pub fn raise_files() -> usize {
@@ -67,9 +70,28 @@ pub fn places(port: Port) -> Arc<Semaphore> {
     PLACES[port as usize].clone()
 }
 
+/// HTTP/2's window for all that is sent on a connection and not read, as large as the others leave it.
+pub fn window(open: i64) -> u32 {
+    let open = u32::try_from(open).unwrap_or(1).max(1);
+    (WINDOWS / open).clamp(STREAM_WINDOW, CONNECTION_WINDOW)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_more_connections_there_are_the_less_one_may_send_ahead() {
+        for (open, window) in [
+            (0, CONNECTION_WINDOW),
+            (16, CONNECTION_WINDOW),
+            (256, 1 << 20),
+            (4096, STREAM_WINDOW),
+            (32_768, STREAM_WINDOW),
+        ] {
+            assert_eq!(super::window(open), window, "{open}");
+        }
+    }
 
     #[test]
     fn every_port_has_room_and_the_node_keeps_files_for_itself() {

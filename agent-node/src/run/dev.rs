@@ -10,7 +10,6 @@ mod kept;
 mod plan_file;
 mod ports;
 
-use crate::connections::raise_files;
 use crate::node::{self, Configuration, Node};
 use crate::peer::certificates::now_s;
 use crate::run::logging::{self, LogArgs};
@@ -33,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{Instrument as _, debug, error, info, info_span};
+use tracing::{Instrument as _, error, info, info_span};
 
 /// For the sockets of all nodes.
 pub const THREADS: usize = 2;
@@ -97,12 +96,9 @@ impl<E: Into<anyhow::Error>> From<E> for Error {
 }
 
 pub async fn run(config: Config) -> Exit {
-    if let Err(error) = logging::begin(&config.log) {
-        eprintln!("{error}");
-        return Exit::Usage;
+    if let Err(exit) = super::begin(&config.log) {
+        return exit;
     }
-    let files = raise_files();
-    debug!(files, "open files that this process may have");
     match lives(config).await {
         Ok(()) => Exit::Done,
         Err(Error::Plan(path, errors)) => {

@@ -1,6 +1,5 @@
 //! `serve`: one node of a plan, in a pod. Its operator gives it plan and ring.
 
-use crate::connections::raise_files;
 use crate::node::{self, Node};
 use crate::run::logging::{self, LogArgs};
 use crate::run::running::{MetricsPort, Running};
@@ -13,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 use tokio::net::TcpListener;
-use tracing::{debug, error, info};
+use tracing::{error, info};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -92,12 +91,9 @@ fn ordinal(pod_name: &str) -> Result<u16, String> {
 }
 
 pub async fn run(config: Config) -> Exit {
-    if let Err(error) = logging::begin(&config.log) {
-        eprintln!("{error}");
-        return Exit::Usage;
+    if let Err(exit) = super::begin(&config.log) {
+        return exit;
     }
-    let files = raise_files();
-    debug!(files, "open files that this process may have");
     match lives(config).await {
         Ok(()) => Exit::Done,
         Err(error) => {

@@ -4,6 +4,7 @@ pub mod call;
 
 use crate::{
     answer::{self, Text},
+    connections,
     node::{Node, Request},
     refusal::Refusal,
     ways::metrics::Metrics,
@@ -140,7 +141,10 @@ where
     match timeout(BODY_TIME, Limited::new(body, BODY_MAX).collect()).await {
         Ok(Ok(all)) => Ok(all.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(large()),
-        Ok(Err(_)) => Err(Refusal::bad("the body broke off", "body")),
+        Ok(Err(error)) => match error.downcast::<connections::Error>().map(|error| *error) {
+            Ok(connections::Error::Refused(refusal)) => Err(refusal),
+            _ => Err(Refusal::bad("the body broke off", "body")),
+        },
         Err(_) => Err(Refusal::new(408, format!("no whole body in {} s", BODY_TIME.as_secs()), "body")),
     }
 }

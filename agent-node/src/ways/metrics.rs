@@ -4,14 +4,14 @@
 //! agent's or a client's name.
 
 use crate::{
-    connections::{self, Counted, Port},
+    connections::{self, Coming, Counted, Port},
     log::Progress,
     node::{LogMeasured, Measured, Node, Status},
     refusal::{Fate, Refusal},
     ways::site,
 };
 use axum::body::Body;
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use hyper::{Method, Request, Response, StatusCode, header};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
@@ -65,6 +65,7 @@ struct NodeGauges {
     faults: Counter,
     outbox: Gauge,
     read_bytes: Gauge,
+    request_bytes: Gauge,
     client_names: Gauge,
     client_names_bytes: Gauge,
     node_names_bytes: Gauge,
@@ -162,6 +163,11 @@ impl NodeGauges {
                 "read_bytes",
                 "Memory that answers to reads hold until they are taken",
             ),
+            request_bytes: gauge(
+                registry,
+                "request_bytes",
+                "Bytes of clients' requests and messages that have begun to come and are not whole",
+            ),
             client_names: gauge(
                 registry,
                 "client_names",
@@ -221,6 +227,7 @@ impl NodeGauges {
         self.faults.inner().store(*faults, Relaxed);
         self.outbox.set(*outbox as i64);
         self.read_bytes.set(*read_bytes as i64);
+        self.request_bytes.set(connections::request_bytes() as i64);
         self.client_names.set(client_names.names as i64);
         self.client_names_bytes.set(client_names.bytes as i64);
         self.node_names_bytes.set(node_names.bytes as i64);
@@ -313,7 +320,7 @@ pub async fn serve(
     hosts: site::Hosts,
     stop: CancellationToken,
 ) {
-    let answer = move |request: Request<Incoming>| {
+    let answer = move |request: Request<Coming>| {
         let (subject, metrics) = (subject.clone(), metrics.clone());
         async move {
             match site::admit(hosts, request.uri(), request.headers(), |_| false) {

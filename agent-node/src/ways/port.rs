@@ -2,15 +2,17 @@
 //!
 //! *Assumptions*: the node outlives the port, so that what was taken can be answered.
 
-use crate::connections::{self, Port};
+use crate::connections::{self, Coming, Port};
 use crate::ways::grpc::{self, Addresses};
 use crate::ways::{http, metrics::Metrics, site};
 use crate::{answer, node::Node, refusal::Refusal};
 use axum::body::Body;
-use hyper::{Method, Request, Response, body::Incoming, header};
+use http_body_util::BodyExt as _;
+use hyper::{Method, Request, Response, header};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 /// Serves clients until `stop`, then lets what is open end, and returns.
 pub async fn serve(
@@ -23,7 +25,7 @@ pub async fn serve(
 ) {
     let (counted, contact) = (metrics.port.clone(), node.clone());
     let calls = grpc::router(node.clone(), metrics.clone(), addresses, stop.clone());
-    let route = move |request: Request<Incoming>| {
+    let route = move |request: Request<Coming>| {
         let (node, metrics, calls) = (node.clone(), metrics.clone(), calls.clone());
         async move {
             let way = Way::of(&request);
@@ -36,7 +38,10 @@ pub async fn serve(
                 return http::for_page(page, http::what_pages_may_ask());
             }
             let response = match way {
-                Way::Grpc => grpc::call(calls, &metrics, request.map(Body::new)).await,
+                Way::Grpc => {
+                    grpc::call(calls, &metrics, request.map(|body| Body::new(body.map_err(said_in_grpc))))
+                        .await
+                }
                 Way::WebSocket => http::no_socket(),
                 Way::Http => http::answer(&node, &metrics, request).await,
             };
@@ -44,6 +49,14 @@ pub async fn serve(
         }
     };
     connections::accept(listener, Port::Clients, counted, stop, move || contact.cut_off(), route).await;
+}
+
+/// Why a call's messages end, as its library hands it on.
+fn said_in_grpc(error: connections::Error) -> Status {
+    match error {
+        connections::Error::Refused(refusal) => answer::status(&refusal),
+        connections::Error::Broken(error) => Status::from_error(Box::new(error)),
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -64,7 +64,7 @@ pub struct Agent {
 /// The name of a parameter.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "only its schema is used")]
 struct Parameter(#[schemars(length(min = 1, max = 32))] String);
 
 /// One named piece of an agent: state (Value, Map) or stream (Command, Supply).

@@ -7,7 +7,7 @@ use super::*;
 use crate::node::Config;
 use crate::peer::certificates::now_s;
 use crate::run::dev::certificates;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use proto::wire::v1::{self, lanes_client::LanesClient};
