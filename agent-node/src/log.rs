@@ -495,12 +495,16 @@ impl Segments {
 
     /// Gives back what does not count any more, now that the log goes on in a new segment, and says so in the old one.
     fn cut(&self, end: &End, broken: &[Unbegun], incarnation: u64) -> Result<(), Error> {
-        for Unbegun { path, .. } in broken {
+        for Unbegun { path, is_zero, is_empty, .. } in broken {
+            if !is_zero && !is_empty {
+                tracing::warn!(?path, "nothing in this segment of the log is sound: it is removed");
+            }
             fs::remove_file(path).map_err(Error::io("remove", path))?;
         }
         let Some(Cut { ident, at }) = end.cut else { return Ok(()) };
         let path = places::path(&self.folder, ident.segment);
         if at == 0 {
+            tracing::warn!(?path, "nothing in this segment of the log is sound: it is removed");
             return fs::remove_file(&path).map_err(Error::io("remove", &path));
         }
         let mut closing = Vec::new();

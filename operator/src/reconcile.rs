@@ -21,11 +21,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tracing::{debug, info, warn};
 
-/// All of one look.
+/// The longest that one reconcile may take.
 const LIMIT: Duration = Duration::from_mins(1);
-/// A plan may be large; and nodes that take it but do not answer must not use up the look.
+/// How many nodes are given plan and ring at the same time: few, since a plan may be large; enough that nodes that do not
+/// answer cannot use up the time.
 const GIVEN_AT_ONCE: usize = 64;
-/// Each round takes some steps nearer; what is not done in so many is done in the next look.
+/// How often one reconcile sees and acts. What is left is done in the next.
 const ROUNDS: usize = 5;
 
 pub struct Context {
@@ -99,7 +100,7 @@ async fn rounds(
         if !is_fresh {
             continue;
         }
-        let rejections = make(context, &plan, next.steps).await?;
+        let rejections = take_steps(context, &plan, next.steps).await?;
         let answers = give(context, &plan, &seen, &next.given).await;
         let all_taken = answers.iter().all(|(_, answer)| answer.is_ok());
         remember(&mut refusals, plan.generation, answers);
@@ -139,8 +140,9 @@ fn of_generation(refusals: &Refusals, generation: u64) -> BTreeMap<u16, String> 
     of_this.map(|(ordinal, (_, why))| (*ordinal, why.clone())).collect()
 }
 
-/// Takes the steps in their order. What the API server will not have is left out and answered with the reason.
-async fn make(
+/// Takes the steps in their order. An object that the API server refuses is passed over; the answer has its name with the
+/// reason.
+async fn take_steps(
     context: &Context,
     plan: &Plan,
     steps: Vec<Step>,

@@ -12,6 +12,8 @@
 //! | [`address`] | agents' addresses in normal form, routes, and the slot of an address |
 //! | [`binary`], [`json`] | values in the form that is stored and sent, and in the form that clients see |
 //! | [`value`] | what a lane can hold |
+//! | [`origin`] | the host of a web page, and whether it is the one that a request is for |
+//! | [`trust`] | certificates of nodes and of the operator: made, read and judged |
 //!
 //! The rules behind these are in `proto/docs`: `plan.md` and `cel.md` for users, `protocol.md` for what nodes do with a
 //! ring, records and frames. A byte that [`ring`] or [`binary`] has once given a meaning keeps it: both lie on disks.

@@ -53,7 +53,7 @@ struct Place {
 pub trait Teller<K> {
     /// Why links of this kind to the lane can't go on.
     fn ends(&self, lane: &WatchState) -> Option<Refusal>;
-    /// Beside how far it came: for how many events credit is spent.
+    /// Tells the link what is due. Gives how far it came, and how many events its credit pays for.
     fn tell_link(
         &mut self,
         link: K,
@@ -88,7 +88,8 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         self.links.contains_key(&link)
     }
 
-    /// Adds a link. `lane` comes with a watcher counted for it; false: the stream had one already.
+    /// Adds a link. The caller has counted one watcher of `lane`. False: the stream had a link to this lane before, and
+    /// the caller takes the extra watcher off again.
     pub fn open(&mut self, link: K, lane: Arc<WatchedLane>, cursor: Cursor, credit: Option<u32>) -> bool {
         let known = self.by_lane.get(&lane.number).copied();
         let group = known.unwrap_or_else(|| self.add(lane));
@@ -134,7 +135,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         Some(lane)
     }
 
-    /// The lanes of all links, which are closed.
+    /// Closes all links for good. Gives each lane once, so that its watcher can be taken off.
     pub fn close_all(&mut self) -> Vec<Arc<WatchedLane>> {
         self.links.clear();
         self.by_lane.clear();
@@ -156,7 +157,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         }
     }
 
-    /// It may have been told so many events in all.
+    /// Sets how many events the link may be told in all, those that it was told already among them.
     pub fn limit(&mut self, link: K, events: u64) {
         let Some(Place { group, member }) = self.links.get(&link).copied() else { return };
         let Some(group) = &mut self.lanes[group as usize] else { return };

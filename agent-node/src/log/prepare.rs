@@ -109,11 +109,11 @@ impl Pool {
             kept = Some(again);
         }
         let mut ledger = Ledger::new(sizes);
-        ledger.is_kept(kept.as_ref().map(|kept| kept.bytes));
+        ledger.set_kept(kept.as_ref().map(|kept| kept.bytes));
         let mut segments = VecDeque::new();
         for (segment, path) in ready {
             if let Some(prepared) = found(&path, segment)? {
-                ledger.is_ready(prepared.bytes);
+                ledger.add_ready(prepared.bytes);
                 segments.push_back(prepared);
             }
         }
@@ -147,7 +147,7 @@ impl Pool {
     pub fn leave(&self, who: u64, granted: u64) {
         let mut state = self.lock();
         state.askers.remove(&who);
-        state.ledger.left(who, granted);
+        state.ledger.forget(who, granted);
         self.settle(state);
     }
 
@@ -329,7 +329,7 @@ impl Pool {
         fs::rename(self.folder.join(PREPARING), self.folder.join(KEPT))?;
         sync_folder(&self.folder)?;
         let mut state = self.lock();
-        state.ledger.is_kept(Some(prepared.bytes));
+        state.ledger.set_kept(Some(prepared.bytes));
         let replaced = state.kept.replace(prepared);
         self.settle(state);
         drop(replaced);
@@ -347,7 +347,7 @@ impl Pool {
             let mut state = self.lock();
             if segment > state.rolled {
                 prepared.segment = segment;
-                state.ledger.is_ready(prepared.bytes);
+                state.ledger.add_ready(prepared.bytes);
                 state.ready.push_back(prepared);
                 self.settle(state);
                 return Ok(());
@@ -431,7 +431,7 @@ impl PoolState {
 
     fn take_kept(&mut self, needed: u64) -> Option<Prepared> {
         let taken = self.kept.take_if(|kept| kept.bytes >= needed);
-        self.ledger.is_kept(self.kept.as_ref().map(|kept| kept.bytes));
+        self.ledger.set_kept(self.kept.as_ref().map(|kept| kept.bytes));
         taken
     }
 }

@@ -23,8 +23,9 @@ pub const BATCH: usize = 1 << 20;
 const CONTROL: u64 = 4;
 /// What is kept for a start grows up to this part of the largest segment, so that more can wait for the committer.
 const KEPT: u64 = 4;
-/// Segments are made for so much of the use that there was last.
-const AHEAD: Duration = Duration::from_millis(500);
+/// Segments are made for so much of the use that there was last: a new file costs the commits beside it some
+/// milliseconds, so there are few.
+const AHEAD: Duration = Duration::from_secs(4);
 /// What each record costs besides its bytes: it stands in the lists of two batches, in the table of an opening, and in
 /// lists for which the end of a segment has no room.
 const LISTED: u64 = 7 * LAST as u64;
@@ -196,7 +197,7 @@ impl Ledger {
 
     fn meet(&self, ask: Ask, held: u64) -> Met {
         let others = self.waiting - held;
-        let needed = others + self.taken + ask.bytes + self.left_by(ask.class);
+        let needed = others + self.taken + ask.bytes + self.kept_for_others(ask.class);
         let largest = self.largest.max(ask.bytes);
         let fits = needed <= self.capacity(largest);
         let is_renewable = others + ask.bytes <= self.renewable();
@@ -244,7 +245,7 @@ impl Ledger {
     }
 
     /// A shard asks no more, and gives back what it was granted.
-    pub fn left(&mut self, who: u64, granted: u64) {
+    pub fn forget(&mut self, who: u64, granted: u64) {
         self.waiting -= granted;
         self.later.retain(|asked| asked.who != who);
     }
@@ -274,8 +275,8 @@ impl Ledger {
         self.writer.left = bytes.saturating_sub(self.writer.opening);
     }
 
-    /// A segment is there to go on in.
-    pub fn is_ready(&mut self, bytes: u64) {
+    /// A segment of this size has been made, and can be written next.
+    pub fn add_ready(&mut self, bytes: u64) {
         self.ready.push_back(bytes);
         self.failed = None;
         if !self.lacks() {
@@ -283,7 +284,8 @@ impl Ledger {
         }
     }
 
-    pub fn is_kept(&mut self, bytes: Option<u64>) {
+    /// The segment for the next start has this size now. `None`: it was used.
+    pub fn set_kept(&mut self, bytes: Option<u64>) {
         self.kept = bytes;
         if bytes.is_some() {
             (self.failed, self.wanted_kept) = (None, 0);
@@ -312,7 +314,7 @@ impl Ledger {
 
     /// Bytes that commands may still take.
     pub fn free(&self) -> u64 {
-        let promised = self.waiting + self.taken + self.left_by(Class::Commands);
+        let promised = self.waiting + self.taken + self.kept_for_others(Class::Commands);
         if self.kept.is_some() { self.capacity(self.largest).saturating_sub(promised) } else { 0 }
     }
 
@@ -332,8 +334,8 @@ impl Ledger {
         Some(Due::Segment { bytes: self.next.max(least).max(asked.next_multiple_of(BLOCK as u64)), least })
     }
 
-    /// Whether filling can't wait for a quiet time: somebody waits for it, or it lags behind use: what is filled of the next segment is a smaller part than what is used of this
-    /// one, up to where grants need the next.
+    /// Whether a segment must be filled now and not in a quiet moment: somebody waits for room, or the filled part of it is
+    /// smaller than the used part of this one, counted up to where grants need the next.
     pub fn lags(&self, due: Due, filled: u64) -> bool {
         let Due::Segment { bytes, .. } = due else { return true };
         if !self.later.is_empty() {
@@ -348,8 +350,8 @@ impl Ledger {
         self.wanted > self.capacity(self.largest.max(self.wanted_largest))
     }
 
-    /// What records of that class leave to others.
-    fn left_by(&self, class: Class) -> u64 {
+    /// What records of that class leave to those of others.
+    fn kept_for_others(&self, class: Class) -> u64 {
         match class {
             Class::Commands => self.sizes.smallest / CONTROL,
             Class::Control => 0,

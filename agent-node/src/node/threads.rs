@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const TICK: Duration = Duration::from_secs(1);
-/// Counting goes through all slots: it comes so much later than what has changed them.
+/// How long after a change the counts are made again. Counting visits every slot, so many changes share one count.
 const COUNT: Duration = Duration::from_millis(50);
 /// After so many events, or so many bytes of records, what there is goes to the log, and a turn ends.
 const BATCH_EVENTS: usize = 512;
@@ -97,14 +97,14 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// Until the inbox ends.
+    /// Runs the shard until its inbox ends. A panic ends the node.
     pub fn run(mut self) {
         let core = self.delivery.core.clone();
         let _fails = FailsWithThread(&core.life);
         take_turns(&core.inboxes[self.index], &mut self);
     }
 
-    /// A batch goes to the log.
+    /// Whether the records that have gathered are enough for a batch.
     fn is_full(&self) -> bool {
         self.shard.records().buffer().len() >= BATCH_BYTES
     }
@@ -125,15 +125,17 @@ impl Thread {
         }
     }
 
-    /// What the shard writes of itself waits for a later tick while there is no room.
-    fn has_room_to_tidy(&mut self) -> bool {
+    /// Asks the log for room for one tick of the shard's own records. False: there is none now, and they wait for a later
+    /// tick.
+    fn reserve_to_tidy(&mut self) -> bool {
         let records = self.shard.records();
         let (count, bytes) = (records.heads().len(), records.buffer().len());
         matches!(self.log.reserve_control(count + TIDY_MAX / TIDY_RECORD, bytes + TIDY_MAX), Room::Granted)
     }
 }
 
-/// Whatever runs can be written: the blocks for all that has gathered, and for one more, are on the disk before it does.
+/// Asks the log for room for all records that have gathered and for one more, so that a command runs only if its record
+/// can be written.
 fn reserve(log: &mut Appender, shard: &Shard<Reply, Watch>) -> Room {
     let records = shard.records();
     log.reserve(records.heads().len() + 1, records.buffer().len() + RECORD_MAX)
@@ -166,7 +168,7 @@ impl Work<Reply, Watch> for Thread {
 
     fn tick(&mut self) -> bool {
         let now_ms = clock_ms();
-        let granted = self.shard.has_to_tidy(now_ms) && self.has_room_to_tidy();
+        let granted = self.shard.has_to_tidy(now_ms) && self.reserve_to_tidy();
         let before = self.shard.records().heads().len();
         self.shard.tick(now_ms, if granted { TIDY_MAX } else { 0 });
         self.shard.records().heads().len() > before

@@ -1,4 +1,4 @@
-//! What this node asks of one other, beside clients' commands: decides what goes into the next frame, and what a broken
+//! What this node asks of one other, beside clients' commands: keeps what goes into the next frames, and what a broken
 //! connection leaves of it.
 //!
 //! *Guarantees.* Bounded: reads and messages that find no room come back; of attachments there are no more than lanes
@@ -54,7 +54,7 @@ impl Reading {
 }
 
 impl Asks {
-    /// The number to forget it by.
+    /// Queues a read. Gives its number, by which `forget_read` drops it.
     pub fn read(&mut self, read: Read, to: Arc<Mailbox>) -> Result<u64, Refusal> {
         if self.reads.len() >= READS_MAX {
             return Err(Refusal::full("too many reads wait for the owner", read.agent.as_str()));
@@ -108,13 +108,15 @@ impl Asks {
         }
     }
 
+    /// Tells the other node that a client's stream has ended here.
     pub fn ended(&mut self, stream: Stream) {
         if self.connected {
             self.ended.push_back(stream);
         }
     }
 
-    /// Messages to a node that is not there are dropped; of those that find no room, the rest comes back.
+    /// Takes as many messages as there is room for and leaves the others. Without a connection it drops them all: their
+    /// shards send them again when the node is reached.
     pub fn send(&mut self, messages: &mut Vec<Message>) {
         if !self.connected {
             return messages.clear();
@@ -127,6 +129,7 @@ impl Asks {
         self.connected = true;
     }
 
+    /// Drops all but the reads, which go again from the beginning on the next connection.
     pub fn disconnect(&mut self) {
         let Self { reads, last_read, .. } = std::mem::take(self);
         self.unsent = reads.keys().copied().collect();

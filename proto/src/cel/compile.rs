@@ -93,12 +93,11 @@ impl Compiler<'_> {
     }
 
     fn unknown(&self, name: &str) -> String {
-        let lanes: Vec<&str> = self.names.lanes.iter().map(|lane| lane.name.as_str()).collect();
-        match lanes[..] {
-            [] => format!("there is no `{name}` here, only event agent here sender now"),
-            _ => {
-                format!("there is no `{name}` here, only event agent here sender now and {}", lanes.join(" "))
-            }
+        let lanes: Vec<String> = self.names.lanes.iter().map(|lane| format!("`{}`", lane.name)).collect();
+        let known = "`event`, `agent`, `here`, `sender`, `now`";
+        match &lanes[..] {
+            [] => format!("there is no `{name}` here, only {known}"),
+            _ => format!("there is no `{name}` here, only {known} and the lanes {}", lanes.join(", ")),
         }
     }
 

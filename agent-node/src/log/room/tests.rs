@@ -27,9 +27,9 @@ fn no_space() -> DiskFull {
 /// With a segment of so many free bytes, and one kept.
 fn ledger(left: u64, kept: u64) -> Ledger {
     let mut ledger = Ledger::new(SIZES);
-    ledger.is_ready(left);
+    ledger.add_ready(left);
     ledger.rolled(left, true, Duration::ZERO);
-    ledger.is_kept((kept > 0).then_some(kept));
+    ledger.set_kept((kept > 0).then_some(kept));
     ledger
 }
 
@@ -38,10 +38,10 @@ fn room_is_granted_while_it_is_there_and_comes_later_while_it_is_made() {
     let mut fresh = Ledger::new(SIZES);
     assert_eq!(fresh.ask(0, commands(MIB), 0), Room::Later, "nothing is there yet");
     assert_eq!(fresh.due(), Some(Due::Kept { bytes: SIZES.smallest }));
-    fresh.is_kept(Some(SIZES.smallest));
+    fresh.set_kept(Some(SIZES.smallest));
     assert!(matches!(fresh.due(), Some(Due::Segment { least, .. }) if least == SIZES.smallest));
     assert_eq!(fresh.ask(0, commands(MIB), 0), Room::Later, "there is none to write into");
-    fresh.is_ready(SIZES.smallest);
+    fresh.add_ready(SIZES.smallest);
     assert_eq!((fresh.ask(0, commands(MIB), 0), fresh.due()), (Room::Granted, None));
 
     for (left, kept, asks, expected) in [
@@ -66,12 +66,12 @@ fn what_is_made_meanwhile_for_less_does_not_let_who_waits_be_forgotten() {
     let begun = fresh.due();
     assert_eq!(begun, Some(Due::Kept { bytes: SIZES.smallest }));
     assert_eq!(fresh.ask(7, commands(6 * MIB), 0), Room::Later);
-    fresh.is_kept(Some(SIZES.smallest));
+    fresh.set_kept(Some(SIZES.smallest));
     assert_eq!(fresh.heard(), [0; 0]);
-    fresh.is_ready(32 * MIB);
+    fresh.add_ready(32 * MIB);
     assert_eq!(fresh.heard(), [0; 0], "a start could not write it anew");
     let Some(Due::Kept { bytes }) = fresh.due() else { panic!("{fresh:?}") };
-    fresh.is_kept(Some(bytes));
+    fresh.set_kept(Some(bytes));
     assert_eq!((fresh.heard(), fresh.heard()), (vec![7], vec![]), "once");
     assert_eq!(fresh.ask(7, commands(6 * MIB), 0), Room::Granted);
 }
@@ -83,7 +83,7 @@ fn where_none_can_be_made_it_is_full_until_one_is() {
     assert_eq!(ledger.ask(0, commands(MIB), 0), Room::Granted, "what is there can still be used");
     assert_eq!(ledger.ask(0, commands(2 * MIB), 0), full());
     assert!(ledger.due().is_some(), "it is tried again");
-    ledger.is_ready(8 * MIB);
+    ledger.add_ready(8 * MIB);
     assert_eq!((ledger.ask(0, commands(MIB), 0), ledger.why_full()), (Room::Granted, None));
     // What can't be kept waits for the committer only while there is something for it to take.
     ledger.failed(no_space());
@@ -110,16 +110,16 @@ fn a_later_grant_takes_the_place_of_the_one_before_and_what_is_not_used_comes_ba
 #[test]
 fn the_next_segment_follows_use_and_at_most_doubles() {
     for (current, took_ms, next) in [
-        // 4 MiB in 20 ms are 100 MiB in half a second: twice as much as before is all that comes at once.
-        (4 * MIB, 20, 8 * MIB),
-        (32 * MIB, 320, 50 * MIB),
-        (64 * MIB, 300, 64 * MIB),
-        (64 * MIB, 3_200, 10 * MIB),
+        // 4 MiB in 160 ms are 100 MiB in four seconds: twice as much as before is all that comes at once.
+        (4 * MIB, 160, 8 * MIB),
+        (32 * MIB, 2_560, 50 * MIB),
+        (64 * MIB, 2_400, 64 * MIB),
+        (64 * MIB, 25_600, 10 * MIB),
         (64 * MIB, 3_600_000, 4 * MIB),
         (4 * MIB, 3_600_000, 4 * MIB),
     ] {
         let mut ledger = ledger(current, 4 * MIB);
-        ledger.is_ready(4 * MIB);
+        ledger.add_ready(4 * MIB);
         ledger.rolled(4 * MIB, true, Duration::from_millis(took_ms));
         assert_eq!(ledger.next, next, "{current} bytes in {took_ms} ms");
     }
@@ -257,12 +257,12 @@ impl Written {
         match self.being_made.take() {
             Some(Due::Kept { bytes }) => {
                 self.kept = Some(bytes);
-                self.ledger.is_kept(self.kept);
+                self.ledger.set_kept(self.kept);
             }
             Some(Due::Segment { bytes, least }) => {
                 assert!(least <= bytes);
                 self.ready.push_back(bytes);
-                self.ledger.is_ready(bytes);
+                self.ledger.add_ready(bytes);
             }
             None => {}
         }

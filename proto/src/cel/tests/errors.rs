@@ -4,7 +4,7 @@ use super::check;
 
 #[test]
 fn unknown_names_are_found_where_they_stand() {
-    let lanes = "only event agent here sender now and late at speed recent means tags";
+    let lanes = "only `event`, `agent`, `here`, `sender`, `now` and the lanes `late`, `at`, `speed`, `recent`, `means`, `tags`";
     check(&[
         ("lat + 1", &format!("!1 there is no `lat` here, {lanes}")),
         ("'ä' + lat", &format!("!7 there is no `lat` here, {lanes}")),
