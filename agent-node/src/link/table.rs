@@ -12,7 +12,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use proto::address::{Address, Slot};
 use proto::plan::{LaneKind, Queue};
 use proto::value::Text;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher as _;
 
 /// The number of a watched lane on this node; never used twice.
@@ -23,6 +23,8 @@ pub const LANES_MAX: usize = 1 << 19;
 const RETRY_MS_MIN: u64 = 50;
 const RETRY_MS_MAX: u64 = 1_000;
 const IDLE_MS: u64 = 1_000;
+/// So many lanes are let go with one tick.
+const LEFT_MAX: usize = 4_096;
 const STALE_MS: u64 = 5_000;
 
 /// Who has a slot, as this node knows it.
@@ -75,6 +77,8 @@ pub struct Table<L> {
     attachments: HashMap<u64, Number>,
     /// Those that a tick has to look at.
     unsettled: BTreeSet<Number>,
+    /// Those that nobody watched at that time, in order. Somebody may again.
+    idle: VecDeque<(u64, Number)>,
     last: Number,
     last_attachment: u64,
     now_ms: u64,
@@ -114,6 +118,7 @@ impl<L> Default for Table<L> {
             hashing: DefaultHashBuilder::default(),
             attachments: HashMap::new(),
             unsettled: BTreeSet::new(),
+            idle: VecDeque::new(),
             last: 0,
             last_attachment: 0,
             now_ms: 0,
@@ -171,7 +176,7 @@ impl<L: Clone> Table<L> {
         watched.watchers = watched.watchers.saturating_sub(1);
         if watched.watchers == 0 {
             watched.idle_ms = Some(self.now_ms);
-            self.unsettled.insert(number);
+            self.idle.push_back((self.now_ms, number));
         }
     }
 
@@ -203,9 +208,7 @@ impl<L: Clone> Table<L> {
         let Some(number) = self.attachments.get(&attachment) else { return };
         let Some(watched) = self.lanes.get_mut(number) else { return };
         (watched.behind, watched.retry_ms) = (Behind::No, RETRY_MS_MIN);
-        if watched.idle_ms.is_none() {
-            self.unsettled.remove(number);
-        }
+        self.unsettled.remove(number);
     }
 
     /// The owner has ended an attachment. What may be other in a moment is tried again.
@@ -265,15 +268,12 @@ impl<L: Clone> Table<L> {
 
     pub fn tick(&mut self, now_ms: u64, owner: impl Fn(Slot) -> Owner, steps: &mut Vec<Step<L>>) {
         self.now_ms = now_ms;
+        self.leave_idle(steps);
         for number in self.unsettled.iter().copied().collect::<Vec<_>>() {
             let Some(watched) = self.lanes.get_mut(&number) else {
                 self.unsettled.remove(&number);
                 continue;
             };
-            if watched.idle_ms.is_some_and(|since_ms| now_ms >= since_ms + IDLE_MS) {
-                self.remove(number, steps);
-                continue;
-            }
             if let Behind::Since(since_ms) = watched.behind
                 && now_ms >= since_ms + STALE_MS
             {
@@ -285,10 +285,24 @@ impl<L: Clone> Table<L> {
                     let slot = watched.target.slot;
                     self.attach_to(number, owner(slot), steps);
                 }
-                Upstream::Attached(_) if watched.behind == Behind::No && watched.idle_ms.is_none() => {
+                Upstream::Attached(_) if watched.behind == Behind::No => {
                     self.unsettled.remove(&number);
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Lets go lanes that nobody has watched for long enough, a number at a time: the shards have as many events of it.
+    fn leave_idle(&mut self, steps: &mut Vec<Step<L>>) {
+        let mut left = 0;
+        while left < LEFT_MAX
+            && let Some((since_ms, number)) =
+                self.idle.pop_front_if(|(since_ms, _)| *since_ms + IDLE_MS <= self.now_ms)
+        {
+            if self.lanes.get(&number).is_some_and(|watched| watched.idle_ms == Some(since_ms)) {
+                self.remove(number, steps);
+                left += 1;
             }
         }
     }
