@@ -10,9 +10,11 @@ mod requests;
 mod room;
 mod socket;
 mod streams;
+mod unread;
 
 pub use requests::{Coming, Error, held as request_bytes};
 pub use room::{Port, peers_max, raise_files};
+pub use unread::{bytes as unread_bytes, room as unread_room};
 
 use crate::lock::lock;
 use axum::body::Body;
@@ -26,6 +28,7 @@ use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use proto::wire::STREAM_WINDOW;
 use socket::Socket;
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     io,
     pin::pin,
@@ -35,8 +38,8 @@ use std::{
 use streams::{Paced, Streams};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::OwnedSemaphorePermit,
-    task::{JoinError, JoinSet},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{AbortHandle, JoinError, JoinSet, yield_now},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -75,7 +78,7 @@ pub async fn accept<R, F>(
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let (builder, places) = (builder(&counted), room::places(port));
-    let mut connections = JoinSet::new();
+    let (mut connections, mut oldest) = (JoinSet::new(), VecDeque::new());
     // Said once until there is room, or a connection, again.
     let (mut is_full, mut fails) = (false, false);
     loop {
@@ -97,6 +100,9 @@ pub async fn accept<R, F>(
             },
         };
         fails = false;
+        if port == Port::Metrics {
+            make_room(&mut oldest, &places).await;
+        }
         // Who is let in knows it by an answer, and who is not by the end: so it can ask another node.
         let Ok(place) = places.clone().try_acquire_owned() else {
             counted.refused.inc();
@@ -110,9 +116,12 @@ pub async fn accept<R, F>(
         let served =
             Served { stream, place, builder: builder.clone(), counted: counted.clone(), stop: stop.clone() };
         let (connection, cut) = (connection(served, route.clone()), cut());
-        connections.spawn(async move {
+        let task = connections.spawn(async move {
             tokio::select! { () = connection => {}, () = cut.cancelled() => {} }
         });
+        if port == Port::Metrics {
+            oldest.push_back(task);
+        }
     }
     drop(listener);
     let rest = async {
@@ -123,6 +132,20 @@ pub async fn accept<R, F>(
     if timeout(DRAIN, rest).await.is_err() {
         warn!(connections = connections.len(), "cut after the time for draining");
         connections.shutdown().await;
+    }
+}
+
+/// On the port of probes the oldest connection gives way to a new one: who holds them all must not look like a node that
+/// is dead.
+async fn make_room(oldest: &mut VecDeque<AbortHandle>, places: &Semaphore) {
+    oldest.retain(|task| !task.is_finished());
+    while places.available_permits() == 0
+        && let Some(task) = oldest.pop_front()
+    {
+        task.abort();
+        while !task.is_finished() {
+            yield_now().await;
+        }
     }
 }
 

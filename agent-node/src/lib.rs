@@ -5,17 +5,18 @@
 //! | | |
 //! |---|---|
 //! | [`cli`] | the command line: what is asked, and the client that asks a node |
-//! | [`run`] | a node in a pod (`serve`), a whole plan on one machine (`dev`), signals and logging |
+//! | [`run`] | a node in a pod (`serve`), a whole plan on one machine (`dev`), signals |
 //! | [`ways`] | the ways in for clients: the public port with gRPC and HTTP on it, and the port of metrics and probes |
 //! | [`node`] | one node: start and end, routing, shards' threads, commands passed on, streams to and from other nodes |
-//! | [`peer`] | what two nodes say to each other: frames, first words, gossip of plan and ring. Decides, sends nothing |
+//! | [`peer`] | what two nodes say to each other: frames, first words, gossip of plan and ring; the sockets and files of port 7778 |
 //! | [`shard`] | the state machine of some slots: agents, lanes, windows, outboxes, rules, records, the output gate |
-//! | [`link`] | watchers of lanes: what each is told, and how the cache of a lane hangs on its owner |
+//! | [`link`] | watchers of lanes: what each is told, and how the mirror of a lane is fed by its owner |
 //! | [`log`] | the write-ahead log: format, group commit, segments made ahead, reading it back |
 //!
 //! Below them: [`answer`] words answers for clients, [`refusal`] says why something was not done, [`holds`] keeps the
-//! order of a stream after a refusal, [`map`] keeps
-//! the entries of a Map lane, [`reads`] charges answers to a budget, [`connections`] accepts and serves, [`store`] is the data folder, [`lock`] locks.
+//! order of a stream after a refusal, [`map`] keeps the entries of a Map lane, [`reads`] charges answers to a budget,
+//! [`connections`] accepts and serves, [`store`] is the data folder,
+//! [`logging`] writes what a node has to say, [`lock`] locks.
 //!
 //! A command's way: `ways` -> `node::commands` -> `node::inbox` -> `shard::perform` -> `log` -> `shard::gate` ->
 //! `node::delivery` -> back. An update's: `node::delivery` -> `link` -> `ways`, on another node by `node::answering`.
@@ -27,6 +28,7 @@ pub mod holds;
 pub mod link;
 pub mod lock;
 pub mod log;
+pub mod logging;
 pub mod map;
 pub mod node;
 pub mod peer;

@@ -16,9 +16,23 @@ pub struct Refusal {
     pub retry_after_s: u32,
 }
 
+/// No address is longer.
+const TEXT_MAX: usize = 1_024;
+
+fn short(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_MAX));
+        text.shrink_to_fit();
+        text.push_str("...");
+    }
+    text
+}
+
 impl Refusal {
+    /// Both texts are cut after [`TEXT_MAX`] bytes: they may have parts of what was sent.
     pub fn new(code: u16, error: impl Into<String>, at: impl Into<String>) -> Self {
-        Self { code, error: error.into(), at: at.into(), outcome_unknown: false, retry_after_s: 0 }
+        let (error, at) = (short(error.into()), short(at.into()));
+        Self { code, error, at, outcome_unknown: false, retry_after_s: 0 }
     }
 
     pub fn bad(error: impl Into<String>, at: impl Into<String>) -> Self {
@@ -71,4 +85,19 @@ pub enum Fate {
     Later,
     /// Something else, at another node.
     Elsewhere,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_is_repeated_in_part() {
+        let long = "é".repeat(4_000);
+        let refusal = Refusal::bad(format!("unknown parameter {long}"), long.as_str());
+        assert_eq!((refusal.error.len(), refusal.at.len()), (TEXT_MAX + 3, TEXT_MAX + 3));
+        assert!(refusal.error.starts_with("unknown parameter é") && refusal.at.ends_with("é..."));
+        let address = format!("/{}", "a".repeat(TEXT_MAX - 1));
+        assert_eq!(Refusal::bad("x", address.as_str()).at, address);
+    }
 }

@@ -383,9 +383,13 @@ fn count_up(folder: &Path) -> Result<Incarnation, Error> {
         let remedy = format!("write into it {number}");
         return Err(Error::Damaged { path, why: "it is gone, or does not begin with a number", remedy });
     };
-    let content = incarnation_text(last + 1);
+    let Some(number) = last.checked_add(1) else {
+        let remedy = "put back the file as it was before somebody wrote into it".to_owned();
+        return Err(Error::Damaged { path, why: "no number follows the one in it", remedy });
+    };
+    let content = incarnation_text(number);
     exchange(folder, INCARNATION, content.as_bytes(), content.len())?;
-    Ok(Incarnation { path, number: last + 1, content: content.into_bytes() })
+    Ok(Incarnation { path, number, content: content.into_bytes() })
 }
 
 /// The random part tells two starts apart that counted up from the same number.

@@ -46,6 +46,13 @@ impl Dev {
         Dev::start_by(shell, plan, nodes, data, free_ports(nodes)?)
     }
 
+    /// The same, with a log that has much to say and is not read.
+    pub fn start_with_unread_log(plan: &Path, nodes: u16, data: &Path) -> Result<Dev> {
+        let mut program = Command::new(program("agent-node"));
+        program.env("SHOAL_LOG", "trace,h2=trace").stderr(Stdio::piped());
+        Dev::start_by(program, plan, nodes, data, free_ports(nodes)?)
+    }
+
     fn start_by(mut program: Command, plan: &Path, nodes: u16, data: &Path, port: u16) -> Result<Dev> {
         let began = Instant::now();
         let mut child = program

@@ -25,6 +25,7 @@ pub mod cluster;
 pub mod crdcheck;
 pub mod dev;
 pub mod flights;
+pub mod frames;
 pub mod lanes;
 pub mod measure;
 pub mod plans;

@@ -8,6 +8,7 @@ use hyper::Request;
 use hyper::body::Frame;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message as _;
 use proto::wire::v1::lanes_client::LanesClient;
 use proto::wire::v1::{Command, GetRequest, LinksRequest, OpenLink, SendAllRequest, WatchRequest};
 use serde_json::json;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tests::cluster::{Client, client, eventually};
 use tests::dev::Dev;
+use tests::frames::Frames;
 use tests::lanes::{get, send};
 use tests::plans;
 use tokio::runtime::Builder;
@@ -152,6 +154,115 @@ async fn who_does_not_take_what_is_due_is_let_go() {
     assert!(quiet.message().await.unwrap().is_some());
     assert!(reading.await.unwrap() >= 12 << 20);
     assert_eq!(slow(), 2);
+}
+
+/// A connection that sends all of it and reads nothing.
+fn sends(at: &str, frames: &Frames) -> TcpStream {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.write_all(&frames.0).unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_that_are_not_read_hold_what_all_may_and_are_let_go_soon() {
+    let scene = Scene::new();
+    let dev = scene.start(1);
+    let (at, metrics) = (dev.at(0), dev.metrics(0));
+    let mut lanes = client(&at).await.unwrap();
+    send(&mut lanes, "/a/1", "note", &json!("x".repeat(250_000))).await.unwrap();
+    let before = dev.memory();
+    // No window: nothing of an answer leaves.
+    let mut frames = Frames::begin(0);
+    let watch = WatchRequest { agent: "/a/1".into(), lane: "note".into(), from: None }.encode_to_vec();
+    for n in 0..256 {
+        frames.call(2 * n + 1, "/shoal.v1.Lanes/Watch", Some(&watch));
+    }
+    let unread: Vec<TcpStream> = (0..4).map(|_| sends(&at, &frames)).collect();
+    let mut most = 0;
+    eventually("all that may be is held", 20, async || {
+        let held = Dev::metric(&metrics, "shoal_unread_bytes")?;
+        anyhow::ensure!(held > 30 << 20, "{held}");
+        Ok(())
+    })
+    .await;
+    eventually("all are let go, most of them soon", 60, async || {
+        most = most.max(dev.memory());
+        // Others are served meanwhile.
+        send(&mut lanes, "/a/2", "note", &json!(1)).await?;
+        let calls = Dev::metric(&metrics, "shoal_calls")?;
+        anyhow::ensure!(calls == 0, "{calls}");
+        Ok(())
+    })
+    .await;
+    let slow = Dev::metric(&metrics, "shoal_slow_clients_total").unwrap();
+    assert!(slow > 512, "{slow} were reset; the others went with their connection, which answers no PING");
+    assert!(most - before < 384 << 20, "{} MiB", (most - before) >> 20);
+    drop(unread);
+    eventually("nothing is held", 5, async || {
+        let held = Dev::metric(&metrics, "shoal_unread_bytes")?;
+        anyhow::ensure!(held == 0, "{held}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn more_calls_than_the_node_has_room_for_are_refused() {
+    let scene = Scene::new();
+    let dev = scene.start(1);
+    let (at, metrics) = (dev.at(0), dev.metrics(0));
+    let mut frames = Frames::begin(1 << 16);
+    for n in 0..256 {
+        frames.call(2 * n + 1, "/shoal.v1.Lanes/SendAll", None);
+    }
+    let silent: Vec<TcpStream> = (0..129).map(|_| sends(&at, &frames)).collect();
+    let calls = || Dev::metric(&metrics, "shoal_calls");
+    eventually("all that have room are under way", 20, async || {
+        let calls = calls()?;
+        anyhow::ensure!(calls >= 32_768, "{calls}");
+        Ok(())
+    })
+    .await;
+    // Those that are being refused are under way, too.
+    assert!(calls().unwrap() <= 32_768 + 256, "{}", calls().unwrap());
+    let mut lanes = client(&at).await.unwrap();
+    let refused = lanes.get(GetRequest { agent: "/a/1".into(), lane: "note".into(), ..Default::default() });
+    assert_eq!(refused.await.unwrap_err().code(), Code::ResourceExhausted);
+    drop(silent);
+    eventually("there is room again", 20, async || {
+        get(&mut lanes, "/a/1", "note").await?;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_holds_all_connections_for_probes_keeps_no_probe_out() {
+    let scene = Scene::new();
+    let dev = scene.start(1);
+    let metrics = dev.metrics(0);
+    let mut held: Vec<TcpStream> = (0..100).map(|_| ask(&metrics, "/livez")).collect();
+    for _ in 0..3 {
+        assert!(is_answered(&mut ask(&metrics, "/livez")));
+        held.extend((0..70).map(|_| ask(&metrics, "/livez")));
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_nobody_up() {
+    let scene = Scene::new();
+    let dev = Dev::start_with_unread_log(&scene.plan(), 1, &scene.data()).unwrap();
+    let (at, metrics) = (dev.at(0), dev.metrics(0));
+    let mut lanes = client(&at).await.unwrap();
+    eventually("lines are dropped", 20, async || {
+        for n in 0..100 {
+            send(&mut lanes, "/a/1", "note", &json!(n)).await?;
+        }
+        let dropped = Dev::metric(&metrics, "shoal_lines_dropped_total")?;
+        anyhow::ensure!(dropped > 0);
+        Ok(())
+    })
+    .await;
 }
 
 /// Asks with a large body, of which a part comes.

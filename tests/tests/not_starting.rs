@@ -95,6 +95,7 @@ fn cases() -> Vec<Case> {
     let flipped = "is damaged, and what it lost had been acknowledged";
     add("node-0/log/segment-00000001", flipped, Out::PutBack, &[Flipped]);
     add("node-0/log/segment-00000001", "this version reads only format", Out::PutBack, &[OtherFormat]);
+    add("node-0", "is not the store that the ring knows", Out::PutBack, &[Gone]);
     add("plan.json", "plan.json can't be used", Out::Remove, &[Empty, Holds("{")]);
     add("ring", "ring can't be used", Out::Remove, &[Empty, Flipped]);
     cases
@@ -149,6 +150,8 @@ async fn each_error_names_its_file_and_its_way_out_leads_back() {
         assert_eq!(scene.refusal(), said, "{file} {happens:?}: a refusal changes nothing");
         match out {
             Out::PutBack if path.with_extension("away").is_dir() => {
+                // A node that is started without its folder makes a new one.
+                let _ = fs::remove_dir_all(&path);
                 fs::rename(path.with_extension("away"), &path).unwrap();
             }
             Out::PutBack => fs::write(&path, &before).unwrap(),

@@ -181,6 +181,11 @@ async fn only_certificates_of_the_plan_are_let_in_and_each_only_where_its_role_i
     // One that speaks no TLS.
     let plain = Channel::from_shared(format!("http://{}", node.at())).unwrap().connect_lazy();
     report(plain).await.unwrap_err();
+    eventually("the last one is told", 10, async || {
+        anyhow::ensure!(node.log().contains("does not speak TLS"));
+        Ok(())
+    })
+    .await;
     let log = node.log();
     for said in [
         "shows no certificate",

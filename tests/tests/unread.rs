@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use tests::cluster::{Client, client, eventually};
 use tests::dev::Dev;
+use tests::frames::Frames;
 use tests::plans;
 
 /// The size of the Map: 1,000 entries of 10 KB.
@@ -57,30 +58,14 @@ fn asks(at: &str) -> TcpStream {
     stream
 }
 
-/// A connection that asks for it many times over HTTP/2 and reads nothing: the frames of RFC 9113 by hand.
+/// A connection that asks for it many times over HTTP/2 and reads nothing.
 fn asks_many(at: &str, times: u32) -> TcpStream {
     let mut stream = TcpStream::connect(at).unwrap();
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    let mut frame = |kind: u8, flags: u8, id: u32, payload: &[u8]| {
-        bytes.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
-        bytes.extend_from_slice(&[kind, flags]);
-        bytes.extend_from_slice(&id.to_be_bytes());
-        bytes.extend_from_slice(payload);
-    };
-    // SETTINGS_INITIAL_WINDOW_SIZE: as much as there can be.
-    frame(4, 0, 0, &[0, 4, 0x7F, 0xFF, 0xFF, 0xFF]);
-    // And the connection's window is as large.
-    frame(8, 0, 0, &0x7FFF_0000_u32.to_be_bytes());
-    let path = b"/shelf/1?lane=books";
-    let mut headers = vec![0x82, 0x86, 0x01, 5];
-    headers.extend_from_slice(b"shoal");
-    headers.extend_from_slice(&[0x04, path.len() as u8]);
-    headers.extend_from_slice(path);
+    let mut frames = Frames::begin(0x7FFF_FFFF);
     for n in 0..times {
-        // END_STREAM and END_HEADERS.
-        frame(1, 0x5, 2 * n + 1, &headers);
+        frames.get(2 * n + 1, "/shelf/1?lane=books");
     }
-    stream.write_all(&bytes).unwrap();
+    stream.write_all(&frames.0).unwrap();
     stream
 }
 

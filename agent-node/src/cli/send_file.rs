@@ -305,6 +305,9 @@ async fn name(source: &Source, client: Option<String>) -> Result<(Option<Survey>
     match (source, client) {
         (Source::Stdin, None) => Err("standard input has no name of its own: --client names it".into()),
         (Source::Stdin, Some(client)) => Ok((None, client)),
+        (Source::File(path), _) if path.is_dir() => {
+            Err(format!("{} is a folder: --file names a file of lines", path.display()))
+        }
         (Source::File(path), client) if path.metadata().is_ok_and(|file| !file.is_file()) => {
             let named =
                 client.ok_or_else(|| format!("{} can be read only once: --client names it", path.display()));

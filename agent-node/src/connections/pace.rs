@@ -9,7 +9,9 @@ use tokio::time::Instant;
 
 /// Over how long it is judged.
 pub const SPAN: Duration = Duration::from_secs(30);
-/// What is taken in that time at least.
+/// Over how long where much waits for clients that do not take it.
+pub const SHORT_SPAN: Duration = Duration::from_secs(2);
+/// What is taken in [`SPAN`] at least.
 pub const LEAST: usize = 30 << 10;
 
 /// How a client takes what is due to it on one connection or one stream.
@@ -29,13 +31,19 @@ pub struct TooSlow;
 impl Pace {
     /// Something is due and is not taken at present. Gives the time to look again, at which it is judged.
     pub fn waits(&mut self, now: Instant) -> Result<Instant, TooSlow> {
+        self.waits_for(now, SPAN)
+    }
+
+    /// The same where a client is judged over another time.
+    pub fn waits_for(&mut self, now: Instant, time: Duration) -> Result<Instant, TooSlow> {
+        let least = LEAST * time.as_millis() as usize / SPAN.as_millis() as usize;
         let span = self.0.get_or_insert(Span { began: now, taken: 0 });
-        if now >= span.began + SPAN {
+        if now >= span.began + time {
             // Kernels take in lumps: what one span had too much counts in the next.
-            let more = span.taken.checked_sub(LEAST).ok_or(TooSlow)?;
-            *span = Span { began: now, taken: more.min(LEAST) };
+            let more = span.taken.checked_sub(least).ok_or(TooSlow)?;
+            *span = Span { began: now, taken: more.min(least) };
         }
-        Ok(span.began + SPAN)
+        Ok(span.began + time)
     }
 
     pub fn takes(&mut self, bytes: usize) {

@@ -25,7 +25,7 @@ impl Room {
     /// connection that is taken to be closed.
     pub fn of(files: usize) -> Room {
         let left = files.saturating_sub(OWN_MIN + (files / 8).min(OWN_MORE));
-        let (peers, metrics) = ((left / 4).clamp(1, PEERS_MAX), (left / 8).clamp(1, METRICS_MAX));
+        let (peers, metrics) = ((left / 4).clamp(PEERS_MIN, PEERS_MAX), (left / 8).clamp(1, METRICS_MAX));
         Room { clients: left.saturating_sub(peers + metrics).clamp(1, CLIENTS_MAX), peers, metrics }
     }
 }
@@ -36,6 +36,8 @@ const OWN_MIN: usize = 64;
 const OWN_MORE: usize = 4096;
 /// A connection costs memory even if it is idle.
 const CLIENTS_MAX: usize = 32_768;
+/// A small plan's nodes reach each other however few files there are.
+const PEERS_MIN: usize = 8;
 const PEERS_MAX: usize = 1024;
 const METRICS_MAX: usize = 64;
 /// Shared out to the connections that are open when one comes.
@@ -96,9 +98,9 @@ mod tests {
     #[test]
     fn every_port_has_room_and_the_node_keeps_files_for_itself() {
         for (files, clients, peers, metrics) in [
-            (0, 1, 1, 1),
-            (64, 1, 1, 1),
-            (100, 15, 6, 3),
+            (0, 1, 8, 1),
+            (64, 1, 8, 1),
+            (100, 13, 8, 3),
             (256, 100, 40, 20),
             (1024, 560, 208, 64),
             (65_536, 32_768, 1024, 64),

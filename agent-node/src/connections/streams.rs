@@ -5,8 +5,9 @@
 //! client's window. So a piece that is not followed by another question is due. The body gives pieces that are small
 //! enough to tell a slow client by, and the task of the stream looks at the clock when it can't go on.
 
-use super::pace::Pace;
+use super::pace::{Pace, SHORT_SPAN, SPAN};
 use super::socket::sleeps;
+use super::unread::{self, Unread};
 use crate::lock::lock;
 use axum::body::Body;
 use bytes::Bytes;
@@ -61,8 +62,11 @@ impl Stream {
     fn is_slow(&self, look: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.0);
         while state.given > 0 {
-            let Ok(at) = state.pace.waits(Instant::now()) else { return Poll::Ready(()) };
-            std::task::ready!(sleeps(look, at, cx));
+            let now = Instant::now();
+            let span = if unread::is_much() { SHORT_SPAN } else { SPAN };
+            let Ok(at) = state.pace.waits_for(now, span) else { return Poll::Ready(()) };
+            // Meanwhile it may become much.
+            std::task::ready!(sleeps(look, at.min(now + SHORT_SPAN), cx));
         }
         Poll::Pending
     }
@@ -103,13 +107,14 @@ pub struct Paced<H> {
     body: Body,
     /// The rest of a frame that was more than one piece.
     rest: Bytes,
+    unread: Unread,
     stream: Option<Arc<Stream>>,
     _held: H,
 }
 
 impl<H> Paced<H> {
     pub fn new(body: Body, held: H) -> Paced<H> {
-        Paced { body, rest: Bytes::new(), stream: Stream::current(), _held: held }
+        Paced { body, rest: Bytes::new(), unread: Unread::default(), stream: Stream::current(), _held: held }
     }
 
     /// The last piece of a frame is so small that it may wait for room behind what waits already.
@@ -119,7 +124,9 @@ impl<H> Paced<H> {
             more => PIECE.min(more - WAITING_MAX),
         };
         stream.gives(piece);
-        self.rest.split_to(piece)
+        let given = self.rest.split_to(piece);
+        self.unread.set(self.rest.len());
+        given
     }
 }
 

@@ -74,10 +74,12 @@ impl Links {
         self.lock().groups.credit(link, events);
     }
 
-    /// Waits until some link has something to say, and adds it. May be dropped at any await and loses nothing.
-    pub async fn next(&self, out: &mut Vec<LinkOutput>) {
+    /// Waits until some link has something to say and there is room for it, and adds it. May be dropped at any await and
+    /// loses nothing.
+    pub async fn next(&self, out: &mut Vec<LinkOutput>, room: impl AsyncFn()) {
         let before = out.len();
         loop {
+            room().await;
             self.next_events(out);
             if out.len() > before {
                 return;

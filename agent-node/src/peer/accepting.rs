@@ -28,7 +28,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,8 @@ const REPORTS_AT_ONCE: usize = 16;
 const GREETINGS_AT_ONCE: usize = 8;
 /// Until the turn of a call, and again until its body has come.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is said that connections are closed because there are too many.
+const SAY_AGAIN: Duration = Duration::from_mins(1);
 /// Until one that is turned away has read why.
 const LINGER: Duration = Duration::from_millis(500);
 /// From `stop` until what is still open is cut.
@@ -79,7 +81,7 @@ pub async fn accept(
     let (connections_max, handshakes_max) =
         (CONNECTIONS_MAX.min(peers_max()), HANDSHAKES_MAX.min(peers_max()));
     let (mut handshakes, mut connections) = (JoinSet::new(), JoinSet::new());
-    let mut begun = VecDeque::new();
+    let (mut begun, mut said) = (VecDeque::new(), None);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -87,8 +89,15 @@ pub async fn accept(
                 Ok(Some(caller)) if connections.len() < connections_max => {
                     connections.spawn(port.clone().serve(caller));
                 }
-                Ok(Some(_)) => warn!(connections_max, "a connection of another node was closed: there are too many"),
-                Ok(None) => {}
+                Ok(Some(_)) if said.is_none_or(|said: Instant| said.elapsed() >= SAY_AGAIN) => {
+                    said = Some(Instant::now());
+                    warn!(
+                        connections_max,
+                        "connections of other nodes are closed: there are too many for the files that this process \
+                         may have open (ulimit -n)"
+                    );
+                }
+                Ok(_) => {}
                 Err(error) => told(&error),
             },
             Some(ended) = connections.join_next() => {
@@ -96,8 +105,11 @@ pub async fn accept(
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
-                    make_room(&mut begun, handshakes_max);
-                    begun.push_back(handshakes.spawn(shake_hands(stream, from, certificates.clone())));
+                    if let Some(from) = make_room(&mut begun, handshakes_max) {
+                        certificates.complain(&from.to_string(), &Fault::Slow);
+                    }
+                    let handshake = handshakes.spawn(shake_hands(stream, from, certificates.clone()));
+                    begun.push_back((from, handshake));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -121,17 +133,15 @@ fn told(error: &JoinError) {
     }
 }
 
-/// The oldest handshake gives way when there are too many.
-fn make_room(begun: &mut VecDeque<AbortHandle>, most: usize) {
+/// The oldest handshake gives way when there are too many. Gives whose that was.
+fn make_room(begun: &mut VecDeque<(SocketAddr, AbortHandle)>, most: usize) -> Option<SocketAddr> {
     if begun.len() < most {
-        return;
+        return None;
     }
-    begun.retain(|handshake| !handshake.is_finished());
-    if begun.len() >= most
-        && let Some(oldest) = begun.pop_front()
-    {
-        oldest.abort();
-    }
+    begun.retain(|(_, handshake)| !handshake.is_finished());
+    let (from, oldest) = if begun.len() < most { None } else { begun.pop_front() }?;
+    oldest.abort();
+    Some(from)
 }
 
 fn builder() -> http2::Builder<TokioExecutor> {

@@ -1,13 +1,16 @@
 //! Decides which answers to reads a node may hold in memory.
 //!
 //! *Guarantees.* What is held is at most [`BYTES_MAX`], or half of that and one answer more, so that a lane of any size
-//! can be read. A snapshot that several answers hold counts once. What was let in is never refused later for what it
+//! can be read; the last eighth is for short ones. A snapshot that several answers hold counts once. What was let in is never refused later for what it
 //! was let in with.
 
 use std::collections::HashMap;
 
 /// For all answers of a node that clients, or other nodes, have not taken yet.
 pub const BYTES_MAX: usize = 64 << 20;
+/// The rest is for short answers, so that who reads much keeps nobody else from reading little.
+const LARGE_MAX: usize = BYTES_MAX / 8 * 7;
+const SMALL: usize = 4 << 10;
 
 #[derive(Debug, Default)]
 pub struct Budget {
@@ -77,7 +80,9 @@ impl Budget {
     }
 
     fn fits(&self, held: Held) -> bool {
-        self.used + self.cost(held) <= BYTES_MAX || self.used <= BYTES_MAX / 2
+        let cost = self.cost(held);
+        let most = if cost <= SMALL { BYTES_MAX } else { LARGE_MAX };
+        self.used + cost <= most || self.used <= BYTES_MAX / 2
     }
 
     fn cost(&self, held: Held) -> usize {
@@ -112,16 +117,16 @@ mod tests {
     fn answers_are_let_in_until_the_budget_is_used() {
         // In order: what is held, and whether it is let in.
         let cases: [(&str, &[(Held, bool)]); 5] = [
-            ("texts", &[(text(40 * MIB), true), (text(24 * MIB), true), (text(1), false)]),
+            ("texts", &[(text(40 * MIB), true), (text(16 * MIB), true), (text(MIB), false), (text(1), true)]),
             (
                 "what fits goes in after what did not",
-                &[(text(60 * MIB), true), (text(5 * MIB), false), (text(4 * MIB), true)],
+                &[(text(52 * MIB), true), (text(5 * MIB), false), (text(4 * MIB), true)],
             ),
             ("one large lane", &[(text(32 * MIB), true), (of(1, 500 * MIB), true), (text(1), false)]),
             ("none beside much", &[(text(33 * MIB), true), (of(1, 500 * MIB), false)]),
             (
                 "a snapshot counts once",
-                &[(of(1, 60 * MIB), true), (of(1, 60 * MIB), true), (of(2, 60 * MIB), false)],
+                &[(of(1, 56 * MIB), true), (of(1, 56 * MIB), true), (of(2, 56 * MIB), false)],
             ),
         ];
         for (name, answers) in cases {
@@ -138,8 +143,8 @@ mod tests {
         assert!(budget.admit(text(40 * MIB)) && budget.admit(text(10 * MIB)));
         assert!(!budget.change(text(10 * MIB), text(30 * MIB)));
         assert_eq!(budget.used(), 50 * MIB);
-        assert!(budget.change(text(10 * MIB), text(24 * MIB)));
-        assert_eq!(budget.used(), 64 * MIB);
+        assert!(budget.change(text(10 * MIB), text(16 * MIB)));
+        assert_eq!(budget.used(), 56 * MIB);
     }
 
     proptest! {

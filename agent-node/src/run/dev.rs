@@ -10,9 +10,9 @@ mod kept;
 mod plan_file;
 mod ports;
 
+use crate::logging::{self, LogArgs};
 use crate::node::{self, Configuration, Node};
 use crate::peer::certificates::now_s;
-use crate::run::logging::{self, LogArgs};
 use crate::run::running::{MetricsPort, Running};
 use crate::run::signals::Signals;
 use crate::ways::site::Hosts;
@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{Instrument as _, error, info, info_span};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
 /// For the sockets of all nodes.
 pub const THREADS: usize = 2;
@@ -96,10 +96,14 @@ impl<E: Into<anyhow::Error>> From<E> for Error {
 }
 
 pub async fn run(config: Config) -> Exit {
-    if let Err(exit) = super::begin(&config.log) {
-        return exit;
-    }
-    match lives(config).await {
+    let logs = match super::begin(&config.log) {
+        Ok(logs) => logs,
+        Err(exit) => return exit,
+    };
+    let ended = lives(config).await;
+    // Why it has ended comes last.
+    drop(logs);
+    match ended {
         Ok(()) => Exit::Done,
         Err(Error::Plan(path, errors)) => {
             log_errors(&path, &errors);
@@ -165,6 +169,10 @@ struct Dev {
     port: u16,
     folder: Folder,
     kept: Kept,
+    /// All nodes have what is kept.
+    in_force: bool,
+    /// Why an edit is not in force, as it was said last.
+    said: String,
     ring: Ring,
     /// Where each node answers the others.
     peers: Vec<String>,
@@ -179,7 +187,8 @@ impl Dev {
         let text = file.read().map_err(|error| Error::Usage(format!("{error:#}")))?;
         let wish = Wish::parse(&text).map_err(|errors| Error::Plan(file.path.clone(), errors))?;
         let folder = Folder::open(&data.unwrap_or_else(|| Path::new(".shoal").join(&wish.name)))?;
-        let kept = keep(&folder, &file, wish, nodes)?;
+        let has_begun = folder.has_plan();
+        let kept = keep(&folder, &mut file, wish, nodes)?;
         if u32::from(port) + u32::from(kept.nodes) > 1 << 16 {
             return Err(Error::Usage(format!(
                 "--port {port}: there are no {} ports from there on",
@@ -188,10 +197,11 @@ impl Dev {
         }
         let ports = Ports::hold(port, kept.nodes)?;
         let started = start(&folder, &kept, shards).await?;
-        let ring = ring(&folder, &kept, &started)?;
+        let ring = ring(&folder, &kept, &started, has_begun)?;
         let peers = started.iter().map(|(_, peer)| peer.to_string()).collect();
         let handles = started.iter().map(|(node, _)| node.clone()).collect();
-        let mut dev = Dev { file, nodes, port, folder, kept, ring, peers, handles, running: Vec::new() };
+        let (in_force, said, running) = (true, String::new(), Vec::new());
+        let mut dev = Dev { file, nodes, port, folder, kept, in_force, said, ring, peers, handles, running };
         dev.configure(&dev.kept).await?;
         dev.all_serve().await?;
         for ((node, peer), client) in started.into_iter().zip(ports.listen()?) {
@@ -243,17 +253,36 @@ impl Dev {
         anyhow!("node {ordinal} can't go on: {why}")
     }
 
-    /// Takes the plan if it was edited.
+    /// Takes the plan if it was edited, and what could not be taken before.
     async fn look_at_plan(&mut self) {
-        if !self.file.is_changed() {
+        if self.file.is_changed() {
+            self.look_at_edit();
+        }
+        if self.in_force {
             return;
         }
+        match self.configure(&self.kept).await {
+            Ok(()) => {
+                info!(generation = self.kept.generation, "the edited plan is in force");
+                (self.in_force, self.said) = (true, String::new());
+            }
+            Err(error) => {
+                self.say_once(format!("the edited plan is not in force: {error:#}; it is tried again"));
+            }
+        }
+    }
+
+    /// What is durable here before a node has it can be given again after whatever happens in between.
+    fn look_at_edit(&mut self) {
         let generation = self.kept.generation;
         match self.edited() {
             Ok(None) => {}
-            Ok(Some(next)) => match self.put_in_force(next).await {
-                Ok(()) => info!(generation = self.kept.generation, "the edited plan is in force"),
-                Err(error) => error!("the edited plan is not in force: {error:#}"),
+            Ok(Some(next)) => match self.folder.keep(&next) {
+                Ok(()) => (self.kept, self.in_force) = (next, false),
+                Err(error) => {
+                    self.file.look_again();
+                    self.say_once(format!("the edited plan is not in force: {error:#}; it is tried again"));
+                }
             },
             Err(Error::Plan(path, errors)) => {
                 log_errors(&path, &errors);
@@ -264,18 +293,18 @@ impl Dev {
         }
     }
 
+    fn say_once(&mut self, error: String) {
+        if self.said != error {
+            error!("{error}");
+            self.said = error;
+        }
+    }
+
     fn edited(&mut self) -> Result<Option<Kept>, Error> {
         let text = self.file.read()?;
         let wrong = |errors| Error::Plan(self.file.path.clone(), errors);
         let wish = Wish::parse(&text).map_err(wrong)?;
         self.kept.edited(&wish.name, &wish.spec, self.nodes).map_err(wrong)
-    }
-
-    /// What is durable here before a node has it can be given again after whatever happens in between.
-    async fn put_in_force(&mut self, next: Kept) -> anyhow::Result<()> {
-        self.folder.keep(&next)?;
-        self.kept = next;
-        self.configure(&self.kept).await
     }
 
     async fn stop(self) {
@@ -287,7 +316,7 @@ impl Dev {
 }
 
 /// What is kept of the plan, with what the file says now.
-fn keep(folder: &Folder, file: &PlanFile, wish: Wish, nodes: Option<u16>) -> Result<Kept, Error> {
+fn keep(folder: &Folder, file: &mut PlanFile, wish: Wish, nodes: Option<u16>) -> Result<Kept, Error> {
     let Wish { name, spec } = wish;
     let Some(kept) = folder.kept(&name)? else {
         let uid = format!("dev-{:032x}", rand::random::<u128>());
@@ -304,10 +333,16 @@ fn keep(folder: &Folder, file: &PlanFile, wish: Wish, nodes: Option<u16>) -> Res
     }
     let edited = kept.edited(&name, &spec, nodes);
     match edited.map_err(|errors| Error::Plan(file.path.clone(), errors))? {
-        Some(next) => {
-            folder.keep(&next)?;
-            Ok(next)
-        }
+        Some(next) => match folder.keep(&next) {
+            Ok(()) => Ok(next),
+            Err(error) => {
+                error!(
+                    "the edited plan is not in force: {error:#}; the plan before it is, and this is tried again"
+                );
+                file.look_again();
+                Ok(kept)
+            }
+        },
         None => Ok(kept),
     }
 }
@@ -334,13 +369,19 @@ async fn start(folder: &Folder, kept: &Kept, shards: usize) -> anyhow::Result<Ve
 }
 
 /// The ring of the folder, or its first one. One that is gone is not begun anew over stores that had one.
-fn ring(folder: &Folder, kept: &Kept, started: &[(Node, SocketAddr)]) -> anyhow::Result<Ring> {
+fn ring(
+    folder: &Folder,
+    kept: &Kept,
+    started: &[(Node, SocketAddr)],
+    has_begun: bool,
+) -> anyhow::Result<Ring> {
     let reports: Vec<_> = started.iter().map(|(node, _)| node.report()).collect();
     if let Some(ring) = folder.ring()? {
         for (member, report) in ring.members.iter().zip(&reports) {
             ensure!(
                 member.store.to_string() == report.store,
-                "{} is not the store that the ring knows ({}): put back the folder that was there",
+                "{} is not the store that the ring knows ({}): put back the folder that was there; or, to lose what all nodes have, \
+                 name another folder with --data",
                 folder.node(member.ordinal).display(),
                 member.store
             );
@@ -357,12 +398,21 @@ fn ring(folder: &Folder, kept: &Kept, started: &[(Node, SocketAddr)]) -> anyhow:
     let members = match ring::first(kept.nodes, &said) {
         First::Begin(members) => members,
         First::Had(node) => {
-            bail!("{path}/ring is gone, and node {node} had one: put it back, or begin in an empty folder")
+            bail!(
+                "{path}/ring is gone, and no node's folder has a ring, though node {node} was in one: put it back, or begin in an \
+                 empty folder"
+            )
         }
         First::Waiting(_) => {
             bail!("two of the nodes' folders in {path} are of one store: put back those that were there")
         }
     };
+    if has_begun {
+        // Also after a first start that was killed before its ring was written.
+        warn!(
+            "{path} has a plan, and neither a ring nor a node that was in one: all agents begin without state"
+        );
+    }
     let ring = Ring::begin(&kept.uid, members, kept.spec.slots as u32, rand::random());
     folder.keep_ring(&ring)?;
     Ok(ring)

@@ -1,7 +1,7 @@
 //! `serve`: one node of a plan, in a pod. Its operator gives it plan and ring.
 
+use crate::logging::{self, LogArgs};
 use crate::node::{self, Node};
-use crate::run::logging::{self, LogArgs};
 use crate::run::running::{MetricsPort, Running};
 use crate::run::signals::Signals;
 use crate::ways::site::Hosts;
@@ -91,9 +91,10 @@ fn ordinal(pod_name: &str) -> Result<u16, String> {
 }
 
 pub async fn run(config: Config) -> Exit {
-    if let Err(exit) = super::begin(&config.log) {
-        return exit;
-    }
+    let _logs = match super::begin(&config.log) {
+        Ok(logs) => logs,
+        Err(exit) => return exit,
+    };
     match lives(config).await {
         Ok(()) => Exit::Done,
         Err(error) => {

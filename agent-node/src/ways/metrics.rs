@@ -6,6 +6,7 @@
 use crate::{
     connections::{self, Coming, Counted, Port},
     log::Progress,
+    logging,
     node::{LogMeasured, Measured, Node, Status},
     refusal::{Fate, Refusal},
     ways::site,
@@ -51,6 +52,48 @@ pub struct Outcomes {
     pub unknown: Counter,
 }
 
+/// What is held for clients and for whoever reads the log.
+struct HeldGauges {
+    read_bytes: Gauge,
+    request_bytes: Gauge,
+    unread_bytes: Gauge,
+    lines_dropped: Counter,
+}
+
+impl HeldGauges {
+    fn register(registry: &mut Registry) -> Self {
+        Self {
+            read_bytes: gauge(
+                registry,
+                "read_bytes",
+                "Memory that answers to reads hold until they are taken",
+            ),
+            request_bytes: gauge(
+                registry,
+                "request_bytes",
+                "Bytes of clients' requests and messages that have begun to come and are not whole",
+            ),
+            unread_bytes: gauge(
+                registry,
+                "unread_bytes",
+                "Bytes of answers and events on HTTP/2 that were made and are not taken",
+            ),
+            lines_dropped: counter(
+                registry,
+                "lines_dropped",
+                "Lines that this program wanted to log and that nobody took",
+            ),
+        }
+    }
+
+    fn set(&self, read_bytes: u64) {
+        self.read_bytes.set(read_bytes as i64);
+        self.request_bytes.set(connections::request_bytes() as i64);
+        self.unread_bytes.set(connections::unread_bytes() as i64);
+        self.lines_dropped.inner().store(logging::dropped(), Relaxed);
+    }
+}
+
 /// Taken from the node's status when it is asked for.
 struct NodeGauges {
     plan_generation: Gauge,
@@ -59,13 +102,12 @@ struct NodeGauges {
     slots_serving: Gauge,
     agents: Gauge,
     links: Gauge,
+    held: HeldGauges,
     peers_connected: Gauge,
     ready: Gauge,
     messages: Counter,
     faults: Counter,
     outbox: Gauge,
-    read_bytes: Gauge,
-    request_bytes: Gauge,
     client_names: Gauge,
     client_names_bytes: Gauge,
     node_names_bytes: Gauge,
@@ -145,6 +187,7 @@ impl NodeGauges {
             slots_serving: gauge(registry, "slots_serving", "Slots that this node owns and serves"),
             agents: gauge(registry, "agents", "Agents in this node's slots"),
             links: gauge(registry, "links", "Links that clients have open on this node"),
+            held: HeldGauges::register(registry),
             peers_connected: gauge(registry, "peers_connected", "Other nodes that this node reaches"),
             ready: gauge(registry, "ready", "1 when /readyz says so"),
             messages: counter(
@@ -157,16 +200,6 @@ impl NodeGauges {
                 registry,
                 "outbox",
                 "Messages of agents in this node's slots that wait for their receivers",
-            ),
-            read_bytes: gauge(
-                registry,
-                "read_bytes",
-                "Memory that answers to reads hold until they are taken",
-            ),
-            request_bytes: gauge(
-                registry,
-                "request_bytes",
-                "Bytes of clients' requests and messages that have begun to come and are not whole",
             ),
             client_names: gauge(
                 registry,
@@ -226,8 +259,7 @@ impl NodeGauges {
         self.messages.inner().store(*messages, Relaxed);
         self.faults.inner().store(*faults, Relaxed);
         self.outbox.set(*outbox as i64);
-        self.read_bytes.set(*read_bytes as i64);
-        self.request_bytes.set(connections::request_bytes() as i64);
+        self.held.set(*read_bytes);
         self.client_names.set(client_names.names as i64);
         self.client_names_bytes.set(client_names.bytes as i64);
         self.node_names_bytes.set(node_names.bytes as i64);

@@ -14,6 +14,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+/// Requests and streams under way: each costs some 15 KB, and may say nothing for as long as it likes.
+const CALLS_MAX: i64 = 32_768;
+
 /// Serves clients until `stop`, then lets what is open end, and returns.
 pub async fn serve(
     listener: TcpListener,
@@ -24,11 +27,18 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let (counted, contact) = (metrics.port.clone(), node.clone());
+    let under_way = counted.under_way.clone();
     let calls = grpc::router(node.clone(), metrics.clone(), addresses, stop.clone());
     let route = move |request: Request<Coming>| {
         let (node, metrics, calls) = (node.clone(), metrics.clone(), calls.clone());
+        let are_too_many = under_way.get() > CALLS_MAX;
         async move {
             let way = Way::of(&request);
+            if are_too_many {
+                let text =
+                    format!("{CALLS_MAX} requests and streams are under way on this node, and no more fit");
+                return way.refused(&Refusal::full(text, ""));
+            }
             let may_ask = |origin: &_| node.page_may_ask(origin);
             let page = match site::admit(hosts, request.uri(), request.headers(), may_ask) {
                 Ok(page) => page,

@@ -125,7 +125,11 @@ pub fn told(error: &(dyn Error + 'static)) -> String {
     }
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let more = error.to_string();
+        // Some say their cause themselves.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
         cause = error.source();
     }
     text

@@ -40,7 +40,7 @@ async fn no_stream_misses_the_last_value_however_fast_it_comes() {
 async fn until_last(links: Links) -> u64 {
     let (mut values, mut out, mut told) = (vec![-1; LANES as usize], Vec::new(), 0);
     while values.iter().any(|value| *value < CHANGES) {
-        links.next(&mut out).await;
+        links.next(&mut out, async || {}).await;
         for output in out.drain(..) {
             let LinkOutput::Event { link, event } = output else { panic!("{output:?}") };
             told += 1;

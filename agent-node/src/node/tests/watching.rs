@@ -8,7 +8,7 @@ pub async fn told(links: &Links, link: u32, holds: impl Fn(&Event) -> bool) -> V
     let (mut out, mut events) = (Vec::new(), Vec::new());
     let wait = async {
         while !events.last().is_some_and(&holds) {
-            links.next(&mut out).await;
+            links.next(&mut out, async || {}).await;
             for output in out.drain(..) {
                 match output {
                     LinkOutput::Event { link: of, event } if of == link => events.push(event),
@@ -91,7 +91,7 @@ async fn many_lanes_of_all_nodes_on_one_stream_of_links() {
     let (mut out, mut last) = (Vec::new(), HashMap::new());
     let wait = async {
         while last.len() < AGENTS as usize || last.values().any(|value| value != "5") {
-            links.next(&mut out).await;
+            links.next(&mut out, async || {}).await;
             for output in out.drain(..) {
                 match output {
                     LinkOutput::Event { link, event } if event.kind == EventKind::Set => {
@@ -121,7 +121,7 @@ async fn lanes_that_are_none_are_closed_with_the_reason() {
     }
     let (mut out, mut codes) = (Vec::new(), HashMap::new());
     while codes.len() < 4 {
-        timeout(LIMIT, links.next(&mut out)).await.unwrap();
+        timeout(LIMIT, links.next(&mut out, async || {})).await.unwrap();
         for output in out.drain(..) {
             if let LinkOutput::Closed { link, refusal } = output {
                 codes.insert(link, refusal.map(|refusal| refusal.code));

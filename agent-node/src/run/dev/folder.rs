@@ -38,6 +38,11 @@ impl Folder {
         self.path.join(format!("node-{ordinal}"))
     }
 
+    /// Whether a plan was ever kept here.
+    pub fn has_plan(&self) -> bool {
+        self.path.join(PLAN).exists()
+    }
+
     /// What was kept, if it is this plan's.
     pub fn kept(&self, plan: &str) -> anyhow::Result<Option<Kept>> {
         let path = self.path.join(PLAN);

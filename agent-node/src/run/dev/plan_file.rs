@@ -31,6 +31,11 @@ impl PlanFile {
         PlanFile { path, seen: None }
     }
 
+    /// What it says could not be taken now: it is looked at again.
+    pub fn look_again(&mut self) {
+        self.seen = None;
+    }
+
     pub fn is_changed(&self) -> bool {
         self.stamp() != self.seen
     }

@@ -4,6 +4,7 @@
 use super::{Source, broken, stopping};
 use crate::{
     answer,
+    connections::unread_room,
     link::{self, EventKind, LinkOutput},
     node::Links,
     refusal::Refusal,
@@ -54,7 +55,7 @@ impl Source for Watch {
                 return end.map(|()| None).map_err(|refusal| answer::status(&refusal));
             }
             tokio::select! {
-                () = self.links.next(&mut self.due) => {}
+                () = self.links.next(&mut self.due, unread_room) => {}
                 () = self.stop.cancelled() => return Err(stopping()),
             }
         }
@@ -131,7 +132,7 @@ impl Source for Many {
                 return Ok(None);
             }
             tokio::select! {
-                () = self.links.next(&mut self.due), if !self.open.is_empty() => {}
+                () = self.links.next(&mut self.due, unread_room), if !self.open.is_empty() => {}
                 read = self.incoming.message(), if !self.half_closed => match read.map_err(broken)? {
                     Some(message) => self.apply(message)?,
                     None => self.half_closed = true,
