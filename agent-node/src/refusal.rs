@@ -29,7 +29,7 @@ fn short(mut text: String) -> String {
 }
 
 impl Refusal {
-    /// Both texts are cut after [`TEXT_MAX`] bytes: they may have parts of what was sent.
+    /// Both texts are cut after 1,024 bytes: they may have parts of what was sent.
     pub fn new(code: u16, error: impl Into<String>, at: impl Into<String>) -> Self {
         let (error, at) = (short(error.into()), short(at.into()));
         Self { code, error, at, outcome_unknown: false, retry_after_s: 0 }

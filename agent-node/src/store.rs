@@ -96,6 +96,10 @@ impl Incarnation {
         self.number
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// False when another process has opened the folder since, on a machine that our lock does not reach.
     /// Where this process can open no more files, it is taken for ours until the next look.
     pub fn still_ours(&self) -> io::Result<bool> {

@@ -174,7 +174,7 @@ impl Writer {
 
     /// Goes on in a new segment, whose name is on the disk before the old one says that it is there.
     fn roll(&mut self, record: usize) -> Result<(), Error> {
-        if !self.watch.still_ours().map_err(Error::io("read the incarnation in", &self.folder))? {
+        if !self.watch.still_ours().map_err(Error::io("read", self.watch.path()))? {
             return Err(Error::NotOurs { folder: self.folder.clone() });
         }
         let needed = self.chain.opening_length() + self.chain.needed_for(record + format::LAST);
