@@ -1,8 +1,8 @@
 //! Decides which answers to reads a node may hold in memory.
 //!
 //! *Guarantees.* What is held is at most [`BYTES_MAX`], or half of that and one answer more, so that a lane of any size
-//! can be read; the last eighth is for short ones. A snapshot that several answers hold counts once. What was let in is never refused later for what it
-//! was let in with.
+//! can be read; the last eighth is for short ones. A snapshot that several answers hold counts once. What was let in is
+//! never refused later for what it was let in with.
 
 use std::collections::HashMap;
 
