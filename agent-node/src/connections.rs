@@ -5,6 +5,7 @@
 //! running out of file descriptors never makes it spin or end; when `accept` returns, no connection of it is left.
 
 mod idle;
+mod messages;
 mod pace;
 mod requests;
 mod room;
@@ -12,7 +13,7 @@ mod socket;
 mod streams;
 mod unread;
 
-pub use requests::{Coming, Error, held as request_bytes};
+pub use requests::{BodyError, RequestBody, held as request_bytes};
 pub use room::{Port, peers_max, raise_files};
 pub use unread::{bytes as unread_bytes, room as unread_room};
 
@@ -74,7 +75,7 @@ pub async fn accept<R, F>(
     cut: impl Fn() -> CancellationToken,
     route: R,
 ) where
-    R: Fn(Request<Coming>) -> F + Clone + Send + Sync + 'static,
+    R: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let (builder, places) = (builder(&counted), room::places(port));
@@ -190,21 +191,20 @@ struct Served {
 
 async fn connection<R, F>(served: Served, route: R)
 where
-    R: Fn(Request<Coming>) -> F,
+    R: Fn(Request<RequestBody>) -> F,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let Served { stream, place: _place, builder, counted, stop } = served;
+    let Served { stream, place: _place, mut builder, counted, stop } = served;
     socket::settle(&stream);
     let activity = Arc::new(Mutex::new(Activity::new(Instant::now())));
     let service = service_fn(|request: Request<_>| {
         let use_ = Use::begin(activity.clone(), counted.under_way.clone());
         let (head, body) = request.into_parts();
-        let body = Coming::new(&head.headers, body);
+        let body = RequestBody::new(&head.headers, body);
         let answer = route(Request::from_parts(head, body));
         async move { Ok::<_, Infallible>(answer.await.map(|body| Paced::new(body, use_))) }
     });
     let socket = Socket::new(stream, counted.slow.clone());
-    let mut builder = builder;
     builder.http2().initial_connection_window_size(room::window(counted.open.get()));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
     let mut look = pin!(sleep(Duration::ZERO));

@@ -46,6 +46,13 @@ impl Dev {
         Dev::start_by(shell, plan, nodes, data, free_ports(nodes)?)
     }
 
+    /// The same, with its log in a file.
+    pub fn start_logged(log: &Path, plan: &Path, nodes: u16, data: &Path) -> Result<Dev> {
+        let mut program = Command::new(program("agent-node"));
+        program.stderr(fs::File::create(log)?);
+        Dev::start_by(program, plan, nodes, data, free_ports(nodes)?)
+    }
+
     /// The same, with a log that has much to say and is not read.
     pub fn start_with_unread_log(plan: &Path, nodes: u16, data: &Path) -> Result<Dev> {
         let mut program = Command::new(program("agent-node"));

@@ -227,6 +227,31 @@ async fn a_full_disk_refuses_commands_and_the_node_lives() {
     assert_eq!(total(&mut tests::cluster::client(&dev.at(0)).await.unwrap()).await, 2);
 }
 
+#[tokio::test]
+async fn an_edit_for_which_the_disk_has_no_room_is_in_force_when_there_is() {
+    let scene = Scene::new();
+    let disk = Disk::mount(64 << 20);
+    let log = scene.folder.path().join("log");
+    let dev = Dev::start_logged(&log, &scene.plan(), 1, &disk.0.path().join("data")).unwrap();
+    let says = async |text: &str| {
+        eventually(text, 20, async || {
+            anyhow::ensure!(fs::read_to_string(&log)?.contains(text));
+            Ok(())
+        })
+        .await;
+    };
+    disk.fill();
+    let lane = "    - {name: heard, type: Value, initial: 0}\n";
+    let more = format!("{lane}    - {{name: more, type: Value, initial: 5}}\n");
+    fs::write(scene.plan(), plans::COUNTERS_AND_ECHO.replace(lane, &more)).unwrap();
+    says("the edited plan is not in force").await;
+    let mut client = client(&dev.at(0)).await.unwrap();
+    assert_eq!(total(&mut client).await, 0, "the plan before it is in force");
+    disk.release();
+    says("the edited plan is in force").await;
+    assert_eq!(get(&mut client, "/echo/1", "more").await.unwrap(), json!(5));
+}
+
 /// A small disk in memory; it goes with this value.
 struct Disk(tempfile::TempDir);
 

@@ -156,6 +156,15 @@ async fn who_does_not_take_what_is_due_is_let_go() {
     assert_eq!(slow(), 2);
 }
 
+async fn is_let_go(metrics: &str, name: &str) {
+    eventually("nothing is held", 5, async || {
+        let held = Dev::metric(metrics, name)?;
+        anyhow::ensure!(held == 0, "{name} {held}");
+        Ok(())
+    })
+    .await;
+}
+
 /// A connection that sends all of it and reads nothing.
 fn sends(at: &str, frames: &Frames) -> TcpStream {
     let mut stream = TcpStream::connect(at).unwrap();
@@ -198,12 +207,7 @@ async fn watches_that_are_not_read_hold_what_all_may_and_are_let_go_soon() {
     assert!(slow > 512, "{slow} were reset; the others went with their connection, which answers no PING");
     assert!(most - before < 384 << 20, "{} MiB", (most - before) >> 20);
     drop(unread);
-    eventually("nothing is held", 5, async || {
-        let held = Dev::metric(&metrics, "shoal_unread_bytes")?;
-        anyhow::ensure!(held == 0, "{held}");
-        Ok(())
-    })
-    .await;
+    is_let_go(&metrics, "shoal_unread_bytes").await;
 }
 
 #[tokio::test]
@@ -306,11 +310,7 @@ async fn what_has_not_come_whole_is_bounded_and_given_up() {
     assert_eq!(stopped.await.unwrap(), Some(Code::DeadlineExceeded as i32));
     let took = begun.elapsed();
     assert!(took > Duration::from_secs(25) && took < Duration::from_secs(45), "{took:?}");
-    eventually("nothing is held", 5, async || {
-        anyhow::ensure!(held() == 0, "{}", held());
-        Ok(())
-    })
-    .await;
+    is_let_go(&metrics, "shoal_request_bytes").await;
 }
 
 fn first_line(mut stream: TcpStream) -> String {

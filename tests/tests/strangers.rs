@@ -228,6 +228,9 @@ async fn handshakes_that_do_not_end_keep_nobody_out_and_are_closed() {
         }
     }
     assert!(began.elapsed() < Duration::from_secs(8), "{:?} until all were closed", began.elapsed());
+    // Those that gave way to others are counted too.
+    let refused = node.metric("shoal_peer_handshakes_refused_total");
+    assert!(refused >= 600, "{refused}");
     report(node.as_role(Role::Operator).await).await.unwrap();
 }
 

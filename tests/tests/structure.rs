@@ -17,6 +17,7 @@ const DECIDE: &[&str] = &[
     "agent-node/src/cli/pace.rs",
     "agent-node/src/cli/patience.rs",
     "agent-node/src/cli/tally.rs",
+    "agent-node/src/connections/messages.rs",
     "agent-node/src/holds.rs",
     "agent-node/src/link/mirror",
     "agent-node/src/link/table.rs",

@@ -2,7 +2,7 @@
 //!
 //! What waits for a client is memory of this node, and a client that has stopped reading looks like one that is slow. So
 //! a client takes 1 KiB/s on average of each 30 s in which something is due to it all the time, or it is closed. Nothing
-//! is asked of a client to whom nothing is due.
+//! is asked of a client to whom nothing is due. Where much waits for clients, a client is judged over a shorter time.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,13 +29,9 @@ struct Span {
 pub struct TooSlow;
 
 impl Pace {
-    /// Something is due and is not taken at present. Gives the time to look again, at which it is judged.
-    pub fn waits(&mut self, now: Instant) -> Result<Instant, TooSlow> {
-        self.waits_for(now, SPAN)
-    }
-
-    /// The same where a client is judged over another time.
-    pub fn waits_for(&mut self, now: Instant, time: Duration) -> Result<Instant, TooSlow> {
+    /// Something is due and is not taken at present. Gives the time to look again, at which it is judged: over `time`,
+    /// which is [`SPAN`] or [`SHORT_SPAN`].
+    pub fn waits(&mut self, now: Instant, time: Duration) -> Result<Instant, TooSlow> {
         let least = LEAST * time.as_millis() as usize / SPAN.as_millis() as usize;
         let span = self.0.get_or_insert(Span { began: now, taken: 0 });
         if now >= span.began + time {
@@ -93,9 +89,27 @@ mod tests {
                         Rests => pace.rests(),
                     }
                 }
-                pace.waits(begun + Duration::from_secs(*second)).is_err()
+                pace.waits(begun + Duration::from_secs(*second), SPAN).is_err()
             });
             assert_eq!(closed, expected, "{what}");
         }
+    }
+
+    #[test]
+    fn where_much_waits_a_client_has_two_seconds() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        for (taken, slow_at) in [(0, 2), (2_047, 2), (2_048, 4), (1 << 20, 6)] {
+            let mut pace = Pace::default();
+            assert_eq!(pace.waits(at(0), SHORT_SPAN), Ok(at(2)));
+            pace.takes(taken);
+            let slow = (1..9).find(|second| pace.waits(at(*second), SHORT_SPAN).is_err());
+            assert_eq!(slow, Some(slow_at), "{taken} bytes");
+        }
+        // What was enough over the longer time stays enough when the shorter one begins.
+        let mut pace = Pace::default();
+        assert_eq!(pace.waits(at(0), SPAN), Ok(at(30)));
+        pace.takes(20 << 10);
+        assert_eq!(pace.waits(at(20), SHORT_SPAN), Ok(at(22)));
     }
 }

@@ -4,10 +4,12 @@
 //! much keeps nobody else from sending little. What stops in the middle is given up after [`TIME`]. What has come whole
 //! is no matter of this file any more, and neither is what lies unread in a connection's window.
 
+use super::messages::Messages;
 use crate::refusal::Refusal;
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
+use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::{HeaderMap, header};
+use hyper::header::CONTENT_TYPE;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
@@ -29,7 +31,7 @@ pub fn held() -> usize {
 }
 
 /// The body of a request.
-pub struct Coming<B = Incoming> {
+pub struct RequestBody<B = Incoming> {
     body: B,
     messages: Messages,
     held: Held,
@@ -37,77 +39,34 @@ pub struct Coming<B = Incoming> {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum BodyError {
     #[error("{}", .0.error)]
     Refused(Refusal),
     #[error(transparent)]
     Broken(#[from] hyper::Error),
 }
 
-/// How a body is cut into what counts as one.
-enum Messages {
-    /// It is one.
-    One,
-    /// gRPC's messages: a flag, the length in 4 bytes, and the message.
-    Many { head: Vec<u8>, rest: usize, come: usize },
+/// What one request holds of the bound on all of them.
+struct Held {
+    all: &'static AtomicUsize,
+    bytes: usize,
 }
-
-impl Messages {
-    /// Whether a body is gRPC's, its headers say.
-    fn of(headers: &HeaderMap) -> Messages {
-        let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
-        if kind.starts_with(b"application/grpc") {
-            Messages::Many { head: Vec::with_capacity(GRPC_HEAD), rest: 0, come: 0 }
-        } else {
-            Messages::One
-        }
-    }
-
-    /// More has come, after so many bytes that are held. Gives how many are held now.
-    fn pass(&mut self, held: usize, mut data: &[u8]) -> usize {
-        let Messages::Many { head, rest, come } = self else { return held + data.len() };
-        while !data.is_empty() {
-            if head.len() < GRPC_HEAD {
-                let more = data.len().min(GRPC_HEAD - head.len());
-                head.extend_from_slice(&data[..more]);
-                data.advance(more);
-                *come += more;
-                if let [_, length @ ..] = &head[..]
-                    && let Ok(length) = length.try_into()
-                {
-                    *rest = u32::from_be_bytes(length) as usize;
-                }
-            }
-            if head.len() == GRPC_HEAD {
-                let more = data.len().min(*rest);
-                data.advance(more);
-                (*rest, *come) = (*rest - more, *come + more);
-                if *rest == 0 {
-                    head.clear();
-                    *come = 0;
-                }
-            }
-        }
-        *come
-    }
-}
-
-const GRPC_HEAD: usize = 5;
-
-/// What one request holds of the bound.
-struct Held(usize);
 
 impl Held {
+    fn of(all: &'static AtomicUsize) -> Held {
+        Held { all, bytes: 0 }
+    }
+
     /// False: there is no room for so many, and it holds what it held.
     fn change(&mut self, to: usize) -> bool {
         let most = if to <= SMALL { BYTES_MAX } else { BYTES_MAX / 4 * 3 };
         let fits = |all: usize| {
-            let all = all - self.0 + to;
-            (to <= self.0 || all <= most).then_some(all)
+            let all = all - self.bytes + to;
+            (to <= self.bytes || all <= most).then_some(all)
         };
-        let changed = HELD.fetch_update(Relaxed, Relaxed, fits).is_ok();
+        let changed = to == self.bytes || self.all.fetch_update(Relaxed, Relaxed, fits).is_ok();
         if changed {
-            self.0 = to;
+            self.bytes = to;
         }
         changed
     }
@@ -115,21 +74,22 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        HELD.fetch_sub(self.0, Relaxed);
+        self.all.fetch_sub(self.bytes, Relaxed);
     }
 }
 
-impl<B> Coming<B> {
-    pub fn new(headers: &HeaderMap, body: B) -> Coming<B> {
-        Coming { body, messages: Messages::of(headers), held: Held(0), late: None }
+impl<B> RequestBody<B> {
+    pub fn new(headers: &HeaderMap, body: B) -> RequestBody<B> {
+        let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+        RequestBody { body, messages: Messages::of(content_type), held: Held::of(&HELD), late: None }
     }
 
-    fn passes(&mut self, data: &[u8]) -> Result<(), Error> {
-        let before = self.held.0;
+    fn passes(&mut self, data: &[u8]) -> Result<(), BodyError> {
+        let before = self.held.bytes;
         let after = self.messages.pass(before, data);
         if !self.held.change(after) {
             let text = "too much is being sent to this node and has not come whole";
-            return Err(Error::Refused(Refusal::full(text, "body")));
+            return Err(BodyError::Refused(Refusal::full(text, "body")));
         }
         if after == 0 {
             self.late = None;
@@ -140,21 +100,24 @@ impl<B> Coming<B> {
     }
 }
 
-impl<B> Body for Coming<B>
+impl<B> Body for RequestBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
-    Error: From<B::Error>,
+    BodyError: From<B::Error>,
 {
     type Data = Bytes;
-    type Error = Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
             if let Some(late) = &mut this.late {
                 ready!(late.as_mut().poll(cx));
                 let text = format!("a message has not come whole within {} s", TIME.as_secs());
-                return Poll::Ready(Some(Err(Error::Refused(Refusal::new(408, text, "body")))));
+                return Poll::Ready(Some(Err(BodyError::Refused(Refusal::new(408, text, "body")))));
             }
             return Poll::Pending;
         };
@@ -178,44 +141,17 @@ where
 mod tests {
     use super::*;
 
-    fn messages(kind: &'static str) -> Messages {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
-        Messages::of(&headers)
-    }
-
-    #[test]
-    fn a_body_is_held_until_it_is_over_and_a_message_until_it_is_whole() {
-        let mut one = messages("application/json");
-        assert_eq!((one.pass(0, b"abc"), one.pass(3, b"de")), (3, 5));
-        // Two messages of 3 and 300 bytes and an empty one, in pieces of every size.
-        let mut bytes = vec![0, 0, 0, 0, 3, 1, 2, 3, 1, 0, 0, 1, 44];
-        bytes.extend([7; 300]);
-        bytes.extend([0; 5]);
-        let ends = [8, 313, 318];
-        for piece in 1..bytes.len() {
-            let (mut many, mut held, mut come) = (messages("application/grpc+proto"), 0, 0);
-            for data in bytes.chunks(piece) {
-                held = many.pass(held, data);
-                come += data.len();
-                let begins = ends.iter().copied().filter(|end| *end <= come).max().unwrap_or(0);
-                assert_eq!(held, come - begins, "{come} in pieces of {piece}");
-            }
-        }
-    }
-
     #[test]
     fn what_is_large_leaves_room_for_what_is_small() {
-        // The bound is the process's: other tests hold little of it.
-        let slack = 1 << 20;
-        let (mut large, mut larger, mut small) = (Held(0), Held(0), Held(0));
-        assert!(large.change(BYTES_MAX / 4 * 3 - slack));
-        assert!(!larger.change(2 * slack) && larger.0 == 0);
-        assert!(small.change(SMALL));
-        assert!(large.change(slack), "less is always let in");
-        assert!(larger.change(2 * slack));
-        let before = held();
+        static ALL: AtomicUsize = AtomicUsize::new(0);
+        let (mut large, mut larger, mut small) = (Held::of(&ALL), Held::of(&ALL), Held::of(&ALL));
+        let most = BYTES_MAX / 4 * 3;
+        assert!(large.change(most) && !large.change(most + 1));
+        assert!(!larger.change(SMALL + 1) && small.change(SMALL));
+        assert_eq!((large.bytes, larger.bytes, ALL.load(Relaxed)), (most, 0, most + SMALL));
+        assert!(large.change(1), "less is always let in");
+        assert!(larger.change(SMALL + 1));
         drop((large, larger, small));
-        assert_eq!(before - held(), 3 * slack + SMALL);
+        assert_eq!(ALL.load(Relaxed), 0);
     }
 }

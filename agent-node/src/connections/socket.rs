@@ -1,6 +1,6 @@
 //! A connection's socket, which closes on a client that takes too little, and notices one that is gone.
 
-use super::pace::Pace;
+use super::pace::{Pace, SPAN};
 use prometheus_client::metrics::counter::Counter;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
@@ -42,7 +42,7 @@ impl<S> Socket<S> {
     /// The kernel takes nothing more at present.
     fn waits(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
-            let Ok(at) = self.pace.waits(Instant::now()) else {
+            let Ok(at) = self.pace.waits(Instant::now(), SPAN) else {
                 self.slow.inc();
                 return Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::TimedOut,

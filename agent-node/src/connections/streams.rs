@@ -64,7 +64,7 @@ impl Stream {
         while state.given > 0 {
             let now = Instant::now();
             let span = if unread::is_much() { SHORT_SPAN } else { SPAN };
-            let Ok(at) = state.pace.waits_for(now, span) else { return Poll::Ready(()) };
+            let Ok(at) = state.pace.waits(now, span) else { return Poll::Ready(()) };
             // Meanwhile it may become much.
             std::task::ready!(sleeps(look, at.min(now + SHORT_SPAN), cx));
         }

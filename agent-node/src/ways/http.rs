@@ -141,8 +141,8 @@ where
     match timeout(BODY_TIME, Limited::new(body, BODY_MAX).collect()).await {
         Ok(Ok(all)) => Ok(all.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(large()),
-        Ok(Err(error)) => match error.downcast::<connections::Error>().map(|error| *error) {
-            Ok(connections::Error::Refused(refusal)) => Err(refusal),
+        Ok(Err(error)) => match error.downcast::<connections::BodyError>().map(|error| *error) {
+            Ok(connections::BodyError::Refused(refusal)) => Err(refusal),
             _ => Err(Refusal::bad("the body broke off", "body")),
         },
         Err(_) => Err(Refusal::new(408, format!("no whole body in {} s", BODY_TIME.as_secs()), "body")),

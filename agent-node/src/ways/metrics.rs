@@ -4,7 +4,7 @@
 //! agent's or a client's name.
 
 use crate::{
-    connections::{self, Coming, Counted, Port},
+    connections::{self, Counted, Port, RequestBody},
     log::Progress,
     logging,
     node::{LogMeasured, Measured, Node, Status},
@@ -352,7 +352,7 @@ pub async fn serve(
     hosts: site::Hosts,
     stop: CancellationToken,
 ) {
-    let answer = move |request: Request<Coming>| {
+    let answer = move |request: Request<RequestBody>| {
         let (subject, metrics) = (subject.clone(), metrics.clone());
         async move {
             match site::admit(hosts, request.uri(), request.headers(), |_| false) {

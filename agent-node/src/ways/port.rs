@@ -2,7 +2,7 @@
 //!
 //! *Assumptions*: the node outlives the port, so that what was taken can be answered.
 
-use crate::connections::{self, Coming, Port};
+use crate::connections::{self, Port, RequestBody};
 use crate::ways::grpc::{self, Addresses};
 use crate::ways::{http, metrics::Metrics, site};
 use crate::{answer, node::Node, refusal::Refusal};
@@ -29,7 +29,7 @@ pub async fn serve(
     let (counted, contact) = (metrics.port.clone(), node.clone());
     let under_way = counted.under_way.clone();
     let calls = grpc::router(node.clone(), metrics.clone(), addresses, stop.clone());
-    let route = move |request: Request<Coming>| {
+    let route = move |request: Request<RequestBody>| {
         let (node, metrics, calls) = (node.clone(), metrics.clone(), calls.clone());
         let are_too_many = under_way.get() > CALLS_MAX;
         async move {
@@ -62,10 +62,10 @@ pub async fn serve(
 }
 
 /// Why a call's messages end, as its library hands it on.
-fn said_in_grpc(error: connections::Error) -> Status {
+fn said_in_grpc(error: connections::BodyError) -> Status {
     match error {
-        connections::Error::Refused(refusal) => answer::status(&refusal),
-        connections::Error::Broken(error) => Status::from_error(Box::new(error)),
+        connections::BodyError::Refused(refusal) => answer::status(&refusal),
+        connections::BodyError::Broken(error) => Status::from_error(Box::new(error)),
     }
 }
 

@@ -265,3 +265,20 @@ fn a_node_watches_so_many_lanes_and_no_more() {
     assert!(world.try_watch("/new", 1).is_ok(), "one was left");
     assert_eq!(world.try_watch("/newer", 1).unwrap_err().code, 429);
 }
+
+#[test]
+fn lanes_that_are_left_together_go_a_number_at_a_time() {
+    let mut world = World::new(Owner::Here);
+    let lanes: Vec<Number> = (0..LEFT_MAX + 10).map(|n| world.watch(&format!("/a/{n}"), 1)).collect();
+    for lane in &lanes {
+        world.table.leave(*lane);
+    }
+    // One is watched again meanwhile.
+    world.watch("/a/0", 1);
+    world.steps.clear();
+    let mut gone = || {
+        world.tick(IDLE_MS);
+        world.steps.drain(..).filter(|step| matches!(step, Step::Detach { .. })).count()
+    };
+    assert_eq!([gone(), gone(), gone()], [LEFT_MAX, 9, 0]);
+}
