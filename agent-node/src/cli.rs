@@ -197,7 +197,7 @@ pub fn run(args: Args) -> ExitCode {
 fn begin(config: Config) -> Exit {
     let runtime = match runtime(&config) {
         Ok(runtime) => runtime,
-        Err(error) => return out::wrong(Output::Text, format!("no runtime: {error}")),
+        Err(error) => return out::wrong(Output::Text, format!("cannot start the runtime: {error}")),
     };
     let exit = runtime.block_on(act(config));
     // A thread that waits for standard input is not waited for.

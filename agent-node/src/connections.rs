@@ -155,7 +155,7 @@ fn closed(counted: &Counted, ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        error!(%error, "a connection ended by a fault of this program");
+        error!(%error, "a connection ended because of a bug in this program; please report it");
     }
 }
 

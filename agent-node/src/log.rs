@@ -59,10 +59,10 @@ pub enum Error {
     /// The text has it all: as a source it would be said twice.
     Io { what: &'static str, path: PathBuf, error: io::Error },
     #[error(
-        "the log in {} is damaged, and what it lost had been acknowledged: {}; put the files back as they were, \
-         or delete the volume and let this store be declared lost",
+        "the log in {} is damaged and has lost records that were already acknowledged: {}; {}",
         folder.display(),
-        damage
+        damage,
+        store::LOST
     )]
     Damaged { folder: PathBuf, damage: Damage },
     #[error(
@@ -81,9 +81,9 @@ pub enum Error {
     )]
     Lost { folder: PathBuf, position: u64, why: &'static str },
     #[error(
-        "{} {what}, and with it everything that this store has acknowledged; put it back as it was, or name an empty \
-         folder and let this store be declared lost",
-        folder.display()
+        "{} {what}: everything that this node has acknowledged is missing; {}",
+        folder.display(),
+        store::LOST
     )]
     Gone { folder: PathBuf, what: &'static str },
     #[error("another process has opened {} since", folder.display())]
@@ -162,7 +162,7 @@ impl Log {
     ) -> Result<(Log, Opened), Error> {
         let folder = store.folder().join(FOLDER);
         if !folder.is_dir() {
-            return Err(Error::Gone { folder, what: "is not there" });
+            return Err(Error::Gone { folder, what: "does not exist" });
         }
         let segments = Segments::list(&folder)?;
         let places = Arc::new(Places::default());
@@ -175,13 +175,17 @@ impl Log {
         };
         let Scanned { mut end, unbegun, begun } = segments.scan(store.id(), progress, &mut take)?;
         if store.had_ring() && begun == 0 {
-            return Err(Error::Gone { folder, what: "holds no segment that is not empty" });
+            return Err(Error::Gone { folder, what: "contains no segment, or only empty ones" });
         }
         if let Some(damage) = end.damage.take() {
             return Err(Error::Damaged { folder, damage });
         }
         for place in &end.warnings {
-            tracing::warn!(%place, folder = %folder.display(), "the disk has changed what it was given; no record is lost");
+            tracing::warn!(
+                %place,
+                folder = %folder.display(),
+                "a part of the log that was on the disk has changed; no record is lost, but check the disk"
+            );
         }
         let frames = segments.unsynced(&end)?;
         let counts = Arc::new(Counts::default());
@@ -206,7 +210,10 @@ impl Log {
                 }
                 // Nothing has to be written yet, and what is broken can stay.
                 Err(error) if begun > 0 && frames.is_empty() => {
-                    tracing::warn!(%error, "the log goes on when a segment can be made");
+                    tracing::warn!(
+                        %error,
+                        "no segment of the log can be created now; commands wait or are refused until one can be"
+                    );
                 }
                 Err(error) => return Err(error),
             }

@@ -65,8 +65,9 @@ pub enum Error {
     #[error("{} is in use by another process{holder}; end that one first, or name another folder", folder.display())]
     InUse { folder: PathBuf, holder: String },
     #[error(
-        "{} has been put back to an earlier state: {why}. Give this node the folder as it was. Or, to go on with what \
-         it has and lose what came after, write a number above that into `incarnation` and remove `{ROLLED_BACK}`",
+        "{} was restored to an earlier state: {why}. Restore the newest state of the folder. Or, to continue with the \
+         older state and lose all later changes, write a number higher than the highest incarnation named above into \
+         the file `{INCARNATION}`, and delete the file `{ROLLED_BACK}`",
         folder.display()
     )]
     RolledBack { folder: PathBuf, why: String },
@@ -292,7 +293,8 @@ fn read_identity(folder: &Path) -> Result<Identity, Error> {
 }
 
 /// The way out where nothing but the file itself helps.
-const LOST: &str = "put it back as it was, or name an empty folder and let this store be declared lost";
+pub(crate) const LOST: &str = "restore it from a backup. Without one, the data of this node is lost: \
+                               agent-node/docs/not-starting.md says how to begin anew";
 
 pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
     if folder.is_dir() {
@@ -381,11 +383,16 @@ fn count_up(folder: &Path) -> Result<Incarnation, Error> {
         let spare = fs::read_to_string(folder.join(format!("{INCARNATION}{NEW}"))).ok();
         let before = spare.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
         let number = before.map_or(
-            "a number above all that this store ever had, as its peers and the operator know it".to_owned(),
-            |before| format!("the number {}, which follows the one in `{INCARNATION}{NEW}`", before + 1),
+            "a number higher than every incarnation that this store has had (the node logs it at each start)"
+                .to_owned(),
+            |before| format!("the number {} (the one after that in `{INCARNATION}{NEW}`)", before + 1),
         );
-        let remedy = format!("write into it {number}");
-        return Err(Error::Damaged { path, why: "it is gone, or does not begin with a number", remedy });
+        let remedy = format!("write {number} into this file");
+        return Err(Error::Damaged {
+            path,
+            why: "the file is missing or does not begin with a number",
+            remedy,
+        });
     };
     let Some(number) = last.checked_add(1) else {
         let remedy = "put back the file as it was before somebody wrote into it".to_owned();
@@ -582,16 +589,12 @@ mod tests {
             (
                 STORE,
                 None,
-                "store is damaged: it is gone, and the folder holds what a node has written; put it back",
+                "store is damaged: it is gone, and the folder holds what a node has written; restore it",
             ),
-            (STORE, Some(""), "store is damaged: a line is missing; put it back"),
-            (
-                INCARNATION,
-                None,
-                "does not begin with a number; write into it the number 2, which follows the one in",
-            ),
-            (INCARNATION, Some(""), "write into it the number 2"),
-            (INCARNATION, Some("none"), "write into it the number 2"),
+            (STORE, Some(""), "store is damaged: a line is missing; restore it"),
+            (INCARNATION, None, "does not begin with a number; write the number 2 (the one after that in"),
+            (INCARNATION, Some(""), "write the number 2"),
+            (INCARNATION, Some("none"), "write the number 2"),
         ] {
             let temp = TempDir::new().unwrap();
             for _ in 0..2 {

@@ -79,7 +79,7 @@ impl Control {
         let (id, key, memory, outcome) = match ended {
             Ok((id, (key, memory, outcome))) => (id, key, memory, outcome),
             Err(fault) => {
-                error!(%fault, "a reconcile ended by a fault of this program; it is repeated");
+                error!(%fault, "a reconcile ended because of a bug in this program (please report it); it is repeated");
                 let Some(key) = self.keys.get(&fault.id()).cloned() else { return };
                 (fault.id(), key, None, Outcome::Failed)
             }

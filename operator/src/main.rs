@@ -29,7 +29,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> anyhow::Result<()> {
     let config = Config::from(Args::parse());
     log(&config)?;
-    let clients = Clients::infer().await.context("no Kubernetes API")?;
+    let clients = Clients::infer()
+        .await
+        .context("cannot configure access to the Kubernetes API (kubeconfig or service account)")?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -54,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
         Ok(())
     });
     let answering = port::serve(listener, context.clone(), pulse.clone(), stop.clone());
-    tasks.spawn(async { answering.await.context("the port for metrics has ended") });
+    tasks.spawn(async { answering.await.context("the metrics server has stopped") });
     tasks.spawn(lead(config, clients, context, pulse, stop.clone()));
     let mut end = Ok(());
     while let Some(ended) = tasks.join_next().await {
@@ -100,8 +102,8 @@ async fn lead(
 }
 
 fn log(config: &Config) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(&config.log).with_context(|| format!("`{}` is no filter of logs", config.log))?;
+    let filter = EnvFilter::try_new(&config.log)
+        .with_context(|| format!("--log: `{}` is not a valid log filter", config.log))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let logs = logs.with_ansi(std::io::stderr().is_terminal());
     match config.log_format {

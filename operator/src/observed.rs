@@ -64,7 +64,7 @@ impl<T> Seen<T> {
             _ if meta.deletion_timestamp.is_some() || is_leftover => Seen::Going,
             _ if is_ours => Seen::Ours(content),
             Some(owner) => Seen::Taken(format!("{} {}", owner.kind, owner.name)),
-            None => Seen::Taken("nobody that it names".to_owned()),
+            None => Seen::Taken("no owner (it has no ownerReferences)".to_owned()),
         }
     }
 

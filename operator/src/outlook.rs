@@ -174,7 +174,7 @@ fn verdict<'a>(plan: &'a Plan, force: &InForce) -> Result<&'a Wish, Vec<Error>> 
         return Ok(wish);
     }
     let text =
-        format!("{replicas} nodes run; changing their number is not there yet: set it back to {replicas}");
+        format!("the number of nodes cannot be changed yet: {replicas} nodes run; set it back to {replicas}");
     Err(vec![Error::not_yet("spec.replicas", text)])
 }
 

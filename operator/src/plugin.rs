@@ -89,7 +89,7 @@ pub async fn run(args: Args) -> Exit {
 async fn attempt(args: Args) -> Result<Exit, Failure> {
     let Args { plan, namespace, context, output, verb } = args;
     if plan.is_empty() {
-        return Err(usage("which plan? --plan NAME"));
+        return Err(usage("the name of the plan is missing: give --plan NAME"));
     }
     let asked = match &verb {
         Verb::Get { address, .. } | Verb::Watch { address, .. } => address.at.as_deref(),
@@ -98,7 +98,8 @@ async fn attempt(args: Args) -> Result<Exit, Failure> {
     };
     if let Some(at) = asked {
         return Err(usage(format!(
-            "`{at}` can't be asked: the pods of the plan are; begin the address with `/`"
+            "an address with a host (`{at}`) is not allowed here, because kubectl shoal asks the pods of the plan: \
+             begin the address with `/`"
         )));
     }
     // Before anything is opened: what is wrong here is wrong everywhere.

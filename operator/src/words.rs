@@ -49,8 +49,8 @@ pub fn fault(plan: &Plan, fault: &Fault) -> Option<Cause> {
         Fault::Node { ordinal, stand } => node_fault(plan, *ordinal, stand),
         Fault::Part { object, why } => format!("the API server refuses {object}: {why}"),
         Fault::Size { has, wished } => format!(
-            "spec.storage.size: the volumes have {has}, and growing them to {wished} is not there yet; the rest of the \
-             plan goes on"
+            "spec.storage.size: the volumes have {has}; growing them to {wished} is not supported yet. The volumes \
+             keep their size; the rest of the plan is applied"
         ),
     };
     Some(Cause { reason: fault.reason()?, text })
@@ -60,16 +60,18 @@ fn ring_fault(plan: &Plan, state: &RingState) -> String {
     let object = format!("the ConfigMap {}", names::ring(plan.name()));
     match state {
         RingState::Missing(revision) => format!(
-            "{object} is gone, and the nodes' stores have had a ring (revision {revision} at least): none is begun \
-             anew over them, and the nodes go on with theirs. Put the ConfigMap back from a backup; or, to give all \
-             data up, delete the plan and its volumes and apply it again"
+            "{object} is missing, but the nodes' stores already have a ring (revision {revision} or higher). The \
+             operator does not create a new ring over existing data, and the nodes continue with the ring that they \
+             have. Restore the ConfigMap from a backup; or, to give up all data, delete the plan and its volumes, and \
+             apply the plan again"
         ),
         RingState::Unreadable(why) => format!(
-            "{object} is left as it is, for {why}. Put it back from a backup; the nodes go on with theirs"
+            "{object} cannot be used: {why}. The operator does not change it. Restore it from a backup; until then, \
+             the nodes continue with the ring that they have"
         ),
         RingState::Older { ring, nodes } => format!(
-            "{object} has revision {}, and nodes have {nodes}: it has been put back from an old backup. Put the newest \
-             one back; the nodes go on with theirs",
+            "{object} has revision {}, but nodes already have revision {nodes}: it was restored from an old backup. \
+             Restore the newest version; until then, the nodes continue with the ring that they have",
             ring.revision
         ),
         RingState::InForce(_) | RingState::ToBegin(_) | RingState::Waiting(_) | RingState::NotOurs => {
@@ -89,20 +91,24 @@ fn node_fault(plan: &Plan, ordinal: u16, stand: &Stand) -> String {
         ),
         Stand::Refuses(why) => format!("pod {pod} refuses what it is given: {why}"),
         Stand::OtherPlan(uid) => format!(
-            "pod {pod} has a volume of the plan with uid {uid}; it is given nothing. Give it the volume that it had; \
-             or, to begin anew, delete the claim {claim} and the pod"
+            "pod {pod} has a volume that belongs to the plan with uid {uid}; the operator gives this pod neither the \
+             plan nor the ring. Bind the claim {claim} to its former volume; or, to start with an empty volume, delete \
+             the claim {claim} and the pod"
         ),
         Stand::Exchanged { has, ring_has } => format!(
-            "pod {pod} has the store {has}, and the ring's is {ring_has}: its volume is another one, or has been \
-             emptied. It is given nothing, and its slots wait. Give the claim {claim} the volume that it had"
+            "pod {pod} has store {has}, but the ring expects {ring_has}: the pod has another volume than before, or \
+             the volume was emptied. The operator gives this pod neither the plan nor the ring, and its slots are not \
+             served. Bind the claim {claim} to its former volume, or restore that volume"
         ),
         Stand::RolledBack { has, was } => format!(
-            "pod {pod} has incarnation {has} of its store, which was at {was} already: its volume has been put back \
-             to an earlier state. It is given nothing. Give the claim {claim} the volume as it was"
+            "pod {pod} has incarnation {has} of its store, but the ring already records incarnation {was}: the volume \
+             was restored to an earlier state. The operator gives this pod neither the plan nor the ring. Restore the \
+             newest state of the volume of the claim {claim}"
         ),
         Stand::AheadOfPlan(generation) => format!(
-            "pod {pod} runs generation {generation}, and the plan is at {}: it has been put back from a backup. Apply \
-             it with changes until its generation is higher",
+            "pod {pod} runs generation {generation} of the plan, but the plan in the API server has generation {}: the \
+             plan was restored from a backup. Change the plan (any change of its spec raises the generation) until its \
+             generation is higher than that of the pod",
             plan.generation
         ),
         Stand::NoPod

@@ -84,7 +84,8 @@ pub fn body(text: &str) -> Result<Vec<u8>, Error> {
     match json::parse(text.as_bytes()) {
         Ok(_) => Ok(text.as_bytes().to_vec()),
         Err(_) if is_word(text) => {
-            Err(Error(format!("`{text}` is no JSON: as a text it is written '\"{text}\"', quotes and all")))
+            let how = format!("to send it as a string, write '\"{text}\"', including both kinds of quotes");
+            Err(Error(format!("`{text}` is not JSON: {how}")))
         }
         Err(json::Error { at, error }) => Err(Error(format!("no JSON: {error}, at byte {at}"))),
     }

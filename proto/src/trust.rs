@@ -64,7 +64,7 @@ impl fmt::Display for Role {
 /// Why certificates cannot be used or made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("`{0}` is no uid of a plan: letters, digits and `-` make one, 63 of them at most")]
+    #[error("`{0}` is not the uid of a plan: a uid consists of 1 to 63 letters, digits and `-`")]
     PlanUid(String),
     #[error("{0} holds no certificate in PEM form")]
     NoCertificate(&'static str),

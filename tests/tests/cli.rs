@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
 use tests::cluster::eventually;
 use tests::dev::{Dev, free_ports, program};
 use tests::plans;
@@ -139,6 +140,23 @@ fn every_end_has_its_code_and_says_why() {
 }
 
 #[test]
+fn a_port_that_is_no_nodes_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = listener.local_addr().expect("an address").to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.and_then(|mut stream| stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+        }
+    });
+    for arguments in [vec!["status"], vec!["get", "/counter/1", "total"]] {
+        let said = run(&at, &arguments);
+        assert_eq!(said.code, Some(3), "{said:?}");
+        assert!(said.err.contains(&format!("{at} does not answer as a node does")), "{said:?}");
+        assert!(said.err.contains("--at HOST:PORT") && !said.err.contains("may have been done"), "{said:?}");
+    }
+}
+
+#[test]
 fn status_tells_where_every_port_is() {
     let scene = Scene::new();
     let dev = scene.start();
@@ -208,7 +226,11 @@ async fn an_interrupted_feed_says_from_where_to_go_on() {
     .await;
     interrupt(&feed);
     let said = said(&feed.wait_with_output().unwrap());
-    let line = said.err.split("interrupted: go on with --from-line ").nth(1).expect("a line");
+    let line = said
+        .err
+        .split("interrupted: to continue, run the same command with --from-line ")
+        .nth(1)
+        .expect("a line");
     let line = line.split(',').next().unwrap();
     assert_eq!(said.code, Some(1), "{said:?}");
     let rest = run(&at, &["send", "--file", &file, "--from-line", line]);

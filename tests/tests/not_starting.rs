@@ -90,9 +90,14 @@ fn cases() -> Vec<Case> {
     add("node-0/store", "this version reads only format", Out::PutBack, &[OtherFormat]);
     add("node-0/incarnation", "incarnation is damaged", Out::WriteTheNumber, &[Gone, Empty, Holds("x")]);
     add("node-0/configuration", "configuration is damaged", Out::Remove, &[Empty, Flipped]);
-    add("node-0/log", "log is not there", Out::PutBack, &[Gone]);
-    add("node-0/log/segment-00000001", "holds no segment that is not empty", Out::PutBack, &[Gone, Empty]);
-    let flipped = "is damaged, and what it lost had been acknowledged";
+    add("node-0/log", "log does not exist", Out::PutBack, &[Gone]);
+    add(
+        "node-0/log/segment-00000001",
+        "contains no segment, or only empty ones",
+        Out::PutBack,
+        &[Gone, Empty],
+    );
+    let flipped = "is damaged and has lost records";
     add("node-0/log/segment-00000001", flipped, Out::PutBack, &[Flipped]);
     add("node-0/log/segment-00000001", "this version reads only format", Out::PutBack, &[OtherFormat]);
     add("node-0", "is not the store that the ring knows", Out::PutBack, &[Gone]);
@@ -168,7 +173,7 @@ async fn plan_and_ring_come_back_from_the_nodes_while_one_has_them() {
     fs::remove_file(scene.data().join("plan.json")).unwrap();
     fs::remove_file(scene.data().join("ring")).unwrap();
     assert_eq!(scene.total().await, json!(7));
-    for (file, text) in [("ring", "ring is gone"), ("plan.json", "plan.json is gone")] {
+    for (file, text) in [("ring", "ring is missing"), ("plan.json", "plan.json is missing")] {
         fs::remove_file(scene.data().join(file)).unwrap();
         let configuration = fs::read(scene.node().join("configuration")).unwrap();
         fs::remove_file(scene.node().join("configuration")).unwrap();
@@ -221,7 +226,7 @@ const ELSEWHERE: [(&str, &str); 8] = [
     ("belongs to node", "a_folder_of_another_plan_ordinal_or_format_is_refused"),
     ("another process has opened", "a_foreign_incarnation_ends_the_process_at_the_next_segment"),
     (
-        "has been put back to an earlier state",
+        "was restored to an earlier state",
         "a_folder_that_was_put_back_to_an_earlier_state_is_not_served_however_often_it_starts",
     ),
     ("can't be replayed", "a_record_that_can_not_be_replayed_is_named"),

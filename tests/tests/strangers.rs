@@ -191,10 +191,10 @@ async fn only_certificates_of_the_plan_are_let_in_and_each_only_where_its_role_i
         "shows no certificate",
         "made by a CA that is not in ca.crt",
         "of another plan, or of another role",
-        "the operator's certificate has ended",
+        "the operator's certificate has expired",
         "not valid yet",
         "does not speak TLS",
-        "another node's certificate has ended",
+        "another node's certificate has expired",
     ] {
         assert!(log.contains(said), "{said} is not in {log}");
     }

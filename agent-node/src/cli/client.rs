@@ -112,20 +112,21 @@ impl Client {
     /// Asks each node once, until one answers something final.
     async fn call<T>(
         &mut self,
-        repeatable: bool,
+        is_read: bool,
         ask: impl AsyncFn(Lanes) -> Result<Response<T>, Status>,
     ) -> Result<T, Failure> {
         let mut tried = 0;
         loop {
             let lanes = self.lanes().await?;
             let answer = timeout(ANSWER, ask(lanes)).await;
-            let failure = match answer {
+            let mut failure = match answer {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
-                Ok(Err(status)) => Failure::of(&status),
+                Ok(Err(status)) => Failure::of(self.address(), &status),
                 Err(_) => silent(self.address()),
             };
+            failure.outcome_unknown &= !is_read;
             tried += 1;
-            let again = failure.may_pass() && (repeatable || !failure.outcome_unknown);
+            let again = failure.may_pass() && !failure.outcome_unknown;
             if !again || tried >= self.addresses.len() {
                 return Err(failure);
             }

@@ -167,7 +167,7 @@ impl Sending {
         let (send, messages) = mpsc::channel(MESSAGES);
         let mut answers = match timeout(SILENCE, lanes.send_all(ReceiverStream::new(messages))).await {
             Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return Over::Lost(Failure::of(&status)),
+            Ok(Err(status)) => return Over::Lost(Failure::of(self.nodes.address(), &status)),
             Err(_) => return Over::Lost(self.silent()),
         };
         self.patience.reached();
@@ -189,7 +189,7 @@ impl Sending {
                         self.settle(answered);
                     }
                     Ok(None) => return self.over(),
-                    Err(status) => return self.put_off.take().map_or_else(|| Over::Lost(Failure::of(&status)), Over::PutOff),
+                    Err(status) => return self.put_off.take().map_or_else(|| Over::Lost(Failure::of(self.nodes.address(), &status)), Over::PutOff),
                 },
                 read = self.reading.batches.recv(), if self.feed.wants_lines() => self.read(read),
                 permit = room(send.as_ref()), if allowed > 0 => {
@@ -292,7 +292,7 @@ impl Sending {
                 let failure = Failure { outcome_unknown: false, ..failure };
                 out::failed(output, &failure);
                 if self.patience.has_reached() {
-                    out::note(&tally::go_on(output, "not all is done", from));
+                    out::note(&tally::go_on(output, "some lines were not sent", from));
                 }
                 failure.exit
             }
@@ -303,15 +303,21 @@ impl Sending {
 /// Under which name the lines go.
 async fn name(source: &Source, client: Option<String>) -> Result<(Option<Survey>, String), String> {
     match (source, client) {
-        (Source::Stdin, None) => Err("standard input has no name of its own: --client names it".into()),
+        (Source::Stdin, None) => {
+            Err("standard input needs --client NAME: its lines are numbered under that name".into())
+        }
         (Source::Stdin, Some(client)) => Ok((None, client)),
         (Source::File(path), _) if path.is_dir() => {
             Err(format!("{} is a folder: --file names a file of lines", path.display()))
         }
         (Source::File(path), client) if path.metadata().is_ok_and(|file| !file.is_file()) => {
-            let named =
-                client.ok_or_else(|| format!("{} can be read only once: --client names it", path.display()));
-            Ok((None, named?))
+            let unnamed = || {
+                let path = path.display();
+                format!(
+                    "{path} can be read only once and needs --client NAME: its lines are numbered under that name"
+                )
+            };
+            Ok((None, client.ok_or_else(unnamed)?))
         }
         (Source::File(_), client) => {
             let source = source.clone();

@@ -68,7 +68,10 @@ pub fn go_on(output: Output, why: &str, line: u64) -> String {
     match output {
         Output::Json => serde_json::json!({"error": why, "fromLine": line}).to_string(),
         Output::Text => {
-            format!("{why}: go on with --from-line {line}, or from the start: what is done is not done again")
+            format!(
+                "{why}: to continue, run the same command with --from-line {line}, or run it again from the start: \
+                 lines that were done are not done twice"
+            )
         }
     }
 }
@@ -107,7 +110,8 @@ mod tests {
             end.summary(Output::Json, "file-1"),
             r#"{"client":"file-1","done":9000,"refused":1,"seconds":1.5}"#
         );
-        assert!(go_on(Output::Text, "interrupted", 7).starts_with("interrupted: go on with --from-line 7"));
+        let text = "interrupted: to continue, run the same command with --from-line 7, ";
+        assert!(go_on(Output::Text, "interrupted", 7).starts_with(text));
         assert_eq!(go_on(Output::Json, "interrupted", 7), r#"{"error":"interrupted","fromLine":7}"#);
     }
 

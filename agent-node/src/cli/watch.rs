@@ -28,7 +28,7 @@ pub async fn run(config: Config) -> Exit {
         let failure = match nodes.lanes().await {
             Ok(lanes) => {
                 let request = WatchRequest { agent: agent.clone(), lane: lane.clone(), from: following.from };
-                match follow(lanes, request, &mut following).await {
+                match follow(nodes.address(), lanes, request, &mut following).await {
                     Told::All => return Exit::Done,
                     Told::Some(failure) => {
                         patience.reached();
@@ -44,7 +44,7 @@ pub async fn run(config: Config) -> Exit {
             After::GiveUp(failure) => return out::failed(output, &failure),
             After::Again { pause, elsewhere: _, say } => {
                 if let Some(what) = say {
-                    out::note(&format!("{}: {what}", nodes.address()));
+                    out::note(&what);
                 }
                 nodes.next();
                 sleep(pause).await;
@@ -62,11 +62,14 @@ enum Told {
     Nothing(Failure),
 }
 
-async fn follow(mut lanes: Lanes, request: WatchRequest, following: &mut Following) -> Told {
+async fn follow(at: &str, mut lanes: Lanes, request: WatchRequest, following: &mut Following) -> Told {
     let mut events = match timeout(OPEN, lanes.watch(request)).await {
         Ok(Ok(response)) => response.into_inner(),
-        Ok(Err(status)) => return Told::Nothing(Failure::of(&status)),
-        Err(_) => return Told::Nothing(Failure::unreachable("no answer")),
+        Ok(Err(status)) => return Told::Nothing(Failure::of_read(at, &status)),
+        Err(_) => {
+            let text = format!("{at} does not answer within {} s", OPEN.as_secs());
+            return Told::Nothing(Failure::unreachable(text));
+        }
     };
     let mut told = false;
     loop {
@@ -79,8 +82,8 @@ async fn follow(mut lanes: Lanes, request: WatchRequest, following: &mut Followi
                 }
                 continue;
             }
-            Ok(None) => Failure::unreachable("the stream has ended"),
-            Err(status) => Failure::of(&status),
+            Ok(None) => Failure::unreachable(format!("{at} has ended the stream")),
+            Err(status) => Failure::of_read(at, &status),
         };
         return if told { Told::Some(failure) } else { Told::Nothing(failure) };
     }

@@ -257,12 +257,15 @@ impl Judge {
     /// Why batches before this one are not whole, and which.
     fn does_not_follow(&self, head: &BatchHead) -> Option<(&'static str, Range<u64>)> {
         if head.number > self.next {
-            Some(("batches before this one are not there", self.next..head.number))
+            Some(("batches before this one are missing", self.next..head.number))
         } else if head.number < self.next {
-            Some(("its number was there before", head.number..self.next))
+            Some(("an earlier batch has the same number", head.number..self.next))
         } else if head.first != self.first {
             let before = head.number.saturating_sub(1);
-            Some(("other records have been read than lie before it", before..head.number))
+            Some((
+                "the number of records before this batch is not the one in its header",
+                before..head.number,
+            ))
         } else {
             None
         }

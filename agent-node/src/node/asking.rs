@@ -41,17 +41,17 @@ enum Lost {
     Transport(#[from] tonic::transport::Error),
     #[error("{}", .0.message())]
     Status(Box<Status>),
-    #[error("it turns this node away: {0}")]
+    #[error("the other node rejects this node: {0}")]
     TurnedAway(String),
     #[error(transparent)]
     Rejected(#[from] Rejected),
     #[error(transparent)]
     Wire(#[from] wire::Error),
-    #[error("it said nothing")]
+    #[error("the other node did not send its first message in time")]
     Silent,
-    #[error("it ended the stream")]
+    #[error("the other node closed the stream")]
     Ended,
-    #[error("this node has new certificates, and calls again")]
+    #[error("this node has new certificates and connects again")]
     Recalled,
 }
 
@@ -79,7 +79,7 @@ pub async fn run(core: Arc<Core>, peer: Arc<Peer>) {
                 // Nodes start together: who is not there yet is there in a moment.
                 let first = again == AGAIN_MIN && said.is_empty();
                 if why != said && !first {
-                    warn!(node = peer.ordinal, why, "another node is not reached");
+                    warn!(node = peer.ordinal, why, "cannot connect to another node");
                     said = why;
                 }
             }
@@ -140,7 +140,7 @@ async fn exchange(
         return Err(Lost::TurnedAway(rejection.error));
     }
     *lock(reached) = true;
-    info!(node = peer.ordinal, at = target.at, "another node is reached");
+    info!(node = peer.ordinal, at = target.at, "connected to another node");
     self::reached(core, peer);
     listen(core, peer, &gossip, frames, first).await
 }

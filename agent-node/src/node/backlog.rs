@@ -14,7 +14,10 @@ pub type Ask = (Slot, Fetch);
 enum Error {
     #[error(transparent)]
     Log(#[from] log::Error),
-    #[error("the log has another record of slot {from} at {at} than was written: {why}")]
+    #[error(
+        "record {at} of the log, of slot {from}, is not the one that was written: {why}; the disk may be faulty, see \
+         the kernel's log"
+    )]
     Other { from: Slot, at: u64, why: String },
 }
 
@@ -45,7 +48,7 @@ fn read(reader: &mut Reader, from: Slot, fetch: &Fetch) -> Result<Vec<(Message, 
         let before = messages.len();
         messages.extend(sent.filter(wanted));
         if messages.len() < before + of_record.len() {
-            return Err(other("a send is not in it".into()));
+            return Err(other("a message that it sent is missing".into()));
         }
         bytes += body.len();
         if bytes > *enough {

@@ -87,7 +87,10 @@ impl Way {
         match owner {
             Owner::Here => Ok(Way::Here(command)),
             Owner::Node(node) => Ok(Way::Away(node, command)),
-            Owner::Nobody => Err(Refusal::unavailable("nobody owns the slot", command.agent.as_str())),
+            Owner::Nobody => Err(Refusal::unavailable(
+                "no node owns the slot of this agent at present",
+                command.agent.as_str(),
+            )),
         }
     }
 

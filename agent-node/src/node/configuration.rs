@@ -37,8 +37,10 @@ impl From<Refusal> for Error {
 
 pub fn judge(ours: &Identity, has: Option<&Routing>, given: Configuration) -> Result<Verdict, Error> {
     if given.plan_uid != ours.plan_uid {
-        let text =
-            format!("it is of the plan with uid {}, and this node of {}", given.plan_uid, ours.plan_uid);
+        let text = format!(
+            "this configuration belongs to the plan with uid {}, but this node belongs to the plan with uid {}",
+            given.plan_uid, ours.plan_uid
+        );
         return Err(Refusal::new(409, text, "plan_uid").into());
     }
     let ring = Ring::decode(&given.ring).map_err(|error| Refusal::bad(error.to_string(), "ring"))?;
@@ -68,7 +70,8 @@ fn compare(has: &Routing, given: &Configuration, ring: &Ring) -> Result<Option<V
     let (revision, generation) = (has.numbers.revision, has.numbers.generation);
     if ring.revision == revision && *ring != has.ring {
         return Err(Error::Fatal(format!(
-            "two rings of one revision, {revision}: somebody writes rings beside the plan's keeper"
+            "two different rings have the same revision {revision}: something other than the operator (or `dev`) has \
+             written a ring; stop it, then restore the ring (its ConfigMap, or the file of `dev`) from a backup"
         )));
     }
     if ring.revision < revision || given.generation < generation {
@@ -95,7 +98,8 @@ fn rolled_back(ours: &Identity, ring: &Ring) -> Result<(), Error> {
     let member = ring.members.iter().find(|member| member.store == ours.store);
     let Some(member) = member.filter(|member| member.incarnation > ours.incarnation) else { return Ok(()) };
     Err(Error::Fatal(format!(
-        "store {} was rolled back: the ring knows its start {}, and this is {}; a person has to say what is lost",
+        "store {} was restored to an earlier state: the ring records incarnation {}, but this start has incarnation \
+         {}; restore the newest state of its data folder",
         ours.store, member.incarnation, ours.incarnation
     )))
 }

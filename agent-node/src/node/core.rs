@@ -188,7 +188,10 @@ impl Core {
         let why = later.why();
         let marked = lock(&self.store).as_ref().map_or(Ok(()), |store| store.has_later_start(why));
         if let Err(error) = marked {
-            tracing::error!(%error, "it can't be written down");
+            tracing::error!(
+                %error,
+                "cannot mark the data folder as rolled back (another node has seen a later start of this store)"
+            );
         }
         self.life.fail(why);
     }

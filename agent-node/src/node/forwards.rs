@@ -171,7 +171,8 @@ impl<R> Forwards<R> {
                 }
             }
             Err(refusal) if refusal.code == 409 && entry.own.is_some() => {
-                let refusal = Refusal::unknown("the owner has forgotten it", refusal.at);
+                let text = "the node that owns the agent no longer remembers this command";
+                let refusal = Refusal::unknown(text, refusal.at);
                 line.settle(id, of_slot, Err(refusal), out);
             }
             end => line.settle(id, of_slot, end, out),

@@ -58,7 +58,7 @@ pub struct FailsWithThread<'a>(pub &'a Life);
 impl Drop for FailsWithThread<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail("a shard failed by a fault of this program");
+            self.0.fail("a shard failed because of a bug in this program; please report it");
         }
     }
 }

@@ -417,7 +417,7 @@ async fn a_folder_that_was_put_back_to_an_earlier_state_is_not_served_however_of
     for _ in 0..5 {
         let config = config(1, &cluster.folders[1], &cluster.peers[1], &cluster.keys);
         let error = Node::start(config).await.map(|_| ()).unwrap_err().to_string();
-        assert!(error.contains("put back to an earlier state"), "{error}");
+        assert!(error.contains("restored to an earlier state"), "{error}");
     }
 }
 

@@ -129,7 +129,7 @@ pub async fn accept(
 
 fn told(error: &JoinError) {
     if error.is_panic() {
-        error!(%error, "a connection of a peer ended by a fault of this program");
+        error!(%error, "a connection of a peer ended because of a bug in this program; please report it");
     }
 }
 

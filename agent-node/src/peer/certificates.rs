@@ -120,7 +120,9 @@ impl Certificates {
                 this.warn_of(this.in_force().credentials.validity, "this node's certificate");
             });
             if looked.await.is_err() {
-                error!("looking for new certificates failed by a fault of this program");
+                error!(
+                    "looking for new certificates failed because of a bug in this program; please report it"
+                );
             }
         }
     }
@@ -142,8 +144,8 @@ impl Certificates {
             let ended = trust::date(validity.until_s);
             warn!(
                 ended,
-                "{whose} has ended and is taken all the same: the operator, which makes new ones, has been away for \
-                 long"
+                "{whose} has expired and is still accepted: check that the operator, which renews the certificates, \
+                 is running"
             );
         }
     }

@@ -11,14 +11,15 @@ use proto::ring::StoreId;
 pub enum Rejected {
     #[error("it speaks format {theirs}, and this node {FORMAT}; update the older of the two")]
     Format { theirs: u32 },
-    #[error("it is of the plan with uid {theirs}, and this node of {ours}")]
+    #[error("it belongs to the plan with uid {theirs}, but this node belongs to the plan with uid {ours}")]
     Plan { theirs: String, ours: String },
     #[error("it is node {theirs}, and node {wanted} was looked for; its address is wrong")]
     Ordinal { theirs: u16, wanted: u16 },
     #[error("it is store {theirs}, and the ring has another for that node")]
     Store { theirs: StoreId },
     #[error(
-        "store {store} was seen with incarnation {seen}, and this start has {theirs}: a copy or an old process"
+        "store {store} was already seen with incarnation {seen}, but now has incarnation {theirs}: its process runs on \
+         a copy or an earlier state of the volume, or a newer process of the same store runs"
     )]
     Older { store: StoreId, seen: u64, theirs: u64 },
 }

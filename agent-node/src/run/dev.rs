@@ -399,8 +399,8 @@ fn ring(
         First::Begin(members) => members,
         First::Had(node) => {
             bail!(
-                "{path}/ring is gone, and no node's folder has a ring, though node {node} was in one: put it back, or begin in an \
-                 empty folder"
+                "{path}/ring is missing, and no node's folder contains a ring, although node {node} has been a \
+                 member of one: restore the file {path}/ring, or begin anew in an empty folder (--data)"
             )
         }
         First::Waiting(_) => {
@@ -410,7 +410,7 @@ fn ring(
     if has_begun {
         // Also after a first start that was killed before its ring was written.
         warn!(
-            "{path} has a plan, and neither a ring nor a node that was in one: all agents begin without state"
+            "{path} contains a plan, but no ring, and no node that was a member of one: all agents start without state"
         );
     }
     let ring = Ring::begin(&kept.uid, members, kept.spec.slots as u32, rand::random());

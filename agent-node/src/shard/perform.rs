@@ -99,7 +99,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 Look::Known(Known::New) => {}
                 Look::Known(Known::Done(version)) => return Ok(version),
                 Look::Known(Known::Older) => {
-                    let text = "older than what is remembered of this client: it was settled before";
+                    let text = "the sequence number is below all that this node still remembers of this client: a \
+                                command with it may have been executed before";
                     return Err(Refusal::new(409, text, "sequence"));
                 }
                 Look::Full(retry_after_s) => {

@@ -143,9 +143,12 @@ where
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(large()),
         Ok(Err(error)) => match error.downcast::<connections::BodyError>().map(|error| *error) {
             Ok(connections::BodyError::Refused(refusal)) => Err(refusal),
-            _ => Err(Refusal::bad("the body broke off", "body")),
+            _ => Err(Refusal::bad("the body did not arrive completely", "body")),
         },
-        Err(_) => Err(Refusal::new(408, format!("no whole body in {} s", BODY_TIME.as_secs()), "body")),
+        Err(_) => {
+            let text = format!("the body did not arrive completely within {} s", BODY_TIME.as_secs());
+            Err(Refusal::new(408, text, "body"))
+        }
     }
 }
 

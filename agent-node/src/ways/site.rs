@@ -30,8 +30,8 @@ pub fn admit(
 ) -> Result<Option<HeaderValue>, Refusal> {
     let host = meant_host(uri, headers)?;
     if hosts == Hosts::ThisMachine && !host.is_this_machine() {
-        let text =
-            "this port answers for localhost only: a page of another host may have been made to lead here";
+        let text = "this port answers only requests to localhost or a loopback address, as a protection against DNS \
+                    rebinding: use localhost or 127.0.0.1 in the address";
         return Err(Refusal::new(403, text, "host"));
     }
     let Some(value) = single(headers, &header::ORIGIN)? else { return Ok(None) };

@@ -158,7 +158,7 @@ async fn who_does_not_trust_the_other_is_told_so_in_both_directions() {
     let pods = pods(&["127.0.7.11", "127.0.7.12"]);
     for (authority, expected) in [
         (&ours, ["not in ca.crt", "not in ca.crt"]),
-        (&both(&ours, &theirs), ["does not take this one's certificate (UnknownCA)", ""]),
+        (&both(&ours, &theirs), ["rejects the certificate of this side (UnknownCA)", ""]),
     ] {
         let answers = nodes.ask(&plan, &pods, authority).await;
         for (ordinal, expected) in (0..).zip(expected) {

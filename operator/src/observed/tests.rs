@@ -89,7 +89,7 @@ fn an_object_is_ours_only_by_the_uid_of_its_owner() {
         (owner("AgentPlan", "flights", "of-the-one-before"), Seen::Going),
         (going, Seen::Going),
         (owner("Deployment", "web", "x"), Seen::Taken("Deployment web".into())),
-        (json!({}), Seen::Taken("nobody that it names".into())),
+        (json!({}), Seen::Taken("no owner (it has no ownerReferences)".into())),
     ] {
         let meta: ObjectMeta = serde_json::from_value(meta.clone()).unwrap();
         assert_eq!(Seen::of(Some((&meta, ())), &plan), expected, "{meta:?}");

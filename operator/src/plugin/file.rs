@@ -27,8 +27,9 @@ pub async fn send(pods: Pods, output: Output, feed: Feed) -> Result<Exit, Failur
     // An error that is plain now is better said than tried again for a minute.
     pods.ready(None).await?;
     let failed = |what: &str, error: std::io::Error| Failure::unreachable(format!("{what}: {error}"));
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| failed("a port", error))?;
-    let at = listener.local_addr().map_err(|error| failed("a port", error))?;
+    let listener =
+        TcpListener::bind("127.0.0.1:0").await.map_err(|error| failed("cannot open a local port", error))?;
+    let at = listener.local_addr().map_err(|error| failed("cannot open a local port", error))?;
     let mut command = Command::new(program());
     command.args(arguments(&feed, output, &at.to_string())).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| {

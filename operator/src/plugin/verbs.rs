@@ -40,13 +40,13 @@ pub async fn status(pods: &Pods, output: Output) -> Result<Exit, Failure> {
 
 async fn status_of(pods: &Pods, name: &str) -> Result<proto::wire::v1::StatusResponse, Failure> {
     let mut tunnel = pods.open(name).await?;
-    answer(name, tunnel.lanes.status(StatusRequest {})).await
+    read(name, tunnel.lanes.status(StatusRequest {})).await
 }
 
 pub async fn get(pods: &Pods, output: Output, agent: &str, lane: &str) -> Result<(), Failure> {
     let request = GetRequest { agent: agent.into(), lane: lane.into(), ..GetRequest::default() };
     let got = first(pods, Failure::may_pass, async |tunnel| {
-        answer(&tunnel.pod, tunnel.lanes.get(request.clone())).await
+        read(&tunnel.pod, tunnel.lanes.get(request.clone())).await
     });
     let got = got.await?;
     say(&shown::got(output, got.version, &got.body));
@@ -123,8 +123,10 @@ async fn watch_once(
     let mut ready = pods.ready(last.as_deref()).await?;
     let mut tunnel = pods.open(last.insert(ready.swap_remove(0))).await?;
     let request = WatchRequest { agent: agent.into(), lane: lane.into(), from: following.from };
-    let mut events = answer(&tunnel.pod, tunnel.lanes.watch(request)).await?;
-    while let Some(response) = events.message().await.map_err(|status| failure(&tunnel.pod, &status))? {
+    let mut events = read(&tunnel.pod, tunnel.lanes.watch(request)).await?;
+    while let Some(response) =
+        events.message().await.map_err(|status| Failure::of_read(&tunnel.pod, &status))?
+    {
         *begun = true;
         let read = following.lines_of(&response).iter().all(|line| say(line));
         if !read || following.is_done() {
@@ -132,6 +134,14 @@ async fn watch_once(
         }
     }
     Ok(Told::Some)
+}
+
+/// The answer to a call that changes nothing.
+async fn read<T>(
+    pod: &str,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, Failure> {
+    answer(pod, call).await.map_err(|failure| Failure { outcome_unknown: false, ..failure })
 }
 
 async fn answer<T>(
@@ -142,15 +152,7 @@ async fn answer<T>(
         let text = format!("{pod} gives no answer in {} s", ANSWER.as_secs());
         return Err(Failure { outcome_unknown: true, ..Failure::unreachable(text) });
     };
-    answered.map(tonic::Response::into_inner).map_err(|status| failure(pod, &status))
-}
-
-fn failure(pod: &str, status: &Status) -> Failure {
-    let mut failure = Failure::of(status);
-    if failure.code.is_none() {
-        failure.error = format!("{pod}: {}", failure.error);
-    }
-    failure
+    answered.map(tonic::Response::into_inner).map_err(|status| Failure::of(pod, &status))
 }
 
 /// One line on standard output. False: nobody reads it any more.

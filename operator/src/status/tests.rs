@@ -63,9 +63,10 @@ fn a_missing_ring_is_degraded_while_the_nodes_go_on() {
     let mut world = World::settled();
     world.ring = None;
     world.settle();
-    let text = "the ConfigMap flights-ring is gone, and the nodes' stores have had a ring (revision 1 at least): none \
-                is begun anew over them, and the nodes go on with theirs. Put the ConfigMap back from a backup; or, to \
-                give all data up, delete the plan and its volumes and apply it again";
+    let text = "the ConfigMap flights-ring is missing, but the nodes' stores already have a ring (revision 1 or \
+                higher). The operator does not create a new ring over existing data, and the nodes continue with the ring that \
+                they have. Restore the ConfigMap from a backup; or, to give up all data, delete the plan and its \
+                volumes, and apply the plan again";
     assert_eq!(world.condition("Degraded"), format!("True RingMissing: {text}"));
     assert_eq!(world.condition("Ready"), "True Serving: 4096 slots are served by 3 nodes");
     assert_eq!(world.condition("Progressing"), "False Blocked: see the conditions Accepted and Degraded");

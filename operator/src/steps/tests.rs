@@ -74,7 +74,9 @@ fn a_ring_that_is_missing_is_never_begun_anew() {
     }
     world.settle();
     assert_eq!(world.ring, None);
-    assert!(world.condition("Degraded").starts_with("True RingMissing: the ConfigMap flights-ring is gone"));
+    assert!(
+        world.condition("Degraded").starts_with("True RingMissing: the ConfigMap flights-ring is missing")
+    );
 }
 
 #[test]
@@ -159,7 +161,7 @@ fn another_number_of_nodes_is_refused_with_its_field() {
     world.edit(|spec| spec["replicas"] = 5.into());
     check(&world, &expect!["report\n"]);
     world.settle();
-    let text = "spec.replicas: 3 nodes run; changing their number is not there yet: set it back to 3";
+    let text = "spec.replicas: the number of nodes cannot be changed yet: 3 nodes run; set it back to 3";
     assert_eq!(world.condition("Accepted"), format!("False NotSupportedYet: {text}"));
     assert_eq!(world.condition("Ready"), "True Serving: 4096 slots are served by 3 nodes");
     assert_eq!((world.status().accepted_generation, world.status().observed_generation), (Some(1), Some(2)));
@@ -175,8 +177,8 @@ fn another_size_of_volumes_is_said_and_the_rest_of_the_plan_goes_on() {
     let set = world.parts[&Part::StatefulSet].clone();
     world.edit(|spec| spec["storage"]["size"] = "20Gi".into());
     world.settle();
-    let text = "spec.storage.size: the volumes have 10Gi, and growing them to 20Gi is not there yet; the rest of the \
-                plan goes on";
+    let text = "spec.storage.size: the volumes have 10Gi; growing them to 20Gi is not supported yet. The volumes keep \
+                their size; the rest of the plan is applied";
     assert_eq!(world.condition("Degraded"), format!("True NotSupportedYet: {text}"));
     assert_eq!(world.parts[&Part::StatefulSet], set);
     assert_eq!(world.status().accepted_generation, Some(2));
@@ -276,7 +278,7 @@ fn a_node_with_another_store_is_given_nothing() {
     world.settle();
     let text = world.condition("Degraded");
     assert!(
-        text.starts_with(&format!("True StoreExchanged: pod flights-1 has the store {}", StoreId(77))),
+        text.starts_with(&format!("True StoreExchanged: pod flights-1 has store {}", StoreId(77))),
         "{text}"
     );
     assert!(world.condition("Ready").starts_with("False StoreExchanged"));

@@ -49,8 +49,13 @@ impl Compiler<'_> {
             Expr::List(list) => self.list(list),
             Expr::Map(map) => self.map(&map.entries),
             Expr::Comprehension(walk) => self.walk(expr, walk),
-            Expr::Struct(message) => Err(self
-                .error(expr, format!("there are no messages, so no {}{{..}}: use a map", message.type_name))),
+            Expr::Struct(message) => Err(self.error(
+                expr,
+                format!(
+                    "message types are not supported, so {}{{..}} cannot be constructed: use a map",
+                    message.type_name
+                ),
+            )),
             Expr::Unspecified => Err(self.error(expr, "this is no expression")),
         }
     }

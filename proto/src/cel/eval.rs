@@ -291,7 +291,9 @@ fn unwrapped(value: Val<'_>) -> Result<Option<Val<'_>>, Fault> {
 fn no_members(of: &Val<'_>, name: &Value) -> Fault {
     let kind = of.kind();
     match name {
-        Value::Text(name) => Fault(format!("no member '{name}': it is asked of {kind}, which has none")),
+        Value::Text(name) => {
+            Fault(format!("no member '{name}': it was looked up on {kind}, which has no members"))
+        }
         _ => Fault(format!("{kind} has no members")),
     }
 }

@@ -66,7 +66,7 @@ fn plain(message: &str) -> String {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     let named = |word: &&str| message.ends_with(&format!("at input '.{word}'"));
     if message == "unsupported ident kind" || ["in", "null", "true", "false"].iter().any(named) {
-        return "`in` and other words of CEL are no names: write ['in']".into();
+        return "reserved words of CEL, such as `in`, cannot follow a `.`: write ['in']".into();
     }
     let message = message.split(" expecting {").next().unwrap_or(message);
     let message = message.replace("'<EOF>'", "the end").trim().to_owned();
@@ -78,7 +78,7 @@ fn plain(message: &str) -> String {
     } else if let Some((what, place)) = after("missing ").and_then(|rest| rest.split_once(" at ")) {
         format!("{what} is missing before {place}")
     } else if let Some(what) = after("token recognition error at: ") {
-        format!("this begins nothing that an expression has: {what}")
+        format!("unexpected character, or a string without its end: {what}")
     } else if let Some(what) = after("no viable alternative at input ") {
         format!("{what} can't be read")
     } else {

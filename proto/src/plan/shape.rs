@@ -114,7 +114,7 @@ impl Shape {
         if let Value::Text(name) = value
             && later::is_later(at, name)
         {
-            return Error::not_yet(at, format!("`{name}` is not there yet"));
+            return Error::not_yet(at, format!("`{name}` is not supported yet"));
         }
         let options: Vec<_> = self.options.iter().map(text).collect();
         Error::invalid(at, format!("`{}` is none of {}", text(value), options.join(", ")))
@@ -147,7 +147,7 @@ impl Fields {
     fn unknown(&self, name: &str, at: &str) -> Error {
         let parent = at.strip_suffix(name).and_then(|parent| parent.strip_suffix('.')).unwrap_or_default();
         if later::is_later(parent, name) {
-            return Error::not_yet(at, format!("`{name}` is not there yet"));
+            return Error::not_yet(at, format!("`{name}` is not supported yet"));
         }
         let known: Vec<_> = self.known.keys().map(String::as_str).collect();
         Error::invalid(at, format!("there is no field `{name}` here, only {}", known.join(", ")))

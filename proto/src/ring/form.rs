@@ -49,7 +49,7 @@ pub fn decode(mut bytes: &[u8]) -> Result<Ring, Error> {
         return Err(Error(text));
     }
     if rest.get_u32_le() != crc32c::crc32c(bytes) {
-        return Err(damaged("its sum is another"));
+        return Err(damaged("its checksum does not match"));
     }
     let table = inflate(bytes)?;
     let ring = read(&table)?;

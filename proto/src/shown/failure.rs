@@ -2,6 +2,7 @@
 
 use super::{Exit, Output};
 use std::borrow::Cow;
+use std::error::Error as _;
 use tonic::{Code, Status};
 
 /// A call that was not answered with what was asked.
@@ -21,8 +22,8 @@ impl Failure {
         Failure { exit: Exit::Unreachable, code: None, error, at: String::new(), outcome_unknown: false }
     }
 
-    /// A node's own answers carry HTTP's code; whatever else went wrong is the way to it.
-    pub fn of(status: &Status) -> Failure {
+    /// What `node` has answered. Its own answers carry HTTP's code; whatever else went wrong is the way to it.
+    pub fn of(node: &str, status: &Status) -> Failure {
         let text = |name: &str| status.metadata().get(name).and_then(|value| value.to_str().ok());
         let code = text("shoal-code").and_then(|code| code.parse().ok());
         let lost = matches!(
@@ -32,10 +33,15 @@ impl Failure {
         Failure {
             exit: if code.is_none() && lost { Exit::Unreachable } else { Exit::Refused },
             code,
-            error: status.message().to_owned(),
+            error: if code.is_none() { on_the_way(node, status) } else { status.message().to_owned() },
             at: text("shoal-at").unwrap_or_default().to_owned(),
             outcome_unknown: code.is_none() && lost || text("shoal-outcome") == Some("unknown"),
         }
+    }
+
+    /// What `node` has answered to a call that changes nothing.
+    pub fn of_read(node: &str, status: &Status) -> Failure {
+        Failure { outcome_unknown: false, ..Failure::of(node, status) }
     }
 
     /// Whether another node, or this one later, may answer otherwise.
@@ -71,16 +77,16 @@ impl Failure {
         match self.code {
             _ if self.outcome_unknown => "Look at the state before you send it again: it may have been done.",
             None if self.exit == Exit::Unreachable => way,
-            Some(400 | 415) => "Mend the address or the body; it was not done.",
+            Some(400 | 415) => "Correct the address or the body; the command was not executed.",
             Some(404) => "Compare the address and the lane's name with the plan.",
             Some(405) => {
                 "This lane takes no such change from clients: its `type` and `access` in the plan say what it takes."
             }
             Some(406) => "This lane has no state to get: `watch` shows what comes on it.",
-            Some(409) => "It was done before, or another command has its number.",
+            Some(409) => "The command was executed before, or another command of this client has its number.",
             Some(413) => "Send less at once.",
             Some(422) => {
-                "A rule of the plan refuses it, at the expression that is named; nothing of it was done."
+                "A rule of the plan refuses the command at the expression that is named; nothing of it was done."
             }
             Some(408 | 429 | 503) => "It was not done: try again soon, or at another node.",
             _ => "The node's log may say more.",
@@ -88,9 +94,28 @@ impl Failure {
     }
 }
 
+/// The library's own text says only that something failed; the reason lies deeper.
+fn on_the_way(node: &str, status: &Status) -> String {
+    let Some(mut deepest) = status.source() else { return format!("{node}: {}", status.message()) };
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    format!("{node} does not answer as a node does: {deepest}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_read_that_failed_has_no_outcome_to_look_for() {
+        let lost = Status::unavailable("gone");
+        assert!(Failure::of("pod-0", &lost).outcome_unknown);
+        assert!(!Failure::of_read("pod-0", &lost).outcome_unknown);
+        assert_eq!(Failure::of("pod-0", &lost).error, "pod-0: gone");
+        let broken = Status::from_error(Box::new(std::io::Error::other("no HTTP/2")));
+        assert_eq!(Failure::of("pod-0", &broken).error, "pod-0 does not answer as a node does: no HTTP/2");
+    }
 
     #[test]
     fn every_failure_has_an_advice() {
@@ -98,7 +123,7 @@ mod tests {
         for (failure, expected) in [
             (Failure::unreachable("no"), "Ask elsewhere"),
             (Failure { outcome_unknown: true, ..failure(Some(503)) }, "Look at the state"),
-            (failure(Some(400)), "Mend"),
+            (failure(Some(400)), "Correct"),
             (failure(Some(404)), "Compare"),
             (failure(Some(405)), "This lane takes"),
             (failure(Some(406)), "This lane has"),

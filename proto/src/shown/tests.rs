@@ -115,14 +115,14 @@ fn what_a_node_says_is_a_refusal_and_what_the_way_does_is_not() {
             true,
             "503: no (at /a/1); it may have been done",
         ),
-        (refused(Code::Unavailable, None, None), Exit::Unreachable, true, "no; it may have been done"),
-        (refused(Code::Unimplemented, None, None), Exit::Refused, false, "no"),
+        (refused(Code::Unavailable, None, None), Exit::Unreachable, true, "pod-0: no; it may have been done"),
+        (refused(Code::Unimplemented, None, None), Exit::Refused, false, "pod-0: no"),
     ] {
-        let failure = Failure::of(&status);
+        let failure = Failure::of("pod-0", &status);
         assert_eq!((failure.exit, failure.may_pass()), (exit, may_pass), "{status:?}");
         assert_eq!(failure.shown(Output::Text), text);
         let json: serde_json::Value = serde_json::from_str(&failure.shown(Output::Json)).unwrap();
-        assert_eq!(json["error"], "no");
+        assert_eq!(json["error"], failure.error);
     }
 }
 

@@ -81,8 +81,8 @@ impl fmt::Display for Fault {
         match self {
             Fault::NoTls(why) => write!(
                 out,
-                "the other side does not speak TLS 1.3 ({why}): a pod from before certificates, which has to be \
-                 deleted so that it starts again, or no node at all"
+                "the other side does not speak TLS 1.3 ({why}): it is a pod that was started by a version \
+                 without certificates (delete the pod, so that it starts again), or it is not a Shoal node"
             ),
             Fault::NoCertificate => {
                 write!(out, "the other side shows no certificate: it is no node of a plan")
@@ -100,18 +100,21 @@ impl fmt::Display for Fault {
             }
             Fault::Ended => write!(
                 out,
-                "the operator's certificate has ended: it makes its own at each start, so one of the two clocks is \
-                 wrong"
+                "the operator's certificate has expired: the operator makes a new one at each start, so the clock of \
+                 one of the two machines is wrong"
             ),
             Fault::NotYet => {
                 write!(out, "the operator's certificate is not valid yet: one of the two clocks is wrong")
             }
             Fault::Refused(alert) => write!(
                 out,
-                "the other side does not take this one's certificate ({alert:?}): its log says why"
+                "the other side rejects the certificate of this side ({alert:?}): see the log of the other side"
             ),
             Fault::Slow => {
-                write!(out, "the handshake has not ended in time, or had to make room for newer ones")
+                write!(
+                    out,
+                    "the TLS handshake did not complete in time, or was dropped to make room for newer connections"
+                )
             }
             Fault::Other(why) => out.write_str(why),
         }
@@ -148,9 +151,9 @@ mod tests {
             (tls(rustls::Error::NoCertificatesPresented), "shows no certificate"),
             (tls(CertificateError::UnknownIssuer.into()), "not in ca.crt"),
             (tls(CertificateError::ApplicationVerificationFailure.into()), "another role"),
-            (tls(CertificateError::Expired.into()), "has ended"),
+            (tls(CertificateError::Expired.into()), "has expired"),
             (tls(CertificateError::NotValidYet.into()), "clocks is wrong"),
-            (tls(rustls::Error::AlertReceived(AlertDescription::UnknownCA)), "(UnknownCA): its log says why"),
+            (tls(rustls::Error::AlertReceived(AlertDescription::UnknownCA)), "(UnknownCA): see the log"),
             (io::Error::other(tls(CertificateError::UnknownIssuer.into())), "not in ca.crt"),
             (io::Error::new(io::ErrorKind::ConnectionRefused, "nobody there"), "nobody there"),
         ] {

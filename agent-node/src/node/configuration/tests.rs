@@ -79,10 +79,16 @@ fn peers_may_move_without_a_new_number() {
 
 #[test]
 fn two_rings_of_one_revision_and_a_rolled_back_store_end_the_node() {
-    assert!(said(Some(&has()), given(2, &ring(5, 8))).starts_with("fatal two rings of one revision, 5"));
+    assert!(
+        said(Some(&has()), given(2, &ring(5, 8)))
+            .starts_with("fatal two different rings have the same revision 5")
+    );
     let mut later = ring(6, 7);
     later.members[0].incarnation = 4;
-    assert!(said(Some(&has()), given(2, &later)).contains("was rolled back: the ring knows its start 4"));
+    assert!(
+        said(Some(&has()), given(2, &later))
+            .contains("was restored to an earlier state: the ring records incarnation 4")
+    );
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl<R> Line<R> {
                 let end = Err(entry.not_now(refusal));
                 self.settle(id, of_slot, end, out);
             } else if entry.forgotten {
-                self.settle(id, of_slot, Err(Refusal::unknown("the stream is over", "")), out);
+                self.settle(id, of_slot, Err(stream_ended()), out);
             } else {
                 entry.doubtful |= sent;
             }
@@ -169,7 +169,7 @@ impl<R> Line<R> {
             if entry.state == Progress::Waiting
                 && let Some(of_slot) = slots.get_mut(&entry.command.slot)
             {
-                self.settle(id, of_slot, Err(Refusal::unknown("the stream is over", "")), out);
+                self.settle(id, of_slot, Err(stream_ended()), out);
             }
         }
     }
@@ -200,4 +200,8 @@ impl<R> Line<R> {
         self.next = self.next.max(self.first);
         Some(entry)
     }
+}
+
+fn stream_ended() -> Refusal {
+    Refusal::unknown("the client's stream ended before this command was answered", "")
 }

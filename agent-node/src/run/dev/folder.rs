@@ -68,7 +68,8 @@ impl Folder {
         let path = self.path.join(PLAN);
         let Some(given) = self.given()? else {
             bail!(
-                "{} is gone, and no node's folder has a plan: put it back, or begin in an empty folder",
+                "{} is missing, and no node's folder contains a plan: restore the file, or begin anew in an empty \
+                 folder (--data)",
                 path.display()
             );
         };

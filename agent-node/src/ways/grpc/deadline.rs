@@ -62,9 +62,8 @@ impl Doubt {
 
 /// How a call ends whose time is over.
 pub(super) fn over(doubt: &Doubt) -> Refusal {
-    let outcome_unknown = doubt.is_there();
-    let text = if outcome_unknown { "the time is over; it may have been done" } else { "the time is over" };
-    Refusal { outcome_unknown, ..Refusal::new(408, text, "grpc-timeout") }
+    let refusal = Refusal::new(408, "the deadline of the call has passed", "grpc-timeout");
+    Refusal { outcome_unknown: doubt.is_there(), ..refusal }
 }
 
 /// The messages of an answer, until the time of its call is over.

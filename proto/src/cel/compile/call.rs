@@ -119,7 +119,7 @@ impl Compiler<'_> {
             ("sortBy", [variable, key]) => self.sort_by(target, variable, key),
             ("matches", [pattern]) => self.matches(expr, target, pattern),
             _ if args.len() > 2 && TWO_VARIABLES.contains(&name) => {
-                Err(self.error_at(expr, name, format!("`{name}` with two variables is not there")))
+                Err(self.error_at(expr, name, format!("`{name}` with two variables is not supported")))
             }
             _ => {
                 let function = self.find(expr, Form::Method, name, args.len() + 1)?;

@@ -8,7 +8,7 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue
 impl Compiler<'_> {
     pub(super) fn walk(&mut self, expr: &IdedExpr, walk: &ComprehensionExpr) -> Compiled {
         let Some(shape) = shape(walk) else {
-            return Err(self.error(expr, "this macro is not there"));
+            return Err(self.error(expr, "this macro is not supported"));
         };
         let over = self.node(&walk.iter_range)?;
         let act = self.within(&walk.iter_var, |compiler| compiler.act(shape))?;
@@ -69,7 +69,7 @@ impl Compiler<'_> {
     fn variable(&self, expr: &IdedExpr) -> Result<String, Error> {
         match &expr.expr {
             Expr::Ident(name) if !name.starts_with('.') => Ok(name.clone()),
-            _ => Err(self.error(expr, "a variable's name stands here")),
+            _ => Err(self.error(expr, "the name of a variable is expected here")),
         }
     }
 }

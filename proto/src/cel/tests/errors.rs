@@ -27,10 +27,10 @@ fn unknown_names_are_found_where_they_stand() {
 fn what_is_not_there_is_said() {
     check(&[
         ("cel.bind(x, 1, x)", "!5 there is no `cel.bind`"),
-        ("[1].all(i, x, x > i)", "!5 `all` with two variables is not there"),
-        ("[1].transformList(i, x, x)", "!5 `transformList` with two variables is not there"),
-        ("{'a': 1}.transformMap(k, v, v)", "!10 `transformMap` with two variables is not there"),
-        ("Point{x: 1}", "!6 there are no messages, so no Point{..}: use a map"),
+        ("[1].all(i, x, x > i)", "!5 `all` with two variables is not supported"),
+        ("[1].transformList(i, x, x)", "!5 `transformList` with two variables is not supported"),
+        ("{'a': 1}.transformMap(k, v, v)", "!10 `transformMap` with two variables is not supported"),
+        ("Point{x: 1}", "!6 message types are not supported, so Point{..} cannot be constructed: use a map"),
         ("event.`a-b`", "!6 unsupported syntax: '`'"),
         ("'a'.format()", "!5 `format` takes 1 arguments"),
     ]);
@@ -45,13 +45,13 @@ fn syntax_errors_have_a_place() {
         ("late + + 1", "!8 '+' is not expected here"),
         ("(late", "!6 ')' is missing before the end"),
         ("event.if + if", "!12 reserved identifier: if"),
-        ("event.in", "!7 `in` and other words of CEL are no names: write ['in']"),
-        ("event.?in", "!6 `in` and other words of CEL are no names: write ['in']"),
-        ("'abc", "!1 this begins nothing that an expression has: ''abc'"),
+        ("event.in", "!7 reserved words of CEL, such as `in`, cannot follow a `.`: write ['in']"),
+        ("event.?in", "!6 reserved words of CEL, such as `in`, cannot follow a `.`: write ['in']"),
+        ("'abc", "!1 unexpected character, or a string without its end: ''abc'"),
         ("9223372036854775808", "!1 invalid int literal"),
         ("1e999", "!1 invalid double literal"),
         ("has(late)", "!5 invalid argument to has() macro"),
         ("[1].map(x.y, 1)", "!10 argument must be a simple name"),
-        ("[1].sortBy(1, 1)", "!12 a variable's name stands here"),
+        ("[1].sortBy(1, 1)", "!12 the name of a variable is expected here"),
     ]);
 }

@@ -90,7 +90,7 @@ fn what_has_no_result_is_a_fault() {
         ("event.tailnum < 1", "! `<` does not take null and int"),
         ("[1] < [2]", "! `<` does not take list and list"),
         ("event.nope", "! no member 'nope'"),
-        ("event.tailnum.x", "! no member 'x': it is asked of null, which has none"),
+        ("event.tailnum.x", "! no member 'x': it was looked up on null, which has no members"),
         ("event.codes[3]", "! index 3 of a list of 3"),
         ("event.codes['a']", "! the index of a list is a whole number, not string"),
         ("null == 0", "false"),

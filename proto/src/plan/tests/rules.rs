@@ -40,7 +40,7 @@ const RULES: &[(&str, Expect)] = &[
     (
         "{timer: t, do: [{clear: {lane: m}}]}",
         expect![[r#"
-        N spec.agents[0].rules[0].timer: `timer` is not there yet
+        N spec.agents[0].rules[0].timer: `timer` is not supported yet
     "#]],
     ),
     (
@@ -88,7 +88,7 @@ const RULES: &[(&str, Expect)] = &[
     (
         "{command: c, do: [{schedule: {timer: t}}]}",
         expect![[r#"
-        N spec.agents[0].rules[0].do[0].schedule: `schedule` is not there yet
+        N spec.agents[0].rules[0].do[0].schedule: `schedule` is not supported yet
     "#]],
     ),
     (
@@ -112,7 +112,7 @@ const RULES: &[(&str, Expect)] = &[
     (
         "{command: c, do: [{set: {lane: v, to: '1', each: v}}]}",
         expect![[r#"
-        N spec.agents[0].rules[0].do[0].set.each: `each` is not there yet
+        N spec.agents[0].rules[0].do[0].set.each: `each` is not supported yet
     "#]],
     ),
     (

@@ -72,14 +72,14 @@ const FIELDS: &[(&str, Expect)] = &[
     (
         "durability: {mode: Relaxed}",
         expect![[r#"
-        N spec.durability.mode: `Relaxed` is not there yet
+        N spec.durability.mode: `Relaxed` is not supported yet
     "#]],
     ),
     (
         "durability: {mode: Replicated, copies: 1}",
         expect![[r#"
-        N spec.durability.mode: `Replicated` is not there yet
-        N spec.durability.copies: `copies` is not there yet
+        N spec.durability.mode: `Replicated` is not supported yet
+        N spec.durability.copies: `copies` is not supported yet
     "#]],
     ),
     (
@@ -119,7 +119,7 @@ const FIELDS: &[(&str, Expect)] = &[
         "pods: {nodeSelector: {disk: 1}, labels: {a: b}, imagePullPolicy: Sometimes}",
         expect![[r#"
         I spec.pods.nodeSelector.disk: a text is expected: quote it, "1"
-        N spec.pods.labels: `labels` is not there yet
+        N spec.pods.labels: `labels` is not supported yet
         I spec.pods.imagePullPolicy: `Sometimes` is none of Always, IfNotPresent, Never
     "#]],
     ),
@@ -132,7 +132,7 @@ const FIELDS: &[(&str, Expect)] = &[
     (
         "access: {}",
         expect![[r#"
-        N spec.access: `access` is not there yet
+        N spec.access: `access` is not supported yet
     "#]],
     ),
     (
@@ -241,7 +241,7 @@ const ROUTES: &[(&str, Expect)] = &[
     (
         "/a/:b, expire: 1h",
         expect![[r#"
-        N spec.agents[0].expire: `expire` is not there yet
+        N spec.agents[0].expire: `expire` is not supported yet
     "#]],
     ),
     (
@@ -322,14 +322,14 @@ const LANES: &[(&str, Expect)] = &[
     (
         "{name: v, type: Window, window: {of: c}}",
         expect![[r#"
-        N spec.agents[0].lanes[0].type: `Window` is not there yet
-        N spec.agents[0].lanes[0].window: `window` is not there yet
+        N spec.agents[0].lanes[0].type: `Window` is not supported yet
+        N spec.agents[0].lanes[0].window: `window` is not supported yet
     "#]],
     ),
     (
         "{name: v, type: Value, persistence: Transient}",
         expect![[r#"
-        N spec.agents[0].lanes[0].persistence: `persistence` is not there yet
+        N spec.agents[0].lanes[0].persistence: `persistence` is not supported yet
     "#]],
     ),
     (
@@ -365,7 +365,7 @@ const LANES: &[(&str, Expect)] = &[
     (
         "{name: v, type: Map, retain: {age: 1h}}",
         expect![[r#"
-        N spec.agents[0].lanes[0].retain.age: `age` is not there yet
+        N spec.agents[0].lanes[0].retain.age: `age` is not supported yet
     "#]],
     ),
     (
