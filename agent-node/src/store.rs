@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The format of the folder that this version writes and reads; all others are refused.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The folder of the log, which is there before the folder counts as one of a store.
 pub const LOG: &str = "log";
@@ -538,13 +538,13 @@ mod tests {
         assert!(refusal(temp.path(), &other).contains("belongs to node 3 of the plan, and this is node 4"));
         let path = temp.path().join(STORE);
         let text = fs::read_to_string(&path).unwrap();
-        for format in [1, 3] {
+        for format in [2, 4] {
             let mut other = Identity { format, ..Identity::parse(&text).unwrap() }.encode();
-            if format == 3 {
+            if format == 4 {
                 other = other.replace("sum", "other sum");
             }
             fs::write(&path, other).unwrap();
-            let wanted = format!("has format {format}, and this version reads only format 2");
+            let wanted = format!("has format {format}, and this version reads only format 3");
             assert!(refusal(temp.path(), &options()).contains(&wanted));
         }
         fs::write(&path, text.replace("uid-1", "uid-7")).unwrap();

@@ -1,7 +1,7 @@
 //! Addresses of agents in normal form, the routes that they match, and the slots that they lie in.
 //!
-//! *Guarantees*: the normal form of a normal form is itself; two texts that mean the same segments have one normal
-//! form; `parse` takes time proportional to the text and never panics.
+//! *Guarantees*: the normal form of a normal form is itself; two texts whose decoded segments are equal have one normal
+//! form, however they were escaped; `parse` takes time proportional to the text and never panics.
 
 mod route;
 #[cfg(test)]
@@ -89,7 +89,7 @@ pub fn decoded(segment: &str) -> Cow<'_, str> {
     }
     let mut out = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
-    while let Ok(Some((byte, _))) = next_byte(&mut rest) {
+    while let Ok(Some(byte)) = next_byte(&mut rest) {
         out.push(byte);
     }
     String::from_utf8_lossy(&out).into_owned().into()
@@ -146,8 +146,8 @@ fn normal(path: &str) -> Result<String, Error> {
 fn normal_segment(segment: &str) -> Result<String, Error> {
     let (mut out, mut decoded) = (String::with_capacity(segment.len()), Vec::with_capacity(segment.len()));
     let mut rest = segment.as_bytes();
-    while let Some((byte, escaped)) = next_byte(&mut rest)? {
-        push(byte, if escaped { is_unreserved(byte) } else { is_plain(byte) }, &mut out);
+    while let Some(byte) = next_byte(&mut rest)? {
+        push(byte, is_plain(byte), &mut out);
         decoded.push(byte);
     }
     match std::str::from_utf8(&decoded) {
@@ -156,19 +156,19 @@ fn normal_segment(segment: &str) -> Result<String, Error> {
     }
 }
 
-/// The next byte of a segment, and whether it was escaped.
-fn next_byte(rest: &mut &[u8]) -> Result<Option<(u8, bool)>, Error> {
+/// The next byte of a segment, escaped or not.
+fn next_byte(rest: &mut &[u8]) -> Result<Option<u8>, Error> {
     let Some((first, behind)) = rest.split_first() else { return Ok(None) };
     if *first != b'%' {
         *rest = behind;
-        return Ok(Some((*first, false)));
+        return Ok(Some(*first));
     }
     let digit = |place: usize| char::from(*behind.get(place)?).to_digit(16);
     let (Some(high), Some(low)) = (digit(0), digit(1)) else {
         return Err(Error("`%` in an address is followed by two hexadecimal digits".into()));
     };
     *rest = &behind[2..];
-    Ok(Some(((high << 4 | low) as u8, true)))
+    Ok(Some((high << 4 | low) as u8))
 }
 
 fn push(byte: u8, plain: bool, out: &mut String) {
@@ -182,13 +182,9 @@ fn push(byte: u8, plain: bool, out: &mut String) {
     }
 }
 
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
-}
-
-/// What stands in a segment as itself.
+/// What stands in a segment as itself: what RFC 3986 calls `pchar`, but for escapes.
 fn is_plain(byte: u8) -> bool {
-    is_unreserved(byte) || b"!$&'()*+,;=:@".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
 }
 
 fn within_limits(normal: &str) -> Result<(), Error> {

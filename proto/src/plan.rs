@@ -256,8 +256,6 @@ impl Kind {
     }
 }
 
-const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
-
 impl Schema {
     /// The value in the form that the lane keeps, or what is wrong with it.
     pub fn admit(self, value: Value) -> Result<Value, String> {
@@ -271,16 +269,7 @@ impl Schema {
                 | (Schema::List, Value::List(_))
                 | (Schema::Record, Value::Record(_))
         );
-        match value {
-            value if fits => Ok(value),
-            // Beyond 2^53 a whole number may be stored as a double.
-            Value::Double(number)
-                if self == Schema::Int && number.fract() == 0.0 && number.abs() < TWO_TO_63 =>
-            {
-                Ok(Value::Int(number as i64))
-            }
-            value => Err(format!("{} is expected, not {}", self.noun(), noun(&value))),
-        }
+        if fits { Ok(value) } else { Err(format!("{} is expected, not {}", self.noun(), noun(&value))) }
     }
 
     /// What a Value lane without `initial` begins with.

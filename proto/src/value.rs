@@ -13,8 +13,8 @@ use std::sync::Arc;
 /// Up to 24 bytes without an allocation.
 pub type Text = CompactString;
 
-/// Integers of at most this magnitude have one form, whether they were written with a fraction or not.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+/// From here on a double is no integer of 64 bits.
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 
 /// Lists and records within each other, at most.
 pub const DEPTH_MAX: usize = 32;
@@ -31,7 +31,7 @@ pub enum Value {
     Null,
     Bool(bool),
     Int(i64),
-    /// Finite, and no whole number of a magnitude up to 2^53: [`Value::number`] makes it so.
+    /// Finite, and no integer that fits into 64 bits: [`Value::number`] makes it so.
     Double(f64),
     Text(Text),
     List(Arc<[Value]>),
@@ -62,11 +62,12 @@ struct Indexed {
 }
 
 impl Value {
-    /// The one form of a number; `None` for NaN and infinities, which cannot be stored.
+    /// The one form of a number: an integer where it is one of 64 bits. `None` for NaN and infinities, which cannot be
+    /// stored.
     pub fn number(number: f64) -> Option<Value> {
         if !number.is_finite() {
             None
-        } else if number.fract() == 0.0 && number.abs() <= EXACT {
+        } else if number.fract() == 0.0 && (-TWO_TO_63..TWO_TO_63).contains(&number) {
             Some(Value::Int(number as i64))
         } else {
             Some(Value::Double(number))
@@ -248,10 +249,10 @@ impl Ord for Value {
 
 /// Exactly, where a double of that size has no fraction of its own left.
 fn compare(int: i64, double: f64) -> Ordering {
-    if double >= 9_223_372_036_854_775_808.0 {
+    if double >= TWO_TO_63 {
         return Ordering::Less;
     }
-    if double < -9_223_372_036_854_775_808.0 {
+    if double < -TWO_TO_63 {
         return Ordering::Greater;
     }
     int.cmp(&(double.trunc() as i64)).then_with(|| 0.0_f64.total_cmp(&(double.fract() + 0.0)))
@@ -263,8 +264,7 @@ impl Hash for Value {
         match self {
             Value::Null => 0_u8.hash(state),
             Value::Bool(value) => value.hash(state),
-            // An integer and a double beyond 2^53 may be equal.
-            Value::Int(value) => (*value as f64).to_bits().hash(state),
+            Value::Int(value) => value.hash(state),
             Value::Double(value) => value.to_bits().hash(state),
             Value::Text(value) => value.as_bytes().hash(state),
             Value::List(values) => values.hash(state),

@@ -122,7 +122,7 @@ fn befall(path: &Path, happens: Happens) {
         }
         Happens::OtherFormat if path.ends_with("store") => {
             let text = String::from_utf8(content).unwrap();
-            fs::write(path, text.replace("format 2", "format 9")).unwrap();
+            fs::write(path, text.replace("format 3", "format 9")).unwrap();
         }
         Happens::OtherFormat => {
             let mut content = content;

@@ -23,7 +23,13 @@ fn addresses_have_one_form() {
         ("/A/a", "/A/a"),
         ("/%41%7e%2d", "/A~-"),
         ("/a%2fb", "/a%2Fb"),
-        ("/%24/$", "/%24/$"),
+        ("/%24/$", "/$/$"),
+        ("/tag/bob%40example.com", "/tag/bob@example.com"),
+        ("/%2b%3D%26%3a%3B%2C%24%21%27%28%29%2A%40", "/+=&:;,$!'()*@"),
+        (
+            "/%3F%23%2F%25%20%5B%5D%22%3C%3E%5C%5E%60%7B%7C%7D",
+            "/%3F%23%2F%25%20%5B%5D%22%3C%3E%5C%5E%60%7B%7C%7D",
+        ),
         ("/!$&'()*+,;=:@", "/!$&'()*+,;=:@"),
         ("/a b/\u{e9}", "/a%20b/%C3%A9"),
         ("/\u{6771}\u{4eac}", "/%E6%9D%B1%E4%BA%AC"),
@@ -119,6 +125,9 @@ fn the_vectors_for_other_languages_are_as_committed() {
         "/~user/.x",
         "/room/\u{1f600}",
         "/x/!$&'()*+,;=:@",
+        "/x/%21%24%26%27%28%29%2A%2b%2C%3B%3D%3a%40",
+        "/tag/bob%40example.com",
+        "/tag/bob@example.com",
     ];
     let line = |text: &str| {
         let address = Address::parse(text).unwrap();
@@ -238,6 +247,19 @@ proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "\\PC{0,60}", path in "/[./%a-f0-9]{0,60}") {
         let _ = (Address::parse(&text), Address::parse(&path), Route::parse(&text));
+    }
+
+    #[test]
+    fn one_decoded_text_is_one_address(text in "[ -~\u{e9}]{1,20}", escaped in any::<u64>()) {
+        prop_assume!(text != "." && text != "..");
+        let one = |(place, byte): (usize, u8)| match byte {
+            b'%' | b'/' | b'?' | b'#' => format!("%{byte:02X}"),
+            _ if escaped >> (place % 64) & 1 == 1 || !byte.is_ascii() => format!("%{byte:02x}"),
+            _ => char::from(byte).to_string(),
+        };
+        let spelt: String = text.bytes().enumerate().map(one).collect();
+        let address = Address::parse(&format!("/a/{spelt}")).unwrap();
+        prop_assert_eq!(address.as_str(), format!("/a/{}", segment(&text)));
     }
 
     #[test]

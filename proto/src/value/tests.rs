@@ -83,13 +83,19 @@ fn numbers_have_one_form() {
         (1.0, int(1)),
         (9_007_199_254_740_992.0, int(1 << 53)),
         (-9_007_199_254_740_992.0, int(-1 << 53)),
+        (1e16, int(10_000_000_000_000_000)),
+        (1e18, int(1_000_000_000_000_000_000)),
+        (-9_223_372_036_854_775_808.0, int(i64::MIN)),
+        (9_223_372_036_854_774_784.0, int(i64::MAX - 1023)),
         (f64::NAN, None),
         (f64::INFINITY, None),
         (f64::NEG_INFINITY, None),
     ] {
         assert_eq!(Value::number(number), expected, "{number}");
     }
-    for number in [0.5, -0.5, 9_007_199_254_740_994.0, 1e300, f64::MIN_POSITIVE] {
+    for number in
+        [0.5, -0.5, 9_223_372_036_854_775_808.0, -9_223_372_036_854_777_856.0, 1e300, f64::MIN_POSITIVE]
+    {
         assert!(matches!(Value::number(number), Some(Value::Double(_))), "{number}");
     }
 }

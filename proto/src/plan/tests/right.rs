@@ -112,7 +112,6 @@ fn a_schema_admits_its_own() {
             assert_eq!(schema.admit(value.clone()).ok(), admitted.then_some(value), "{schema:?} {json}");
         }
     }
-    assert!(matches!(Schema::Int.admit(Value::Double(9_007_199_254_740_994.0)), Ok(Value::Int(_))));
     assert_eq!(Schema::Int.admit(Value::text("1")), Err("an integer is expected, not a text".into()));
 }
 
