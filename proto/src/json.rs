@@ -21,12 +21,12 @@ pub struct Error {
 /// One value and nothing else. Doubled members, lone surrogates, integers beyond int64 and more than 32 levels are
 /// errors.
 pub fn parse(text: &[u8]) -> Result<Value, Error> {
-    read::parse(text, DEPTH_MAX)
+    read::parse(text, DEPTH_MAX, false)
 }
 
-/// For what has values within it.
+/// For what has values within it. Integers beyond 64 bits are doubles, so that the caller can name their path.
 pub(crate) fn parse_deeper(text: &[u8], levels: usize) -> Result<Value, Error> {
-    read::parse(text, levels)
+    read::parse(text, levels, true)
 }
 
 /// Without spaces.

@@ -5,6 +5,12 @@
 // Each line of the input is a case: {"plan": YAML, "old": YAML}; with "old" it is an update of that. The first line of
 // the output is about the CRD, each other one about a case, all in the form {"refused": [{"at": .., "error": ..}],
 // "cost": N}. An unknown field is refused, as `kubectl apply` does it; the cost is that of the CEL rules.
+//
+//	crdcheck --read < texts > readings
+//
+// Each line of the input is a YAML text as a JSON string; each line of the output says what of it `kubectl apply -f`
+// and `kubectl apply -k` send: {"file": JSON, "kustomization": JSON}, or {"error": ..} in the place of one that is
+// refused.
 package main
 
 import (
@@ -47,8 +53,12 @@ type server struct {
 }
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "--read" {
+		fail(readAll())
+		return
+	}
 	if len(os.Args) != 2 {
-		fail(fmt.Errorf("one CRD is expected"))
+		fail(fmt.Errorf("one CRD is expected, or --read"))
 	}
 	out := json.NewEncoder(os.Stdout)
 	server, verdict, err := install(os.Args[1])

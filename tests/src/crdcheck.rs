@@ -1,10 +1,11 @@
-//! Kubernetes' own validator for CRDs and what is applied under them, without a cluster: the program in
-//! `tests/crdcheck`, built with Go the first time.
+//! Kubernetes' own validator for CRDs and what is applied under them, and kubectl's readers of YAML, without a cluster:
+//! the program in `tests/crdcheck`, built with Go the first time.
 
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Write as _;
@@ -34,8 +35,21 @@ pub struct Fault {
 
 /// What is said of the CRD, and of each case.
 pub fn judge(crd: &Path, cases: &[Case]) -> Result<(Verdict, Vec<Verdict>)> {
+    let lines = ask(crd.as_os_str(), cases, cases.len() + 1)?;
+    let mut verdicts = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Verdict>, _>>()?;
+    Ok((verdicts.remove(0), verdicts))
+}
+
+/// A line for each YAML text, with what `kubectl apply -f` and `kubectl apply -k` send of it:
+/// `{"file": JSON, "kustomization": JSON}`, or `{"error": ..}` in the place of one that is refused.
+pub fn read(texts: &[String]) -> Result<String> {
+    ask("--read".as_ref(), texts, texts.len())
+}
+
+/// One line for each case; the program answers with so many lines.
+fn ask(argument: &OsStr, cases: &[impl Serialize], expected: usize) -> Result<String> {
     let mut child = Command::new(program()?)
-        .arg(crd)
+        .arg(argument)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -52,10 +66,10 @@ pub fn judge(crd: &Path, cases: &[Case]) -> Result<(Verdict, Vec<Verdict>)> {
         child.wait_with_output()
     })?;
     ensure!(output.status.success(), "crdcheck failed: what it said stands above");
-    let lines = std::str::from_utf8(&output.stdout)?.lines();
-    let mut verdicts = lines.map(serde_json::from_str).collect::<Result<Vec<Verdict>, _>>()?;
-    ensure!(verdicts.len() == cases.len() + 1, "{} verdicts for {} cases", verdicts.len(), cases.len());
-    Ok((verdicts.remove(0), verdicts))
+    let answers = String::from_utf8(output.stdout)?;
+    let count = answers.lines().count();
+    ensure!(count == expected, "{count} answers where {expected} are expected");
+    Ok(answers)
 }
 
 /// Built once for all runs; whoever comes while it is built waits.
@@ -97,7 +111,7 @@ fn cache() -> Result<PathBuf> {
 
 fn key(sources: &Path) -> Result<u64> {
     let mut hasher = DefaultHasher::new();
-    for name in ["main.go", "go.mod", "go.sum"] {
+    for name in ["main.go", "read.go", "go.mod", "go.sum"] {
         hasher.write(&fs::read(sources.join(name)).with_context(|| name)?);
     }
     Ok(hasher.finish())

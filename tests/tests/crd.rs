@@ -1,8 +1,11 @@
 //! The CRD under Kubernetes' own validator: what an API server takes and what it refuses, and that the parser of dev
 //! mode and nodes says the same.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
 use proto::plan::{AgentPlan, Plan};
+use proto::value::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use tests::crdcheck::{Case, Verdict, judge};
@@ -128,7 +131,16 @@ fn what_is_wrong_is_refused_with_its_path() -> Result<()> {
 
 #[test]
 fn a_name_is_short_and_begins_with_a_letter() -> Result<()> {
-    let cases = [("p", true), ("a-1", true), ("1a", false), ("a-", false), ("a.b", false)];
+    let cases = [
+        ("p", true),
+        ("a-1", true),
+        ("1a", false),
+        ("a-", false),
+        ("a.b", false),
+        ("a-nodes", false),
+        ("a-metrics", false),
+        ("nodes", true),
+    ];
     let long = ["x".repeat(40), "x".repeat(41)];
     let cases = cases.into_iter().chain([(long[0].as_str(), true), (long[1].as_str(), false)]);
     let plans = cases.clone().map(|(name, _)| (edited("name: p", &format!("name: {name}")), String::new()));
@@ -149,6 +161,280 @@ fn a_bare_word_is_refused_everywhere() -> Result<()> {
         ["spec.agents[0].rules[0].true"]
     );
     assert!(faults(&plan).contains(&"spec.agents[0].rules[0].on".to_owned()));
+    Ok(())
+}
+
+/// A plan with one lane that begins with this.
+fn beginning(with: &str) -> String {
+    format!(
+        "apiVersion: shoal.dev/v1alpha1\nkind: AgentPlan\nmetadata:\n  name: p\nspec:\n  storage: {{size: 1Gi}}\n  \
+         agents:\n  - route: /a\n    lanes:\n    - name: v\n      type: Value\n      initial: {with}\n"
+    )
+}
+
+/// A text, what dev mode makes of its `initial`, and what kubectl sends of a file and of a kustomization.
+struct Reading {
+    text: String,
+    ours: Option<Value>,
+    theirs: [Option<Value>; 2],
+}
+
+fn readings(texts: Vec<String>) -> Result<Vec<Reading>> {
+    let sent = tests::crdcheck::read(&texts)?;
+    let read = |(text, sent): (String, &str)| {
+        // What they send has numbers that do not fit where it cannot be read.
+        let sent = proto::json::parse(sent.as_bytes()).unwrap_or_default();
+        let theirs = ["file", "kustomization"].map(|way| {
+            let agents = member(member(member(&sent, way)?, "spec")?, "agents")?;
+            member(first(member(first(agents)?, "lanes")?)?, "initial").cloned()
+        });
+        let plan = Plan::from_yaml(&text).ok();
+        let ours = plan.map(|(plan, _)| plan.spec.agents[0].lanes[0].initial.clone().unwrap_or_default());
+        Reading { text, ours, theirs }
+    };
+    Ok(texts.into_iter().zip(sent.lines()).map(read).collect())
+}
+
+fn member<'a>(of: &'a Value, name: &str) -> Option<&'a Value> {
+    if let Value::Record(record) = of { record.get(name) } else { None }
+}
+
+fn first(of: &Value) -> Option<&Value> {
+    if let Value::List(items) = of { items.first() } else { None }
+}
+
+impl Reading {
+    /// Taken, and not what both send.
+    fn differs(&self) -> bool {
+        self.ours.is_some() && self.theirs.iter().any(|theirs| *theirs != self.ours)
+    }
+}
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Reading { text, ours, theirs } = self;
+        let text = text.split_once("initial: ").map_or(text.as_str(), |(_, text)| text);
+        writeln!(out, "{text:?} is {ours:?}, and to kubectl {theirs:?}")
+    }
+}
+
+/// Scalars, names and structures as people write them: taken, and then as kubectl reads them, or refused.
+#[test]
+fn dev_reads_yaml_as_kubectl_does() -> Result<()> {
+    let taken = [
+        "0644",
+        "-0644",
+        "1_000",
+        "010000",
+        "0x1F",
+        "0b101",
+        "0o17",
+        "+0x1f",
+        "08",
+        "09.5",
+        "00",
+        "0_",
+        "1__0",
+        "1e3",
+        "1e16",
+        "1e18",
+        "-0",
+        "-0.0",
+        "+5",
+        "+.5",
+        ".5",
+        ".",
+        "._5",
+        "1.",
+        "1.e5",
+        "1E+5",
+        "1e-7",
+        "0.1",
+        "5e-324",
+        "1_000.5",
+        "123456789.123456789",
+        "_1",
+        "190:20:30",
+        "12:30",
+        "1.2.3",
+        "0x",
+        "0b2",
+        "1e",
+        "--1",
+        "+-1",
+        "infinity",
+        "NaN",
+        "9223372036854775807",
+        "\t1",
+        "-9223372036854775808",
+        "~",
+        "null",
+        "Null",
+        "NULL",
+        "",
+        "true",
+        "True",
+        "TRUE",
+        "tRue",
+        "False",
+        "'0644'",
+        "\"on\"",
+        "'2001-01-01'",
+        "a b",
+        "a #b",
+        "a#b",
+        "=",
+        "\"\\x41\\u00e9\\n\"",
+        "'it''s'",
+        "|\n        a\n        b",
+        ">-\n        a\n        b",
+        "|+\n        a\n\n",
+        "a\n        b",
+        "[1, [2, 0x3], {a: 04}]",
+        "{b: 1, a: 2}",
+        "{'1': x, \"y\": 1}",
+        "[a, ]",
+        "[]",
+        "{}",
+        "\n      - 1\n      - a: 2",
+        "\n        a: &x {b: 1}\n        c: *x",
+        "\n        a: &x {b: 1, c: 2}\n        d: {<<: *x, c: 3}",
+        "\n        a: &x {b: 1}\n        b: &y {b: 2, c: 2}\n        d: {<<: [*x, *y], e: 3}",
+        "{a: {b: {c: [~, 'n', 1.50]}}} # on",
+        "\"a\\\n        b\"",
+    ];
+    let refused = [
+        "on",
+        "Off",
+        "y",
+        "N",
+        "yes",
+        "{on: 1}",
+        "[no]",
+        "2001-01-01",
+        "2001-1-1",
+        "2001-12-14t21:59:43.10-05:00",
+        "0o-7",
+        "0b-1",
+        ".inf",
+        "-.INF",
+        ".nan",
+        "1e400",
+        "9223372036854775808",
+        "18446744073709551616",
+        "1e19",
+        "1e20",
+        "0xFFFFFFFFFFFFFFFFF",
+        "{1: a}",
+        "{true: a}",
+        "{~: a}",
+        "{1.5: a}",
+        "{a: 1, a: 2}",
+        "!!str 5",
+        "!x y",
+        "*x",
+        "[1",
+        "{a: 1, <<: {a: 2}}",
+        "{<<: 1}",
+        "a: b: c",
+        "@a",
+        "`a`",
+        "%a",
+        "\"\\q\"",
+        "'a",
+        "{[a]: 1}",
+        "a\u{2028}b",
+    ];
+    let texts = taken.iter().chain(&refused).map(|text| beginning(text)).collect();
+    let readings = readings(texts)?;
+    let differ: Vec<_> = readings.iter().filter(|reading| reading.differs()).collect();
+    assert!(differ.is_empty(), "{differ:#?}");
+    let (taken, refused) = readings.split_at(taken.len());
+    for reading in taken {
+        assert!(reading.ours.is_some(), "{reading:?}: {:?}", Plan::from_yaml(&reading.text).map(|_| ()));
+    }
+    let wrong: Vec<_> = refused.iter().filter(|reading| reading.ours.is_some()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}
+
+/// Any text: what dev mode takes, kubectl reads as the same.
+#[test]
+fn no_yaml_means_two_things() -> Result<()> {
+    const TOKENS: [&str; 61] = [
+        "a",
+        "b: ",
+        "- ",
+        "\n        ",
+        "\n          ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ", ",
+        ": ",
+        "'",
+        "\"",
+        "|",
+        ">",
+        "|-",
+        "\n\n",
+        "&x ",
+        "*x",
+        "<<: ",
+        " #",
+        "#",
+        "1",
+        "0",
+        "_",
+        ".",
+        "e",
+        "x",
+        "-",
+        "+",
+        "~",
+        "null",
+        "on",
+        "true",
+        "\t",
+        "!",
+        "%",
+        "@",
+        "?",
+        "? ",
+        "\\",
+        "\\n",
+        "\u{e9}",
+        "y",
+        "0x",
+        "0o",
+        "0b",
+        "12:30",
+        "2001-01-01",
+        " ",
+        "=",
+        "---",
+        "\n---\n",
+        "\r\n",
+        "\u{feff}",
+        "\u{a0}",
+        "\\\n",
+        "''",
+        "\"\"",
+        "a: 1",
+        "b: 2\n        c: 3",
+    ];
+    let text = proptest::collection::vec(proptest::sample::select(&TOKENS[..]), 1..9);
+    let mut runner = TestRunner::deterministic();
+    let count = if std::env::var_os("SHOAL_LONG").is_some() { 200_000 } else { 10_000 };
+    let texts = (0..count)
+        .map(|_| Ok(beginning(&text.new_tree(&mut runner).map_err(|why| anyhow!(why))?.current().concat())));
+    let texts = texts.collect::<Result<Vec<String>>>()?;
+    let readings = readings(texts)?;
+    let taken = readings.iter().filter(|reading| reading.ours.is_some()).count();
+    assert!(taken > count / 10, "{taken} of {count} are taken");
+    let differ: Vec<_> = readings.iter().filter(|reading| reading.differs()).take(20).collect();
+    assert!(differ.is_empty(), "{differ:#?}");
     Ok(())
 }
 

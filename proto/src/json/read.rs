@@ -12,6 +12,8 @@ struct Parser<'a> {
     bytes: &'a [u8],
     at: usize,
     levels_max: usize,
+    /// Integers beyond 64 bits are doubles.
+    takes_large: bool,
     /// Items and members of the lists and records that are still open.
     items: Vec<Value>,
     members: Vec<(Text, Value)>,
@@ -19,7 +21,7 @@ struct Parser<'a> {
     places: Vec<usize>,
 }
 
-pub fn parse(text: &[u8], levels_max: usize) -> Result<Value, Error> {
+pub fn parse(text: &[u8], levels_max: usize, takes_large: bool) -> Result<Value, Error> {
     let text = std::str::from_utf8(text)
         .map_err(|error| Error { at: error.valid_up_to(), error: "the text is no UTF-8".into() })?;
     let mut parser = Parser {
@@ -27,6 +29,7 @@ pub fn parse(text: &[u8], levels_max: usize) -> Result<Value, Error> {
         bytes: text.as_bytes(),
         at: 0,
         levels_max,
+        takes_large,
         items: Vec::new(),
         members: Vec::new(),
         places: Vec::new(),
@@ -273,8 +276,10 @@ impl Parser<'_> {
         if self.at - begin <= 18 {
             return Ok(Value::Int(if negative { -small } else { small }));
         }
-        let number = self.text[begin..self.at].parse().map(Value::Int);
-        number.or_else(|_| fail(begin, "the integer does not fit into 64 bits"))
+        let digits = &self.text[begin..self.at];
+        let large = || digits.parse().ok().and_then(Value::number).filter(|_| self.takes_large);
+        let number = digits.parse().ok().map(Value::Int).or_else(large);
+        number.map_or_else(|| fail(begin, "the integer does not fit into 64 bits"), Ok)
     }
 }
 

@@ -6,6 +6,10 @@ use crate::value::Value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What lanes are called.
+pub(super) const NAME: &str = "^[A-Za-z][A-Za-z0-9_]*$";
+pub(super) const ROUTE: &str = "^(/(:[A-Za-z][A-Za-z0-9_]{0,31}|[A-Za-z0-9][A-Za-z0-9._~-]{0,63}))+$";
+
 /// A kind of agents: all whose addresses match its route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -30,7 +34,7 @@ pub struct Agent {
     /// Segments that are literal or, with a colon, parameters: `/airport/:code`.
     #[schemars(
         length(max = 256),
-        regex(pattern = "^(/(:[A-Za-z][A-Za-z0-9_]{0,31}|[A-Za-z0-9][A-Za-z0-9._~-]{0,63}))+$"),
+        regex(pattern = ROUTE),
         extend("x-kubernetes-validations" = [{
             "rule": "!self.matches('^/(console|openapi[.]json|metrics|livez|readyz|healthz|shoal[^/]*)(/|$)')",
             "message": "the first segment is none of console, openapi.json, metrics, livez, readyz, healthz, and does not begin with shoal"
@@ -71,7 +75,7 @@ struct Parameter(#[schemars(length(min = 1, max = 32))] String);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LaneSpec {
-    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    #[schemars(length(max = 63), regex(pattern = NAME))]
     pub name: String,
 
     /// Value (one value), Map (entries of key and value), Command (takes commands from clients and agents, and shows
@@ -145,7 +149,7 @@ pub struct Queue {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// The Command lane whose commands run this rule.
-    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    #[schemars(length(max = 63), regex(pattern = NAME))]
     pub command: String,
 
     /// A CEL expression: whether the steps run. Evaluated once, before them.

@@ -9,6 +9,8 @@ use kube::CustomResourceExt as _;
 
 /// The plan's name becomes part of other names, which have bounds of their own.
 pub(super) const NAME: &str = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
+/// The ends of the names of a plan's Services: another plan of such a name would make the same Service.
+pub(super) const RESERVED_ENDS: [&str; 2] = ["-nodes", "-metrics"];
 
 /// Names of lanes that would mean something else in an expression, or will.
 pub(super) const RESERVED_LANES: &[&str] = &[
@@ -88,11 +90,19 @@ pub fn crd() -> CustomResourceDefinition {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         let schema = schema.expect("kube derives one");
         settle(schema);
-        schema.x_kubernetes_validations = Some(vec![rule(
-            &format!("self.metadata.name.matches('{NAME}')"),
-            "the name is a DNS label of at most 40 characters that begins with a letter",
-            None,
-        )]);
+        let ends = RESERVED_ENDS.map(|end| format!("!self.metadata.name.endsWith('{end}')"));
+        schema.x_kubernetes_validations = Some(vec![
+            rule(
+                &format!("self.metadata.name.matches('{NAME}')"),
+                "the name is a DNS label of at most 40 characters that begins with a letter",
+                None,
+            ),
+            rule(
+                &ends.join(" && "),
+                "a name that ends in -nodes or -metrics would be that of a Service of another plan",
+                None,
+            ),
+        ]);
         let lane = lane(schema).expect("plans have lanes");
         lane.x_kubernetes_validations = Some(lane_rules());
     }

@@ -196,6 +196,11 @@ impl<'a> Parser<'a> {
 
     fn initial(&mut self, n: usize, lane: &agent::LaneSpec) -> Value {
         let Some(initial) = &lane.initial else { return lane.schema.kind.initial() };
+        let at = format!("lanes[{n}].initial");
+        if let Some(large) = large_integer(initial, at.clone()) {
+            self.fault(&large, "the integer does not fit into 64 bits");
+            return Value::Null;
+        }
         let error = if json::length(initial) > INITIAL_MAX {
             format!("at most {INITIAL_MAX} bytes of JSON are expected")
         } else if initial.depth() > DEPTH_MAX {
@@ -206,7 +211,7 @@ impl<'a> Parser<'a> {
                 Err(error) => error,
             }
         };
-        self.fault(&format!("lanes[{n}].initial"), error);
+        self.fault(&at, error);
         Value::Null
     }
 
@@ -311,6 +316,23 @@ fn list(names: &[&str]) -> String {
 
 fn has_queue(kind: LaneKind) -> bool {
     matches!(kind, LaneKind::Command | LaneKind::Supply)
+}
+
+/// Where a whole number stands that is a double since it does not fit into 64 bits. kubectl writes `1e20` as digits, so
+/// what it was written as cannot count.
+fn large_integer(value: &Value, at: String) -> Option<String> {
+    match value {
+        Value::Double(number) => (number.fract() == 0.0).then_some(at),
+        Value::List(items) => {
+            let mut items = items.iter().enumerate();
+            items.find_map(|(n, item)| large_integer(item, format!("{at}[{n}]")))
+        }
+        Value::Record(record) => {
+            let mut members = record.members().iter();
+            members.find_map(|(name, member)| large_integer(member, format!("{at}.{name}")))
+        }
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Text(_) => None,
+    }
 }
 
 fn faults(route: &str) -> Lane {

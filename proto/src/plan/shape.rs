@@ -4,12 +4,13 @@
 //! *Guarantees*: `null` counts as absent where it is no value, as on the API server; unknown fields are faults.
 
 use super::Error;
-use super::later;
+use super::{agent, later, spec};
 use crate::value::{Text, Value};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use regex::Regex;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
@@ -90,9 +91,8 @@ impl Shape {
             | (Expects::IntegerOrText, Value::Int(_) | Value::Text(_)) => None,
             (Expects::Text { length, pattern }, Value::Text(text)) => {
                 let matches = pattern.as_ref().is_none_or(|pattern| pattern.is_match(text));
-                let pattern = || pattern.as_ref().map(Regex::as_str).unwrap_or_default();
-                let matches =
-                    if matches { None } else { Some(format!("`{text}` does not match {}", pattern())) };
+                let pattern = pattern.as_ref().map(Regex::as_str).unwrap_or_default();
+                let matches = if matches { None } else { Some(format!("`{text}` {}", is_none(pattern))) };
                 length.fault(text.chars().count(), "character").or(matches)
             }
             (Expects::Integer(bounds), Value::Int(number)) => bounds.fault_of_number(*number),
@@ -118,6 +118,22 @@ impl Shape {
         }
         let options: Vec<_> = self.options.iter().map(text).collect();
         Error::invalid(at, format!("`{}` is none of {}", text(value), options.join(", ")))
+    }
+}
+
+/// What a text is not that does not match: people read words, not regular expressions.
+fn is_none(pattern: &str) -> Cow<'static, str> {
+    match pattern {
+        agent::NAME => "is no name of a lane: a letter, then letters, digits and `_`".into(),
+        agent::ROUTE => {
+            "is no route: each segment begins with `/` and has letters, digits and `._~-`; parameters are \
+                         written `:id`"
+                .into()
+        }
+        spec::ORIGIN => {
+            "is no origin: a scheme, a host and perhaps a port are expected, `https://shop.example`".into()
+        }
+        other => format!("does not match {other}").into(),
     }
 }
 

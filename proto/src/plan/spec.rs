@@ -12,6 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// A page's origin, as browsers name it.
+pub(super) const ORIGIN: &str = r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$";
+
 /// What the plan's agents are, on how many nodes they live, and how durably.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -237,7 +240,7 @@ pub struct Http {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),
-        inner(length(max = 262), regex(pattern = r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")),
+        inner(length(max = 262), regex(pattern = ORIGIN)),
         extend("x-kubernetes-list-type" = "atomic")
     )]
     pub origins: Vec<String>,

@@ -1,6 +1,6 @@
 //! The steps of rules, as the plan has them.
 
-use super::agent::Step;
+use super::agent::{NAME, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Set {
-    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression: the new value.
     #[schemars(length(min = 1, max = 2048))]
@@ -23,7 +23,7 @@ pub struct Set {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Put {
-    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression: the entry's key.
     #[schemars(length(min = 1, max = 2048))]
@@ -41,7 +41,7 @@ pub struct Put {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Remove {
-    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression: the entry's key.
     #[schemars(length(min = 1, max = 2048))]
@@ -56,7 +56,7 @@ pub struct Remove {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Clear {
-    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression: whether this step runs. Evaluated just before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ pub struct Clear {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Emit {
-    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression.
     #[schemars(length(min = 1, max = 2048))]
@@ -86,7 +86,7 @@ pub struct Send {
     /// A CEL expression: the address of the receiver.
     #[schemars(length(min = 1, max = 2048))]
     pub agent: String,
-    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"))]
+    #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression. Unset: `event`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! The file with the plan, and whether someone has edited it.
 
 use anyhow::Context as _;
-use proto::plan::{AgentPlan, AgentPlanSpec, Error, Plan};
+use proto::plan::{AgentPlanSpec, Error, Plan};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -55,8 +55,7 @@ impl PlanFile {
 
 impl Wish {
     pub fn parse(text: &str) -> Result<Wish, Vec<Error>> {
-        let plan = AgentPlan::from_yaml(text)?;
-        Plan::parse(&plan.spec.to_json())?;
+        let (plan, _) = Plan::from_yaml(text)?;
         let name = plan.metadata.name.unwrap_or_default();
         Ok(Wish { name, spec: plan.spec })
     }

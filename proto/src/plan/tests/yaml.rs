@@ -1,7 +1,7 @@
 //! YAML is read as kubectl reads it.
 
 use super::{HEAD, faults};
-use crate::plan::AgentPlan;
+use crate::plan::{AgentPlan, Plan};
 use expect_test::{Expect, expect};
 
 fn check(yaml: &str, expected: &Expect) {
@@ -30,14 +30,14 @@ fn what_is_around_the_spec() {
         (
             "a: [1\nb: 2\n".into(),
             expect![[r#"
-            I line 2: did not find expected ',' or ']' at line 2 column 2, while parsing a flow sequence at line 1 column 4
-        "#]],
+                I line 2: this is no YAML, did not find expected ',' or ']' while parsing a flow sequence: an expression with commas, brackets or `: ` has to stand in quotes
+            "#]],
         ),
         (
             format!("{HEAD}{SPEC}---\n{HEAD}{SPEC}"),
             expect![[r#"
-            I yaml: deserializing from YAML containing more than one document is not supported
-        "#]],
+                I line 6: another document begins here, and one plan is expected
+            "#]],
         ),
         (
             SPEC.into(),
@@ -95,8 +95,8 @@ fn the_head_says_that_it_is_a_plan_and_how_it_is_called() {
         (
             format!("{}{SPEC}", HEAD.replace("name: p", "name: p, name: q")),
             expect![[r#"
-            I line 3: metadata: duplicate entry with key "name" at line 3 column 11
-        "#]],
+                I metadata.name: line 3: `name` is there twice: kubectl takes the last one, kustomize none
+            "#]],
         ),
     ] {
         check(&yaml, &expected);
@@ -145,9 +145,8 @@ fn bare_words_that_kubectl_reads_otherwise_are_refused() {
     check(
         &format!("{HEAD}on: 1\n{SPEC}"),
         &expect![[r#"
-        I on: line 4: without quotes, kubectl reads `on` as true: write "on" or true
-        I on: there is no such field
-    "#]],
+            I on: line 4: without quotes, kubectl reads `on` as true: write "on" or true
+        "#]],
     );
 }
 
@@ -166,8 +165,8 @@ fn a_value_means_the_same_as_to_kubectl() {
         ("0x10", r#"{"name":"v","type":"Value","initial":16}"#),
         ("null", r#"{"name":"v","type":"Value","initial":null}"#),
         ("~", r#"{"name":"v","type":"Value","initial":null}"#),
-        ("{b: 1, a: 0.25}", r#"{"name":"v","type":"Value","initial":{"b":1,"a":0.25}}"#),
-        ("{1: x}", r#"{"name":"v","type":"Value","initial":{"1":"x"}}"#),
+        ("{b: 1, a: 0.25}", r#"{"name":"v","type":"Value","initial":{"a":0.25,"b":1}}"#),
+        ("{'1': x}", r#"{"name":"v","type":"Value","initial":{"1":"x"}}"#),
     ] {
         assert_eq!(lane(initial), json);
     }
@@ -184,28 +183,91 @@ fn what_no_json_can_hold_is_refused() {
         (
             ".inf",
             expect![[r#"
-            I spec.agents[0].lanes[0].initial: the number is not finite
-        "#]],
+                I spec.agents[0].lanes[0].initial: line 4: the number is not finite
+            "#]],
         ),
         (
             "18446744073709551615",
             expect![[r#"
-            I spec.agents[0].lanes[0].initial: the integer does not fit into 64 bits
-        "#]],
+                I spec.agents[0].lanes[0].initial: line 4: the integer does not fit into 64 bits
+            "#]],
         ),
         (
             "!secret x",
             expect![[r#"
-            I spec.agents[0].lanes[0].initial: the tag !secret means nothing here
-        "#]],
+                I spec.agents[0].lanes[0].initial: line 4: the tag !secret means nothing here
+            "#]],
         ),
         (
             "{a: 1, a: 2}",
             expect![[r#"
-            I line 4: spec.agents[0].lanes[0].initial: duplicate entry with key "a" at line 4 column 69
-        "#]],
+                I spec.agents[0].lanes[0].initial.a: line 4: `a` is there twice: kubectl takes the last one, kustomize none
+            "#]],
         ),
     ] {
         check(&lane(initial), &expected);
     }
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once_each_with_its_line() {
+    let plan = format!(
+        "{HEAD}spec:\n  storage: {{size: 1Gi}}\n  agents:\n  - route: /a\n    lanes:\n    - {{name: c, type: Command}}\n    - name: v\n      type: \
+         Value\n      initial: [1, {{b: 1e19}}]\n    rules:\n    - command: c\n      do:\n      - set: {{lane: v, to: 1 +}}\n      - set:\n          \
+         lane: w\n          to: event\n"
+    );
+    let errors = Plan::from_yaml(&plan).unwrap_err();
+    let said = errors.iter().map(|error| format!("{error}\n")).collect::<String>();
+    expect![[r#"
+        spec.agents[0].lanes[1].initial[1].b: line 12: the integer does not fit into 64 bits
+    "#]]
+    .assert_eq(&said);
+    let plan = plan.replace("1e19", "1");
+    let errors = Plan::from_yaml(&plan).unwrap_err();
+    let said = errors.iter().map(|error| format!("{error}\n")).collect::<String>();
+    expect![[r#"
+        spec.agents[0].rules[0].do[0].set.to:4: line 16: it ends where more is expected
+        spec.agents[0].rules[0].do[1].set.lane: line 18: there is no Value lane `w` here, only v
+    "#]]
+    .assert_eq(&said);
+}
+
+#[test]
+fn a_flow_with_an_expression_says_that_it_needs_quotes() {
+    check(
+        &format!(
+            "{HEAD}spec:\n  agents:\n  - rules:\n    - do: [{{set: {{lane: v, to: max([1, 2]) + [a: b}}}}]\n"
+        ),
+        &expect![[r#"
+            I line 7: this is no YAML, did not find expected ',' or '}' while parsing a flow mapping: an expression with commas, brackets or `: ` has to stand in quotes
+        "#]],
+    );
+}
+
+/// Each alias holds what was before it: a hundred lines are a thousand levels, or a million values.
+#[test]
+fn aliases_make_nothing_large_or_deep() {
+    let chain = |of: &str| {
+        let lines =
+            (1..200).map(|n| format!("      l{n}: &a{n} {}\n", of.replace('*', &format!("*a{}", n - 1))));
+        format!("{HEAD}spec:\n  agents:\n  - initial:\n      l0: &a0 [1]\n{}", lines.collect::<String>())
+    };
+    for (of, said) in [
+        ("[[[[[*]]]]]", "more than 100 lists and mappings"),
+        ("{a: *}", "more than 100 lists and mappings"),
+        ("[*, *, *]", "more than 100 lists and mappings"),
+    ] {
+        assert!(faults(&chain(of)).contains(said), "{of}");
+    }
+    let wide = (1..20).map(|n| format!("      l{n}: &a{n} [{0}, {0}, {0}]\n", format!("*a{}", n - 1)));
+    let wide =
+        format!("{HEAD}spec:\n  agents:\n  - initial:\n      l0: &a0 [1]\n{}", wide.collect::<String>());
+    assert!(faults(&wide).contains("more than 100000 values"));
+    let merged =
+        (1..20).map(|n| format!("      l{n}: &a{n} {{<<: [{0}, {0}, {0}]}}\n", format!("*a{}", n - 1)));
+    let merged = format!(
+        "{HEAD}spec:\n  agents:\n  - initial:\n      l0: &a0 {{b: 1}}\n{}",
+        merged.collect::<String>()
+    );
+    assert!(faults(&merged).contains("more than 100000 values"));
 }
