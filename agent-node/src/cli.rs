@@ -53,7 +53,7 @@ struct AskArgs {
     #[arg(long, env = "SHOAL_AT", default_value = "127.0.0.1:7777", value_delimiter = ',', value_parser = address)]
     at: Vec<String>,
     /// The form of the output: `text` for people, or `json` for one JSON object per line
-    #[arg(long, env = "SHOAL_OUTPUT", default_value = "text", value_name = "text|json")]
+    #[arg(long, short, env = "SHOAL_OUTPUT", default_value = "text", value_name = "text|json")]
     output: Output,
 }
 

@@ -26,6 +26,9 @@ pub struct Args {
     /// The context of the kubeconfig; if unset, the current one
     #[arg(long, global = true)]
     context: Option<String>,
+    /// The kubeconfig file; if unset, the one in KUBECONFIG or ~/.kube/config
+    #[arg(long, global = true, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// The form of the output: `text` for people, or `json` for one JSON object per line
     #[arg(long, short, global = true, default_value = "text")]
     output: Output,
@@ -87,7 +90,7 @@ pub async fn run(args: Args) -> Exit {
 }
 
 async fn attempt(args: Args) -> Result<Exit, Failure> {
-    let Args { plan, namespace, context, output, verb } = args;
+    let Args { plan, namespace, context, kubeconfig, output, verb } = args;
     if plan.is_empty() {
         return Err(usage("the name of the plan is missing: give --plan NAME"));
     }
@@ -107,7 +110,7 @@ async fn attempt(args: Args) -> Result<Exit, Failure> {
         Verb::Send { json: Some(json), .. } => Some(body(json)?),
         _ => None,
     };
-    let pods = tunnel::Pods::of(&plan, namespace, context).await?;
+    let pods = tunnel::Pods::of(&plan, namespace, context, kubeconfig).await?;
     match verb {
         Verb::Status => return verbs::status(&pods, output).await,
         Verb::Get { address, lane } => verbs::get(&pods, output, address.agent.as_str(), &lane).await,

@@ -139,6 +139,33 @@ fn every_end_has_its_code_and_says_why() {
     assert_eq!((refused.code, &error["code"], &error["at"]), (Some(1), &json!(404), &json!("/nobody/1")));
 }
 
+/// For a Service `shoal` Kubernetes sets `SHOAL_SERVICE_HOST`, `SHOAL_PORT`, `SHOAL_PORT_7777_TCP` and their like in each
+/// pod beside it; for a Service `shoal-log`, `SHOAL_LOG_PORT`.
+#[test]
+fn no_variable_has_a_form_that_kubernetes_makes() {
+    let mut variables = Vec::new();
+    for (name, verbs) in [
+        ("agent-node", &["serve", "dev", "send", "get", "watch", "status"][..]),
+        ("kubectl-shoal", &["status"]),
+        ("shoal-operator", &[]),
+    ] {
+        let helps = verbs.iter().map(|verb| vec![*verb, "--help"]).chain([vec!["--help"]]);
+        for arguments in helps {
+            let output = Command::new(program(name)).args(&arguments).output().expect("the program is built");
+            let help = String::from_utf8_lossy(&output.stdout);
+            let named = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
+            variables.extend(named.map(str::to_owned));
+        }
+    }
+    assert!(
+        variables.iter().any(|name| name == "SHOAL_AT") && variables.iter().any(|name| name == "SHOAL_LEASE")
+    );
+    for name in variables {
+        let is_made = name.ends_with("_PORT") || name.contains("_PORT_") || name.contains("_SERVICE_");
+        assert!(!is_made, "{name}");
+    }
+}
+
 #[test]
 fn a_port_that_is_no_nodes_is_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -54,7 +54,8 @@ pub struct Args {
     #[arg(long, env = "SHOAL_DATA")]
     data: Option<PathBuf>,
     /// The port of node 0; the other nodes use the ports after it
-    #[arg(long, env = "SHOAL_PORT", default_value = "7777", value_parser = clap::value_parser!(u16).range(1..))]
+    // No variable: Kubernetes sets SHOAL_PORT itself where a Service is called `shoal`.
+    #[arg(long, default_value = "7777", value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// The number of threads that run agents in each node
     #[arg(long, env = "SHOAL_SHARDS", default_value = "1")]

@@ -5,12 +5,13 @@ use crate::names;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use kube::config::KubeConfigOptions;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use proto::shown::Failure;
 use proto::wire::v1::lanes_client::LanesClient;
 use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -33,14 +34,29 @@ pub struct Tunnel {
     pub lanes: LanesClient<Channel>,
 }
 
+async fn config(context: Option<String>, kubeconfig: Option<PathBuf>) -> Result<Config, String> {
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let config = match (kubeconfig, &options.context) {
+        (Some(path), _) => {
+            let read =
+                Kubeconfig::read_from(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Config::from_custom_kubeconfig(read, &options).await
+        }
+        (None, Some(_)) => Config::from_kubeconfig(&options).await,
+        (None, None) => return Config::infer().await.map_err(|error| error.to_string()),
+    };
+    config.map_err(|error| error.to_string())
+}
+
 impl Pods {
-    pub async fn of(plan: &str, namespace: Option<String>, context: Option<String>) -> Result<Pods, Failure> {
+    pub async fn of(
+        plan: &str,
+        namespace: Option<String>,
+        context: Option<String>,
+        kubeconfig: Option<PathBuf>,
+    ) -> Result<Pods, Failure> {
         let wrong = |error: String| Failure::unreachable(format!("the cluster can't be reached: {error}"));
-        let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-        let config = match &options.context {
-            Some(_) => Config::from_kubeconfig(&options).await.map_err(|error| wrong(error.to_string()))?,
-            None => Config::infer().await.map_err(|error| wrong(error.to_string()))?,
-        };
+        let config = config(context, kubeconfig).await.map_err(wrong)?;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|error| wrong(error.to_string()))?;
         Ok(Pods { api: Api::namespaced(client, &namespace), plan: plan.to_owned(), namespace })

@@ -58,6 +58,7 @@ async fn kubectl_shoal_has_the_verbs_and_the_exit_codes_of_agent_node() {
         (&["send", "/counter/1", "add", "word"], 2, "\"word\""),
         (&["get", "http://localhost:7777/counter/1", "total"], 2, "localhost"),
         (&["get", "/counter/1", "total", "--plan", "other"], 3, "no pod of a plan `other`"),
+        (&["status", "--kubeconfig", "/nowhere"], 3, "/nowhere"),
     ] {
         let (code, out, err) = ended(&scene, arguments);
         assert!(code == exit && err.contains(said), "{arguments:?}: {code} {out}{err}");
@@ -117,11 +118,11 @@ async fn a_watch_of_kubectl_shoal_goes_on_over_the_loss_of_its_pod() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn helm_test_runs_a_plan_and_leaves_nothing() {
+async fn helm_test_runs_a_plan_and_leaves_only_the_log_of_its_pod() {
     let scene = Scene::begin("helm").await;
-    let run = ["helm", "test", "shoal", "--namespace", OPERATOR_NAMESPACE, "--timeout", "180s"];
+    let run = ["helm", "test", "shoal", "--namespace", OPERATOR_NAMESPACE, "--timeout", "180s", "--logs"];
     let said = scene.cluster.run(&run, None).unwrap();
-    assert!(said.contains("Succeeded"), "{said}");
+    assert!(said.contains("Succeeded") && said.contains("POD LOGS: shoal-test-client"), "{said}");
     let of = ["--namespace", OPERATOR_NAMESPACE, "--output", "name"];
     eventually("all of it to go", 60, async || {
         let left = scene.cluster.kubectl(&[&["get", "aplan,pvc,statefulset"], &of[..]].concat())?;
