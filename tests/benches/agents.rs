@@ -10,8 +10,8 @@ use proto::plan::Plan;
 use proto::wire::v1::{Command, SendAllRequest, lanes_client::LanesClient};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tests::dev::{Dev, root};
-use tests::measure::{Table, whole};
+use tests::dev::Dev;
+use tests::measure::{Table, folder, whole};
 use tests::plans;
 use tonic::transport::Channel;
 
@@ -21,7 +21,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut table = Table::new();
     for _ in 0..rounds {
-        let folder = tempfile::tempdir_in(root().join("target")).expect("a folder");
+        let folder = folder();
         let plan = plans::write(folder.path(), plans::METERS).expect("a plan");
         let data = folder.path().join("data");
         let dev = Dev::start(&plan, 1, &data).expect("a node");

@@ -6,8 +6,8 @@
 use proto::wire::v1::{Command, SendAllRequest, SendAllResponse, lanes_client::LanesClient};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tests::dev::{Dev, root};
-use tests::measure::{Table, beside_the_disk, percentile, whole};
+use tests::dev::Dev;
+use tests::measure::{Table, beside_the_disk, folder, percentile, whole};
 use tests::plans;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,8 +21,7 @@ fn main() {
     let (rounds, time) = if whole() { (7, Duration::from_secs(3)) } else { (1, Duration::from_millis(300)) };
     let mut table = Table::new();
     for _ in 0..rounds {
-        let disk =
-            tempfile::tempdir_in(root().join("target")).expect("a folder on the disk that is measured");
+        let disk = folder();
         let memory = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
         let on = |folder: &Path, flight| runtime.block_on(run(&node(folder), flight, time));
         let ((many, one), bare) = beside_the_disk(disk.path(), || (on(disk.path(), 256), on(disk.path(), 1)));

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tests::dev::{Dev, children_cpu_us, program, root};
 use tests::flights::{Lanes, count, departures, january};
-use tests::measure::{Table, beside_the_disk, whole};
+use tests::measure::{Table, beside_the_disk, folder, whole};
 use tonic::transport::Channel;
 
 fn main() {
@@ -18,8 +18,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut table = Table::new();
     for _ in 0..if whole() { 7 } else { 1 } {
-        let folder =
-            tempfile::tempdir_in(root().join("target")).expect("a folder on the disk that is measured");
+        let folder = folder();
         let data = || tempfile::tempdir_in(folder.path()).expect("a data folder");
         let (round, bare) = beside_the_disk(folder.path(), || round(&runtime, data().path(), &lanes));
         let flights = feed.len() as f64;

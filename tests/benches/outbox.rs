@@ -13,8 +13,7 @@ use proto::value::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tests::dev::root;
-use tests::measure::{Table, beside_the_disk, whole};
+use tests::measure::{Table, beside_the_disk, folder, whole};
 use tests::plans;
 
 const PLAN_UID: &str = "5d1e6f6a-0000-4000-8000-00000000000b";
@@ -27,7 +26,7 @@ fn main() {
     let runtime = runtime.expect("a runtime");
     let mut table = Table::new();
     for _ in 0..rounds {
-        let folder = tempfile::tempdir_in(root().join("target")).expect("a folder");
+        let folder = folder();
         let round = || runtime.block_on(round(folder.path(), messages));
         let ((bytes, per_second), bare) = beside_the_disk(folder.path(), round);
         table.bare(bare);

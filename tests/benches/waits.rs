@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use tests::dev::{Dev, root};
-use tests::measure::{Disk, Table, percentile, whole};
+use tests::dev::Dev;
+use tests::measure::{Disk, Table, folder, percentile, whole};
 use tests::plans;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -58,9 +58,7 @@ fn main() {
     if !has_redis {
         println!("  redis-server is not installed: nothing is compared with it");
     }
-    let target = root().join("target");
-    std::fs::create_dir_all(&target).expect("a folder");
-    let folder = tempfile::tempdir_in(target).expect("a folder on the disk that is measured");
+    let folder = folder();
     let mut disk = Disk::new(folder.path(), BLOCK);
     let (mut table, mut all) = (Table::new(), Vec::new());
     for round in 1..=rounds {

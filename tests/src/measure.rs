@@ -1,15 +1,24 @@
 //! What benches share: the bare disk beside every durable figure, and tables of minimum, median and maximum.
 
+use crate::dev::root;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const BLOCK: usize = 4096;
 const FILE: usize = 32 << 20;
 const DISK_TIME: Duration = Duration::from_millis(500);
 /// How often a round is tried whose disk did not hold still.
 const TRIES: usize = 5;
+
+/// A folder on the disk that is measured: the one that the project lies on.
+pub fn folder() -> TempDir {
+    let target = root().join("target");
+    std::fs::create_dir_all(&target).expect("a folder for what is built");
+    tempfile::tempdir_in(target).expect("a folder on the disk that is measured")
+}
 
 /// Whether this is a whole run: `cargo bench` says so. Else it only shows that the bench works.
 pub fn whole() -> bool {

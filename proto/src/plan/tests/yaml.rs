@@ -217,14 +217,14 @@ fn all_that_is_wrong_is_told_at_once_each_with_its_line() {
          lane: w\n          to: event\n"
     );
     let errors = Plan::from_yaml(&plan).unwrap_err();
-    let said = errors.iter().map(|error| format!("{error}\n")).collect::<String>();
+    let said = errors.iter().map(|error| format!("{error}\n")).collect::<Vec<_>>().concat();
     expect![[r#"
         spec.agents[0].lanes[1].initial[1].b: line 12: the integer does not fit into 64 bits
     "#]]
     .assert_eq(&said);
     let plan = plan.replace("1e19", "1");
     let errors = Plan::from_yaml(&plan).unwrap_err();
-    let said = errors.iter().map(|error| format!("{error}\n")).collect::<String>();
+    let said = errors.iter().map(|error| format!("{error}\n")).collect::<Vec<_>>().concat();
     expect![[r#"
         spec.agents[0].rules[0].do[0].set.to:4: line 16: it ends where more is expected
         spec.agents[0].rules[0].do[1].set.lane: line 18: there is no Value lane `w` here, only v
@@ -250,7 +250,10 @@ fn aliases_make_nothing_large_or_deep() {
     let chain = |of: &str| {
         let lines =
             (1..200).map(|n| format!("      l{n}: &a{n} {}\n", of.replace('*', &format!("*a{}", n - 1))));
-        format!("{HEAD}spec:\n  agents:\n  - initial:\n      l0: &a0 [1]\n{}", lines.collect::<String>())
+        format!(
+            "{HEAD}spec:\n  agents:\n  - initial:\n      l0: &a0 [1]\n{}",
+            lines.collect::<Vec<_>>().concat()
+        )
     };
     for (of, said) in [
         ("[[[[[*]]]]]", "more than 100 lists and mappings"),
@@ -260,14 +263,16 @@ fn aliases_make_nothing_large_or_deep() {
         assert!(faults(&chain(of)).contains(said), "{of}");
     }
     let wide = (1..20).map(|n| format!("      l{n}: &a{n} [{0}, {0}, {0}]\n", format!("*a{}", n - 1)));
-    let wide =
-        format!("{HEAD}spec:\n  agents:\n  - initial:\n      l0: &a0 [1]\n{}", wide.collect::<String>());
+    let wide = format!(
+        "{HEAD}spec:\n  agents:\n  - initial:\n      l0: &a0 [1]\n{}",
+        wide.collect::<Vec<_>>().concat()
+    );
     assert!(faults(&wide).contains("more than 100000 values"));
     let merged =
         (1..20).map(|n| format!("      l{n}: &a{n} {{<<: [{0}, {0}, {0}]}}\n", format!("*a{}", n - 1)));
     let merged = format!(
         "{HEAD}spec:\n  agents:\n  - initial:\n      l0: &a0 {{b: 1}}\n{}",
-        merged.collect::<String>()
+        merged.collect::<Vec<_>>().concat()
     );
     assert!(faults(&merged).contains("more than 100000 values"));
 }
