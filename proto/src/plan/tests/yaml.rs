@@ -276,3 +276,12 @@ fn aliases_make_nothing_large_or_deep() {
     );
     assert!(faults(&merged).contains("more than 100000 values"));
 }
+
+/// What the parser gives up on with a panic.
+#[test]
+fn a_tag_that_is_not_whole_is_refused_like_any_text() {
+    for text in ["[!,]", "{!, a}", "!<%FF%FE%80> x", "!%C3%28 x", "\"\\", "\"a\\\r"] {
+        let said = faults(&format!("{HEAD}spec:\n  agents: {text}\n"));
+        assert!(said.contains("line "), "{text}: {said}");
+    }
+}

@@ -8,6 +8,7 @@ use crate::plan::Error;
 use crate::value::{Text, Value};
 use libyaml_safer::{Event, EventData, Mark, Parser, ScalarStyle};
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// What a plan can have, with aliases counted where they are used.
@@ -69,7 +70,7 @@ pub fn read(text: &str) -> Result<Read, Error> {
             format!("readers of YAML differ about U+{code:04X}: write \"\\u{code:04X}\", in double quotes");
         return Err(at_line(line, &error));
     }
-    let mut composer = Composer { parser: Parser::new(), anchors: HashMap::new() };
+    let mut composer = Composer { parser: Parser::new(), anchors: HashMap::new(), reached: Mark::default() };
     composer.parser.set_input(text.as_bytes());
     let root = composer.document()?;
     let mut converter = Converter { errors: Vec::new(), lines: Lines::default(), nodes: 0 };
@@ -96,6 +97,8 @@ fn line_of(mark: Mark) -> u64 {
 struct Composer<'t> {
     parser: Parser<&'t [u8]>,
     anchors: HashMap<String, Rc<Node>>,
+    /// The end of the last event.
+    reached: Mark,
 }
 
 impl Composer<'_> {
@@ -129,8 +132,13 @@ impl Composer<'_> {
     }
 
     fn next(&mut self) -> Result<Event, Error> {
-        self.parser.parse().map_err(|error| {
-            let line = error.problem_mark().map_or(1, line_of);
+        let parser = &mut self.parser;
+        // The library gives up on a few texts with a panic, `[!,]` among them. It is not asked again after that.
+        let event = catch_unwind(AssertUnwindSafe(|| parser.parse()));
+        let line = line_of(self.reached);
+        let event = event.map_err(|_| at_line(line, "this is no YAML: a tag, or an escape, is not whole"))?;
+        let event = event.map_err(|error| {
+            let line = error.problem_mark().map_or(line, line_of);
             let flow = error.context().is_some_and(|context| context.contains("a flow "));
             let hint = if flow {
                 ": an expression with commas, brackets or `: ` has to stand in quotes"
@@ -139,7 +147,9 @@ impl Composer<'_> {
             };
             let context = error.context().map(|context| format!(" {context}")).unwrap_or_default();
             at_line(line, &format!("this is no YAML, {}{context}{hint}", error.problem()))
-        })
+        })?;
+        self.reached = event.end_mark;
+        Ok(event)
     }
 
     fn node(&mut self, event: Event, level: usize) -> Result<Rc<Node>, Error> {
