@@ -10,7 +10,7 @@ pub struct Refusal {
     pub error: String,
     /// The path of a field or rule, the place in the body, or the address.
     pub at: String,
-    /// With 503: it may have had its effect.
+    /// With 503: it may have had its effect. With 409: it may have had it long ago.
     pub outcome_unknown: bool,
     /// With 429 and 503.
     pub retry_after_s: u32,

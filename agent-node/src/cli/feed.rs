@@ -1,7 +1,7 @@
 //! Which lines of a feed may go now, and what their answers mean.
 //!
 //! *Guarantees*: each line ends once, done or refused; no line goes that is more than 1,000 past the oldest unanswered
-//! one, so that an answer "too old to be remembered" means done; on each stream lines go in their order, from the
+//! one, so that an answer "executed before" means done, and "not remembered" that a person has to look; on each stream lines go in their order, from the
 //! oldest unanswered one on. *Assumptions*: lines are given in order; answers are those of the stream that is open;
 //! nodes admit the commands of one stream to one slot in order, and none behind one that was put off.
 
@@ -145,7 +145,7 @@ impl Feed {
         let meaning = match end {
             Ok(()) => Meaning::Done,
             // It took effect long ago: the window of lines is narrower than what is remembered.
-            Err(refusal) if refusal.code == 409 => Meaning::Done,
+            Err(refusal) if refusal.code == 409 && !refusal.outcome_unknown => Meaning::Done,
             Err(refusal) if refusal.fate() == Fate::Final => Meaning::Refused(refusal),
             Err(refusal) => Meaning::Later(refusal),
         };

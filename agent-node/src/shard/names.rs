@@ -141,6 +141,11 @@ pub fn of_node(store: StoreId, incarnation: u64) -> String {
     format!("node {store} {incarnation}")
 }
 
+/// Whether a name is one under which a node passes commands on.
+pub fn is_of_node(name: &str) -> bool {
+    node(name).is_some()
+}
+
 fn node(name: &str) -> Option<(StoreId, u64)> {
     let (store, incarnation) = name.strip_prefix("node ")?.split_once(' ')?;
     Some((store.parse().ok()?, incarnation.parse().ok()?))
@@ -181,6 +186,39 @@ impl Names {
 
     /// A command took effect. Never refused: `look` is for that.
     pub fn settle(&mut self, slot: Slot, name: &Arc<str>, sequence: u64, version: u64, now_ms: u64) {
+        self.change(slot, name, now_ms, |window| window.settle(sequence, version));
+    }
+
+    /// A command was refused, and may run with its number later.
+    pub fn refuse(&mut self, slot: Slot, name: &Arc<str>, sequence: u64, now_ms: u64) {
+        self.change(slot, name, now_ms, |window| window.refuse(sequence));
+    }
+
+    /// Whether it is remembered that a command was refused.
+    pub fn has_refused(&self, slot: Slot, name: &str, sequence: u64) -> bool {
+        let client = self.slots.get(&slot).and_then(|clients| clients.get(name));
+        client.is_some_and(|client| client.window.has_refused(sequence))
+    }
+
+    /// One was refused of a client without room to remember which: below the floor, nobody knows then.
+    pub fn forget_refused(&mut self, slot: Slot, name: &str, sequence: u64) {
+        let client = self.slots.get_mut(&slot).and_then(|clients| clients.get_mut(name));
+        if let Some(client) = client {
+            client.window.forget(sequence);
+        }
+    }
+
+    /// Whether there is room to remember that a command was refused.
+    pub fn has_room_for_refused(&self, slot: Slot, name: &str) -> bool {
+        let client = self.slots.get(&slot).and_then(|clients| clients.get(name));
+        let growth = match client {
+            Some(client) => client.window.growth_of_refused(),
+            None => NAME + name.len() + Window::default().growth_of_refused(),
+        };
+        growth == 0 || self.bytes(Of::Client) + growth <= self.room.growth
+    }
+
+    fn change(&mut self, slot: Slot, name: &Arc<str>, now_ms: u64, change: impl FnOnce(&mut Window)) {
         let clients = self.slots.entry(slot).or_default();
         let client = if let Some(client) = clients.get_mut(name) {
             client
@@ -200,7 +238,7 @@ impl Names {
         };
         let group = &mut self.groups[client.of as usize];
         client.last_ms = client.last_ms.max(now_ms);
-        if !client.window.has_answers() {
+        if !client.window.is_active() {
             let listed = group.floors.take(&(client.listed_ms, slot, name.clone()));
             client.listed_ms = client.last_ms;
             group.active.insert((
@@ -210,7 +248,7 @@ impl Names {
             ));
         }
         let before = client.window.bytes();
-        client.window.settle(sequence, version);
+        change(&mut client.window);
         group.held.change(before, client.window.bytes());
     }
 
@@ -218,7 +256,7 @@ impl Names {
     pub fn forget(&mut self, slot: Slot, idle: &[Arc<str>], gone: &[Arc<str>]) {
         let Some(clients) = self.slots.get_mut(&slot) else { return };
         for name in idle {
-            let Some(client) = clients.get_mut(name).filter(|client| client.window.has_answers()) else {
+            let Some(client) = clients.get_mut(name).filter(|client| client.window.is_active()) else {
                 continue;
             };
             let group = &mut self.groups[client.of as usize];
@@ -229,8 +267,9 @@ impl Names {
                 slot,
                 listed.map_or_else(|| name.clone(), |(_, _, name)| name),
             ));
-            group.held.change(client.window.bytes(), 0);
+            let before = client.window.bytes();
             client.window.fall_back();
+            group.held.change(before, client.window.bytes());
         }
         for name in gone {
             let Some(client) = clients.remove(name) else { continue };

@@ -2,7 +2,7 @@
 
 use super::agent::Agent;
 use super::event::{Assignment, Command, Effect, Message, Place, Taken, Verdict};
-use super::names::{Look, Piece};
+use super::names::{self, Look, Piece};
 use super::outbox::{Again, RecordAt, TRIM_BYTES};
 use super::record::{self, Begin, Change, Parts, Sent};
 use super::records::{Full, RECORD_MAX, Records};
@@ -51,6 +51,8 @@ enum Ask<'a> {
 #[derive(Clone, Copy, Default)]
 struct OwnRecord<'a> {
     origin: Option<(address::Slot, Place)>,
+    /// The key of a command that was refused.
+    refused: Option<&'a (Arc<str>, u64)>,
     idle: &'a [Arc<str>],
     gone: &'a [Arc<str>],
 }
@@ -81,8 +83,29 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let end = held.map_or_else(|| self.run_command(&command, now_ms), Err);
         if let Err(refusal) = &end {
             self.holds.note(command.stream, command.slot, refusal);
+            self.note_refused(&command, refusal, now_ms);
         }
         self.hold(command.slot, Effect::Answer { to: command.reply, id: command.id, end });
+    }
+
+    /// A command with a key that was refused is never said to be done: that it was refused is in the log before its
+    /// client hears of it. A node has no use for that of commands that it passes on under its own name.
+    fn note_refused(&mut self, command: &Command<R>, refusal: &Refusal, now_ms: u64) {
+        let Some(key) = command.key.as_ref().filter(|(client, _)| !names::is_of_node(client)) else { return };
+        if refusal.fate() != Fate::Final || refusal.code == 409 {
+            return;
+        }
+        let (client, sequence) = key;
+        if self.names.has_refused(command.slot, client, *sequence) {
+            return;
+        }
+        if !self.names.has_room_for_refused(command.slot, client) {
+            return self.names.forget_refused(command.slot, client, *sequence);
+        }
+        let said = OwnRecord { refused: Some(key), ..OwnRecord::default() };
+        if self.control(command.slot, now_ms, RECORD_MAX, &said).is_some() {
+            self.names.refuse(command.slot, client, *sequence, now_ms);
+        }
     }
 
     fn run_command(&mut self, command: &Command<R>, now_ms: u64) -> Result<u64, Refusal> {
@@ -99,9 +122,13 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 Look::Known(Known::New) => {}
                 Look::Known(Known::Done(version)) => return Ok(version),
                 Look::Known(Known::Older) => {
-                    let text = "the sequence number is below all that this node still remembers of this client: a \
-                                command with it may have been executed before";
+                    let text = "a command with this sequence number was executed before";
                     return Err(Refusal::new(409, text, "sequence"));
+                }
+                Look::Known(Known::Forgotten) => {
+                    let text = "a command with this sequence number was executed or refused before: which of the two \
+                                is not remembered";
+                    return Err(Refusal { outcome_unknown: true, ..Refusal::new(409, text, "sequence") });
                 }
                 Look::Full(retry_after_s) => {
                     let text = "this node has no room for the names of more clients at present; use one name for \
@@ -400,8 +427,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let time_ms = slot.time(now_ms);
         let begin = Begin { history: slot.history, time_ms, generation: configuration.generation, agent: "" };
         let head = head(&configuration, incarnation, id, slot.lsn + 1);
-        let (OwnRecord { origin, idle, gone }, trims) = (*said, slot.outbox.next_trims());
-        let parts = Parts { origin, trims, idle, gone, ..Parts::of_slot(begin) };
+        let (OwnRecord { origin, refused, idle, gone }, trims) = (*said, slot.outbox.next_trims());
+        let is_refused = refused.is_some();
+        let parts = Parts { key: refused, is_refused, origin, trims, idle, gone, ..Parts::of_slot(begin) };
         let bytes = self.records.add(head, &parts, most).ok()?;
         slot.outbox.trims_said();
         slot.count();

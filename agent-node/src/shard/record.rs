@@ -1,7 +1,8 @@
 //! What a record's body says: the effects of one command, whole. Pure: bytes in, values out.
 //!
 //! Version 1: a format byte, history, slot time, plan generation, agent (empty: of the slot itself), event (a value that
-//! changes and sends may refer to), key, origin, changes, sends, trims, idle clients, gone clients.
+//! changes and sends may refer to), key, and whether its command was refused, origin, changes, sends, trims, idle clients,
+//! gone clients.
 
 use super::event::{Message, Place};
 use super::outbox::Trims;
@@ -19,6 +20,9 @@ const FORMAT: u8 = 1;
 /// A value is the record's event.
 const EVENT: u8 = 0;
 const OTHER: u8 = 1;
+const NO_KEY: u8 = 0;
+const DONE: u8 = 1;
+const REFUSED: u8 = 2;
 
 /// A record, as it is read back.
 #[derive(Debug, Default, PartialEq)]
@@ -28,6 +32,8 @@ pub struct Record {
     pub generation: u64,
     pub agent: String,
     pub key: Option<(Arc<str>, u64)>,
+    /// The command with this key was refused; else it took effect.
+    pub is_refused: bool,
     pub origin: Option<(Slot, Place)>,
     pub changes: Vec<(LaneId, Change)>,
     pub sends: Vec<Sent>,
@@ -61,6 +67,7 @@ pub struct Parts<'a> {
     /// A value that changes and sends may refer to: it stands in the record once.
     pub event: Option<&'a Value>,
     pub key: Option<&'a (Arc<str>, u64)>,
+    pub is_refused: bool,
     pub origin: Option<(Slot, Place)>,
     /// By index of the lane in `lanes`.
     pub changes: &'a [(usize, Change)],
@@ -80,6 +87,7 @@ impl<'a> Parts<'a> {
             begin,
             event: None,
             key: None,
+            is_refused: false,
             origin: None,
             changes: &[],
             lanes: &[],
@@ -91,7 +99,7 @@ impl<'a> Parts<'a> {
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
-        let Parts { begin, event, key, origin, changes, lanes, sends, trims, idle, gone } = self;
+        let Parts { begin, event, key, is_refused, origin, changes, lanes, sends, trims, idle, gone } = self;
         out.push(FORMAT);
         varint(begin.history.into(), out);
         varint(begin.time_ms, out);
@@ -101,7 +109,11 @@ impl<'a> Parts<'a> {
         if let Some(event) = event {
             binary::encode(event, out);
         }
-        out.push(u8::from(key.is_some()));
+        out.push(match key {
+            None => NO_KEY,
+            Some(_) if *is_refused => REFUSED,
+            Some(_) => DONE,
+        });
         if let Some((client, sequence)) = key {
             text(client, out);
             varint(*sequence, out);
@@ -265,7 +277,12 @@ impl<'a> Reader<'a> {
         if self.flag()? {
             self.event = Some(self.plain()?);
         }
-        let key = if self.flag()? { Some((self.text()?.into(), self.varint()?)) } else { None };
+        let end = self.byte()?;
+        let key = match end {
+            NO_KEY => None,
+            DONE | REFUSED => Some((self.text()?.into(), self.varint()?)),
+            _ => return Err("a key of an unknown kind"),
+        };
         let origin = if self.flag()? { Some((self.slot()?, self.place()?)) } else { None };
         Ok(Record {
             history,
@@ -273,6 +290,7 @@ impl<'a> Reader<'a> {
             generation,
             agent,
             key,
+            is_refused: end == REFUSED,
             origin,
             changes: self.list(Reader::change)?,
             sends: self.list(Reader::send)?,

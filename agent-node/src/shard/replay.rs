@@ -32,7 +32,11 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             slot.outbox.drop_until(to, place);
         }
         if let Some((client, sequence)) = &record.key {
-            self.names.settle(head.slot, client, *sequence, version, record.time_ms);
+            if record.is_refused {
+                self.names.refuse(head.slot, client, *sequence, record.time_ms);
+            } else {
+                self.names.settle(head.slot, client, *sequence, version, record.time_ms);
+            }
         }
         self.names.forget(head.slot, &record.idle, &record.gone);
         if !record.changes.is_empty() {

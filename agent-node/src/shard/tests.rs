@@ -2,6 +2,7 @@
 
 mod blocking;
 mod plans;
+mod refused;
 mod room;
 
 use super::*;
@@ -635,15 +636,15 @@ mod laws {
             rig.tick();
             rig.deliver();
             prop_assert_eq!(rig.shard.counts().outbox, 0);
-            let (mut sent, mut versions) = (0, BTreeMap::<(SlotId, u64), u32>::new());
+            let (mut sent, mut versions) = (0, BTreeMap::<(SlotId, u64, bool), u32>::new());
             for (head, body) in &rig.log {
                 let record = record::Record::decode(body).unwrap();
                 sent += record.sends.len() as u64;
-                if record.key.is_some() {
-                    *versions.entry((head.slot, record.key.unwrap().1)).or_default() += 1;
+                if let Some((_, sequence)) = record.key {
+                    *versions.entry((head.slot, sequence, record.is_refused)).or_default() += 1;
                 }
             }
-            prop_assert!(versions.values().all(|count| *count == 1), "a key had two records");
+            prop_assert!(versions.values().all(|count| *count == 1), "a key had two records of one kind");
             let taken: u64 = ["0", "1", "2", "x", "y"].iter().map(|agent| rig.shown(&format!("/sum/{agent}"), "count").parse::<u64>().unwrap()).sum();
             let faults = ["0", "1", "2", "x", "y"].iter().map(|agent| match rig.get(&format!("/sum/{agent}"), "faults").unwrap().body {
                 Body::Map(entries) => entries.last_key().map_or(0, |number| if let Value::Int(n) = number { *n as u64 } else { 0 }),

@@ -1,12 +1,15 @@
 //! What a slot remembers of one client's numbered commands, so that none has a second effect.
 //!
 //! *Guarantees*: the answers of the 1,024 highest sequences that took effect are there, and the highest that fell out is
-//! the floor. Memory grows with the answers, up to 8 KiB: sequences and versions are kept as differences of 32 bits.
-//! Where they lie further apart than that, it is twice as much.
+//! the floor. The 1,024 highest that were refused may run again, wherever the floor is; a sequence below the floor is
+//! said to be done only if it lies above all refused ones that were forgotten. Memory grows with the answers, up to
+//! 8 KiB, and with the refusals, up to as much: sequences and versions are kept as differences of 32 bits. Where they lie
+//! further apart than that, it is twice as much.
 
 use std::collections::VecDeque;
 
 const ANSWERS: usize = 1024;
+const REFUSED: usize = 1024;
 /// There is room for so many at first.
 const FIRST: usize = 4;
 
@@ -14,6 +17,16 @@ const FIRST: usize = 4;
 pub struct Window {
     floor: u64,
     answers: Option<Box<Answers>>,
+    /// Those that were refused and may run.
+    refused: Option<Box<Refused>>,
+    /// The highest that was refused and is not among them any more.
+    forgotten: u64,
+}
+
+/// Sequences, in order.
+#[derive(Debug, Default, PartialEq)]
+struct Refused {
+    sequences: VecDeque<u64>,
 }
 
 /// Sequences and versions, by sequence.
@@ -38,14 +51,20 @@ pub enum Known {
     New,
     /// It was done, with this version.
     Done(u64),
-    /// Too old to tell.
+    /// It was done; with which version is forgotten.
     Older,
+    /// Whether it was done is forgotten.
+    Forgotten,
 }
 
 impl Window {
     pub fn look(&self, sequence: u64) -> Known {
         if sequence <= self.floor {
-            return Known::Older;
+            return match sequence {
+                _ if self.has_refused(sequence) => Known::New,
+                _ if sequence <= self.forgotten => Known::Forgotten,
+                _ => Known::Older,
+            };
         }
         let Some(answers) = &self.answers else { return Known::New };
         answers.find(sequence).map_or(Known::New, |place| Known::Done(answers.get(place).1))
@@ -53,6 +72,15 @@ impl Window {
 
     /// It took effect.
     pub fn settle(&mut self, sequence: u64, version: u64) {
+        if let Some(Refused { sequences }) = self.refused.as_deref_mut()
+            && let Ok(place) = sequences.binary_search(&sequence)
+        {
+            sequences.remove(place);
+        }
+        // It had been refused.
+        if sequence <= self.floor {
+            return;
+        }
         let answers = self.answers.get_or_insert_with(|| Box::new(Answers::begin(sequence, version)));
         let Err(mut place) = answers.find(sequence) else { return };
         if answers.len() == ANSWERS {
@@ -67,20 +95,55 @@ impl Window {
         answers.insert(place, sequence, version);
     }
 
-    /// Keeps the highest sequence only.
+    /// It was refused, and may run later.
+    pub fn refuse(&mut self, sequence: u64) {
+        if self.look(sequence) != Known::New {
+            return;
+        }
+        let Refused { sequences } = &mut **self.refused.get_or_insert_default();
+        let Err(mut place) = sequences.binary_search(&sequence) else { return };
+        if sequences.len() == REFUSED {
+            let lowest = if place == 0 { Some(sequence) } else { sequences.pop_front() };
+            self.forgotten = self.forgotten.max(lowest.unwrap_or(0));
+            if place == 0 {
+                return;
+            }
+            place -= 1;
+        }
+        insert(sequences, place, sequence);
+    }
+
+    /// Whether it was refused and may run.
+    pub fn has_refused(&self, sequence: u64) -> bool {
+        self.refused.as_ref().is_some_and(|refused| refused.sequences.binary_search(&sequence).is_ok())
+    }
+
+    /// It was refused, and there is no room to keep that by itself.
+    pub fn forget(&mut self, sequence: u64) {
+        if self.look(sequence) == Known::New {
+            self.forgotten = self.forgotten.max(sequence);
+        }
+    }
+
+    /// Keeps the highest sequence that took effect, and the highest that was refused.
     pub fn fall_back(&mut self) {
         if let Some(answers) = self.answers.take() {
             self.floor = answers.get(answers.len() - 1).0;
         }
+        if let Some(refused) = self.refused.take() {
+            self.forgotten = self.forgotten.max(refused.sequences.back().copied().unwrap_or(0));
+        }
     }
 
-    pub fn has_answers(&self) -> bool {
-        self.answers.is_some()
+    /// Whether it keeps more than it does after [`Window::fall_back`].
+    pub fn is_active(&self) -> bool {
+        self.answers.is_some() || self.refused.is_some()
     }
 
-    /// What its answers take of the memory.
+    /// What its answers and refusals take of the memory.
     pub fn bytes(&self) -> usize {
-        self.answers.as_ref().map_or(0, |answers| Answers::memory(answers.capacity(), answers.is_far()))
+        let answers = self.answers.as_ref().map_or(0, |answers| answers.bytes());
+        answers + self.refused.as_ref().map_or(0, |refused| Refused::memory(refused.sequences.capacity()))
     }
 
     /// How many bytes more it takes once this one is settled.
@@ -89,7 +152,20 @@ impl Window {
         let capacity = answers.capacity() + added(answers.len(), answers.capacity());
         let is_far =
             answers.is_far() || !answers.fits(sequence, version) && answers.span(sequence, version).is_none();
-        Answers::memory(capacity, is_far) - self.bytes()
+        Answers::memory(capacity, is_far) - answers.bytes()
+    }
+
+    /// How many bytes more it takes once one more is refused.
+    pub fn growth_of_refused(&self) -> usize {
+        let Some(Refused { sequences }) = self.refused.as_deref() else { return Refused::memory(FIRST) };
+        added(sequences.len(), sequences.capacity()) * size_of::<u64>()
+    }
+}
+
+impl Refused {
+    /// What so many take of the memory.
+    fn memory(capacity: usize) -> usize {
+        size_of::<Refused>() + capacity * size_of::<u64>()
     }
 }
 
@@ -127,6 +203,10 @@ impl Answers {
             Answers::Near(near) => near.differences.capacity(),
             Answers::Far(answers) => answers.capacity(),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        Answers::memory(self.capacity(), self.is_far())
     }
 
     /// What so many take of the memory.
@@ -223,7 +303,7 @@ impl Near {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
     fn a_full_window_takes_8_kib_and_no_more_for_what_comes_after() {
@@ -254,17 +334,35 @@ mod tests {
     proptest! {
         /// The window against one that keeps everything.
         #[test]
-        fn it_knows_the_highest_and_nothing_lower(commands in proptest::collection::vec(command(), 1..3_000)) {
+        fn it_knows_the_highest_and_nothing_lower(
+            commands in proptest::collection::vec((command(), proptest::bool::weighted(0.4)), 1..3_000)
+        ) {
             let (mut window, mut all, mut floor) = (Window::default(), BTreeMap::new(), 0);
+            let (mut refused, mut forgotten) = (BTreeSet::new(), 0);
             let mut version = 5 << 40;
-            for (sequence, step) in commands {
+            for ((sequence, step), is_refused) in commands {
                 let expected = match all.get(&sequence) {
+                    _ if refused.contains(&sequence) => Known::New,
+                    _ if sequence <= floor && sequence <= forgotten => Known::Forgotten,
                     _ if sequence <= floor => Known::Older,
                     Some(version) => Known::Done(*version),
                     None => Known::New,
                 };
                 prop_assert_eq!(window.look(sequence), expected);
-                if window.look(sequence) == Known::New {
+                if window.look(sequence) == Known::New && is_refused {
+                    let bytes = window.bytes() + window.growth_of_refused();
+                    window.refuse(sequence);
+                    prop_assert!(window.bytes() <= bytes);
+                    refused.insert(sequence);
+                    while refused.len() > REFUSED {
+                        forgotten = forgotten.max(refused.pop_first().unwrap());
+                    }
+                } else if window.look(sequence) == Known::New {
+                    if refused.remove(&sequence) && sequence <= floor {
+                        // That it was done is all that is kept of it.
+                        window.settle(sequence, version);
+                        continue;
+                    }
                     version += step;
                     let bytes = window.bytes() + window.growth(sequence, version);
                     window.settle(sequence, version);
@@ -279,9 +377,12 @@ mod tests {
                 prop_assert_eq!(window.look(*sequence), Known::Done(*version));
             }
             window.fall_back();
-            let highest = *all.last_key_value().unwrap().0;
-            prop_assert_eq!(window.look(highest), Known::Older);
-            prop_assert_eq!(window.look(highest + 1), Known::New);
+            forgotten = refused.last().copied().unwrap_or(0).max(forgotten);
+            if let Some((highest, _)) = all.last_key_value() {
+                let expected = if *highest <= forgotten { Known::Forgotten } else { Known::Older };
+                prop_assert_eq!(window.look(*highest), expected);
+                prop_assert_eq!(window.look(highest + 1), Known::New);
+            }
             prop_assert_eq!(window.bytes(), 0);
         }
     }

@@ -43,9 +43,11 @@ fn large_bodies_fill_the_window_sooner() {
 
 #[test]
 fn an_answer_means_done_refused_or_later() {
+    let forgotten = Refusal { outcome_unknown: true, ..Refusal::new(409, "done or refused", "") };
     for (end, meaning) in [
         (Ok(()), Meaning::Done),
         (Err(Refusal::new(409, "old", "")), Meaning::Done),
+        (Err(forgotten.clone()), Meaning::Refused(forgotten.clone())),
         (Err(Refusal::new(422, "no", "")), Meaning::Refused(Refusal::new(422, "no", ""))),
         (Err(Refusal::not_found("no", "")), Meaning::Refused(Refusal::not_found("no", ""))),
         (Err(Refusal::full("wait", "")), Meaning::Later(Refusal::full("wait", ""))),
