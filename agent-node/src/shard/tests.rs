@@ -294,7 +294,7 @@ fn nothing_leaves_before_its_record_is_on_the_disk() {
 }
 
 #[test]
-fn a_key_has_one_effect_through_restarts_and_refusals_are_not_remembered() {
+fn a_key_has_one_effect_through_restarts_and_a_refused_one_runs_again() {
     let mut rig = Rig::new();
     let first = rig.send("/counter/1", "add", "{\"n\": 1}", Some(5)).unwrap();
     rig.restart();
