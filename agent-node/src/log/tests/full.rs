@@ -82,7 +82,8 @@ fn a_full_disk_refuses_commands_loses_nothing_and_ends_when_space_returns() {
     granted(&log, 1, 3000);
     disk.fill(300);
     let (n, why) = append_until_full(&log, 0);
-    assert!(n > 20, "{n} records found room");
+    // How many depends on how far the log had prepared its file when the disk was filled.
+    assert!(n > 0, "no record found room");
     assert!(why.contains("the disk is full") && why.contains("No space left"), "{why}");
     wait(&durables, Position(n));
     // What comes unasked is written all the same, into what is kept.
