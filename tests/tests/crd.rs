@@ -4,7 +4,7 @@
 use anyhow::{Result, anyhow};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
-use proto::plan::{AgentPlan, Plan};
+use proto::plan::Plan;
 use proto::value::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,7 @@ fn verdicts(cases: impl IntoIterator<Item = (String, String)>) -> Result<Vec<Ver
 
 /// Where the parser finds faults.
 fn faults(plan: &str) -> Vec<String> {
-    let parsed = AgentPlan::from_yaml(plan).and_then(|plan| Plan::parse(&plan.spec.to_json()));
-    parsed.err().unwrap_or_default().into_iter().map(|error| error.at).collect()
+    Plan::from_yaml(plan).err().unwrap_or_default().into_iter().map(|error| error.at).collect()
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Which lines of a feed may go now, and what their answers mean.
 //!
 //! *Guarantees*: each line ends once, done or refused; no line goes that is more than 1,000 past the oldest unanswered
-//! one, so that an answer "executed before" means done, and "not remembered" that a person has to look; on each stream lines go in their order, from the
-//! oldest unanswered one on. *Assumptions*: lines are given in order; answers are those of the stream that is open;
-//! nodes admit the commands of one stream to one slot in order, and none behind one that was put off.
+//! one, so that an answer "executed before" means done, and "not remembered" that a person has to look; on each stream
+//! lines go in their order, from the oldest unanswered one on. *Assumptions*: lines are given in order; answers are those
+//! of the stream that is open; nodes admit the commands of one stream to one slot in order, and none behind one that was
+//! put off.
 
 use super::line::Command;
 use crate::refusal::{Fate, Refusal};
