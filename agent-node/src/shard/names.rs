@@ -3,7 +3,8 @@
 //!
 //! *Guarantees*: a name is not forgotten before it has been silent for an hour. Then it keeps one number, for as long
 //! as [`REMEMBER_MS`] if there is room; when there is none, the one that has been silent for longest goes first. Names
-//! are let in, and their windows grow, only within the shard's [`Room`]; replaying what was let in asks for none.
+//! are let in, and their windows grow, only within the shard's [`Room`]; replaying what was let in asks for none. Only a
+//! number that was refused asks each time, and comes to the same each time: without room, only the highest is kept.
 //! Nodes that pass commands on have names as well: there are no more of them than nodes, so that they need not ask. The
 //! names of a node's earlier starts, of which nothing can come any more, keep one number at once, and that for an hour.
 //! *Assumptions*: what `due` gives is forgotten by a record, and then here.
@@ -189,8 +190,16 @@ impl Names {
         self.change(slot, name, now_ms, |window| window.settle(sequence, version));
     }
 
-    /// A command was refused, and may run with its number later.
+    /// A command was refused, and may run with its number later. Of a known client without room for one more number
+    /// only the highest is kept.
     pub fn refuse(&mut self, slot: Slot, name: &Arc<str>, sequence: u64, now_ms: u64) {
+        let bytes = self.bytes(Of::Client);
+        if let Some(client) = self.slots.get_mut(&slot).and_then(|clients| clients.get_mut(name)) {
+            let growth = client.window.growth_of_refused();
+            if growth > 0 && bytes + growth > self.room.growth {
+                return client.window.forget(sequence);
+            }
+        }
         self.change(slot, name, now_ms, |window| window.refuse(sequence));
     }
 
@@ -200,24 +209,7 @@ impl Names {
         client.is_some_and(|client| client.window.has_refused(sequence))
     }
 
-    /// One was refused of a client without room to remember which: below the floor, nobody knows then.
-    pub fn forget_refused(&mut self, slot: Slot, name: &str, sequence: u64) {
-        let client = self.slots.get_mut(&slot).and_then(|clients| clients.get_mut(name));
-        if let Some(client) = client {
-            client.window.forget(sequence);
-        }
-    }
-
-    /// Whether there is room to remember that a command was refused.
-    pub fn has_room_for_refused(&self, slot: Slot, name: &str) -> bool {
-        let client = self.slots.get(&slot).and_then(|clients| clients.get(name));
-        let growth = match client {
-            Some(client) => client.window.growth_of_refused(),
-            None => NAME + name.len() + Window::default().growth_of_refused(),
-        };
-        growth == 0 || self.bytes(Of::Client) + growth <= self.room.growth
-    }
-
+    /// Changes the window of a name, which is new if it is not known, and lists it where it belongs then.
     fn change(&mut self, slot: Slot, name: &Arc<str>, now_ms: u64, change: impl FnOnce(&mut Window)) {
         let clients = self.slots.entry(slot).or_default();
         let client = if let Some(client) = clients.get_mut(name) {

@@ -99,9 +99,6 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         if self.names.has_refused(command.slot, client, *sequence) {
             return;
         }
-        if !self.names.has_room_for_refused(command.slot, client) {
-            return self.names.forget_refused(command.slot, client, *sequence);
-        }
         let said = OwnRecord { refused: Some(key), ..OwnRecord::default() };
         if self.control(command.slot, now_ms, RECORD_MAX, &said).is_some() {
             self.names.refuse(command.slot, client, *sequence, now_ms);
@@ -121,7 +118,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             match self.names.look(command.slot, client, *sequence, version, now_ms) {
                 Look::Known(Known::New) => {}
                 Look::Known(Known::Done(version)) => return Ok(version),
-                Look::Known(Known::Older) => {
+                Look::Known(Known::DoneBefore) => {
                     let text = "a command with this sequence number was executed before";
                     return Err(Refusal::new(409, text, "sequence"));
                 }

@@ -1,8 +1,8 @@
 //! What a record's body says: the effects of one command, whole. Pure: bytes in, values out.
 //!
 //! Version 1: a format byte, history, slot time, plan generation, agent (empty: of the slot itself), event (a value that
-//! changes and sends may refer to), key, and whether its command was refused, origin, changes, sends, trims, idle clients,
-//! gone clients.
+//! changes and sends may refer to), key and whether its command was refused, origin, changes, sends, trims, idle
+//! clients, gone clients.
 
 use super::event::{Message, Place};
 use super::outbox::Trims;

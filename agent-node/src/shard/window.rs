@@ -3,8 +3,8 @@
 //! *Guarantees*: the answers of the 1,024 highest sequences that took effect are there, and the highest that fell out is
 //! the floor. The 1,024 highest that were refused may run again, wherever the floor is; a sequence below the floor is
 //! said to be done only if it lies above all refused ones that were forgotten. Memory grows with the answers, up to
-//! 8 KiB, and with the refusals, up to as much: sequences and versions are kept as differences of 32 bits. Where they lie
-//! further apart than that, it is twice as much.
+//! 8 KiB, since sequences and versions are kept as differences of 32 bits; where they lie further apart than that, it is
+//! twice as much. It grows with the refusals up to 8 KiB more.
 
 use std::collections::VecDeque;
 
@@ -52,7 +52,7 @@ pub enum Known {
     /// It was done, with this version.
     Done(u64),
     /// It was done; with which version is forgotten.
-    Older,
+    DoneBefore,
     /// Whether it was done is forgotten.
     Forgotten,
 }
@@ -60,10 +60,12 @@ pub enum Known {
 impl Window {
     pub fn look(&self, sequence: u64) -> Known {
         if sequence <= self.floor {
-            return match sequence {
-                _ if self.has_refused(sequence) => Known::New,
-                _ if sequence <= self.forgotten => Known::Forgotten,
-                _ => Known::Older,
+            return if self.has_refused(sequence) {
+                Known::New
+            } else if sequence <= self.forgotten {
+                Known::Forgotten
+            } else {
+                Known::DoneBefore
             };
         }
         let Some(answers) = &self.answers else { return Known::New };
@@ -316,7 +318,7 @@ mod tests {
             assert!(window.bytes() <= size_of::<Answers>() + (8 << 10), "{}", window.bytes());
             assert!(sequence <= 1_024 || growth == 0, "at {sequence}");
         }
-        assert_eq!(window.look(5_000 - 1_024), Known::Older);
+        assert_eq!(window.look(5_000 - 1_024), Known::DoneBefore);
         assert_eq!(window.look(5_000 - 1_023), Known::Done(7 * (5_000 - 1_023)));
     }
 
@@ -344,7 +346,7 @@ mod tests {
                 let expected = match all.get(&sequence) {
                     _ if refused.contains(&sequence) => Known::New,
                     _ if sequence <= floor && sequence <= forgotten => Known::Forgotten,
-                    _ if sequence <= floor => Known::Older,
+                    _ if sequence <= floor => Known::DoneBefore,
                     Some(version) => Known::Done(*version),
                     None => Known::New,
                 };
@@ -379,7 +381,7 @@ mod tests {
             window.fall_back();
             forgotten = refused.last().copied().unwrap_or(0).max(forgotten);
             if let Some((highest, _)) = all.last_key_value() {
-                let expected = if *highest <= forgotten { Known::Forgotten } else { Known::Older };
+                let expected = if *highest <= forgotten { Known::Forgotten } else { Known::DoneBefore };
                 prop_assert_eq!(window.look(*highest), expected);
                 prop_assert_eq!(window.look(highest + 1), Known::New);
             }

@@ -57,7 +57,7 @@ fn a_name_keeps_one_number_after_an_hour_and_nothing_after_a_week() {
     let held = Held { names: 1, bytes: NAME as u64 + 1 };
     assert_eq!(names.clients(), held);
     for sequence in [5, 7, 9] {
-        assert_eq!(send(&mut names, SLOT, "a", sequence, 3_000 + IDLE_MS), Look::Known(Known::Older));
+        assert_eq!(send(&mut names, SLOT, "a", sequence, 3_000 + IDLE_MS), Look::Known(Known::DoneBefore));
     }
     assert_eq!(send(&mut names, SLOT, "a", 10, 3_000 + IDLE_MS), NEW);
     let silent_ms = 3_000 + IDLE_MS;
@@ -153,7 +153,7 @@ fn nodes_are_let_in_when_the_room_is_full_and_their_earlier_starts_keep_one_numb
     let piece = Piece { idle: vec![first.as_str().into()], gone: vec![] };
     assert_eq!(turn(&mut names, 2_000, 1_000), BTreeMap::from([(SLOT, piece)]));
     assert_eq!(names.nodes(), Held { names: 1, bytes: (NAME + first.len()) as u64 });
-    assert_eq!(send(&mut names, SLOT, &first, 2_999, 2_000), Look::Known(Known::Older));
+    assert_eq!(send(&mut names, SLOT, &first, 2_999, 2_000), Look::Known(Known::DoneBefore));
     assert_eq!(send(&mut names, SLOT, &second, 1, 2_000), NEW);
     turns(&mut names, 1_000 + IDLE_MS);
     assert_eq!(names.nodes().names, 1, "an hour after it was heard of last");
@@ -178,9 +178,34 @@ fn starts_that_follow_each_other_fast_do_not_pile_up() {
     assert!(names.nodes().bytes as usize <= MIB + 100_000, "{:?}", names.nodes());
 }
 
+#[test]
+fn without_room_for_a_refused_number_nobody_says_that_what_is_below_was_done() {
+    for (has_room, expected) in [(true, Known::New), (false, Known::Forgotten)] {
+        let mut names = names(4_000);
+        for sequence in 1..=100 {
+            assert_eq!(send(&mut names, SLOT, "feed", sequence + 1_000, 1_000), NEW);
+        }
+        let bytes = names.clients().bytes;
+        if !has_room {
+            names.room.growth = bytes as usize;
+        }
+        names.refuse(SLOT, &"feed".into(), 50, 1_000);
+        assert_eq!(names.clients().bytes > bytes, has_room);
+        // All that was done before falls out of the window.
+        for sequence in 1..=1_024_u64 {
+            names.settle(SLOT, &"feed".into(), 2_000 + sequence, 7, 1_000);
+        }
+        let look = |names: &mut Names, sequence| names.look(SLOT, "feed", sequence, 7, 1_000);
+        assert_eq!(look(&mut names, 50), Look::Known(expected));
+        let below = if has_room { Known::DoneBefore } else { Known::Forgotten };
+        assert_eq!(look(&mut names, 49), Look::Known(below));
+        assert_eq!(look(&mut names, 51), Look::Known(Known::DoneBefore));
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Turn {
-    Send { slot: Slot, client: u8, sequence: u64 },
+    Send { slot: Slot, client: u8, sequence: u64, is_refused: bool },
     Time(u64),
     Forget(usize),
     Started(u64),
@@ -188,8 +213,9 @@ enum Turn {
 
 fn any_turn() -> impl Strategy<Value = Turn> {
     prop_oneof![
-        8 => (0..3_u16, 0..40_u8, 1..30_u64)
-            .prop_map(|(slot, client, sequence)| Turn::Send { slot, client, sequence }),
+        8 => (0..3_u16, 0..40_u8, 1..30_u64, proptest::bool::weighted(0.3)).prop_map(
+            |(slot, client, sequence, is_refused)| Turn::Send { slot, client, sequence, is_refused }
+        ),
         2 => prop_oneof![0..5_000_u64, 0..IDLE_MS, 0..REMEMBER_MS / 4].prop_map(Turn::Time),
         3 => (0..800_usize).prop_map(Turn::Forget),
         1 => (1..5_u64).prop_map(Turn::Started),
@@ -197,16 +223,17 @@ fn any_turn() -> impl Strategy<Value = Turn> {
 }
 
 proptest! {
-    /// A command that is sent again within the hour never has a second effect; memory is what is counted, and not
-    /// more than there is room for; and who replays what was written holds the same.
+    /// A command that is sent again within the hour never has a second effect, and one that was refused is never said
+    /// to be done while its name is remembered; memory is what is counted, and not more than there is room for; and who replays what was written holds the same.
     #[test]
     fn nothing_is_forgotten_within_the_hour(turns in proptest::collection::vec(any_turn(), 1..300)) {
         let mut names = Names::new(Room { new: 4_000, growth: 8_000, ended: 1_000 });
-        let mut replayed = Names::new(Room { new: 0, growth: 0, ended: 0 });
+        let mut replayed = Names::new(Room { new: 0, growth: 8_000, ended: 0 });
         let (mut now_ms, mut done) = (1_000, BTreeMap::<(Slot, String), (u64, BTreeSet<u64>)>::new());
+        let mut refused = BTreeSet::new();
         for turn in turns {
             match turn {
-                Turn::Send { slot, client, sequence } => {
+                Turn::Send { slot, client, sequence, is_refused } => {
                     let name = match client {
                         0..36 => format!("client {client}"),
                         _ => of_node(StoreId(5), u64::from(client) - 35),
@@ -216,9 +243,15 @@ proptest! {
                     let before = done.entry((slot, name.clone())).or_default();
                     let is_client = client < 36;
                     if is_client && now_ms < before.0 + IDLE_MS && before.1.contains(&sequence) {
-                        prop_assert!(matches!(look, Look::Known(Known::Done(_) | Known::Older)), "{:?}", look);
+                        let is_known = matches!(look, Look::Known(Known::Done(_) | Known::DoneBefore | Known::Forgotten));
+                        prop_assert!(is_known, "{:?}", look);
                     }
                     match look {
+                        Look::Known(Known::New) if is_client && is_refused => {
+                            names.refuse(slot, &name.as_str().into(), sequence, now_ms);
+                            replayed.refuse(slot, &name.as_str().into(), sequence, now_ms);
+                            refused.insert((slot, name, sequence));
+                        }
                         Look::Known(Known::New) => {
                             names.settle(slot, &name.as_str().into(), sequence, version, now_ms);
                             replayed.settle(slot, &name.as_str().into(), sequence, version, now_ms);
@@ -227,9 +260,13 @@ proptest! {
                             }
                             before.0 = now_ms;
                             before.1.insert(sequence);
+                            refused.remove(&(slot, name, sequence));
                         }
                         Look::Full(seconds) => prop_assert!(is_client && (1..=3_600).contains(&seconds)),
-                        Look::Known(_) => {}
+                        Look::Known(Known::Done(_) | Known::DoneBefore) => {
+                            prop_assert!(!refused.contains(&(slot, name, sequence)), "it was refused, and never done");
+                        }
+                        Look::Known(Known::Forgotten) => {}
                     }
                     prop_assert!(names.clients().bytes <= 8_000);
                 }
@@ -240,6 +277,7 @@ proptest! {
                         prop_assert!(RECORD + taken(&piece.idle) + taken(&piece.gone) <= bytes);
                         names.forget(slot, &piece.idle, &piece.gone);
                         replayed.forget(slot, &piece.idle, &piece.gone);
+                        refused.retain(|(of, name, _)| *of != slot || !piece.gone.iter().any(|gone| **gone == **name));
                     }
                 }
                 Turn::Started(start) => names.started(StoreId(5), start),
