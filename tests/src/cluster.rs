@@ -30,6 +30,8 @@ pub type Client = LanesClient<Channel>;
 pub struct Cluster {
     root: PathBuf,
     programs: PathBuf,
+    /// The tag of the images of this build.
+    tag: String,
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +61,8 @@ pub struct Scene {
 impl Cluster {
     fn start() -> Result<Cluster> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?.to_owned();
-        let cluster = Cluster { programs: programs(&root)?, root };
+        let programs = programs(&root)?;
+        let cluster = Cluster { tag: tag(&programs)?, programs, root };
         let pid = std::process::id().to_string();
         let up = Command::new(cluster.root.join("tests/cluster")).args(["up", "--while", &pid]).status()?;
         ensure!(up.success(), "the cluster did not start: what it said stands above");
@@ -67,34 +70,35 @@ impl Cluster {
             &["kubectl", "apply", "-f", "-"],
             Some(&namespace(OPERATOR_NAMESPACE, "shoal.dev/operator")),
         )?;
+        cluster.load_images()?;
         cluster.install(&[])?;
         Ok(cluster)
     }
 
-    /// The chart with the images of this build, and with more values. A tag says which build it is, so that a new one
-    /// is rolled out.
-    pub fn install(&self, values: &[&str]) -> Result<()> {
-        let tags = [("agent-node", "nodeImage"), ("shoal-operator", "image")].map(|(program, value)| {
-            let tag = self.load(program)?;
-            Ok([format!("{value}.tag={tag}"), format!("{value}.pullPolicy=Never")])
-        });
-        let chart = self.root.join("charts/shoal");
-        let mut arguments = vec!["helm", "upgrade", "--install", RELEASE, chart.to_str().context("path")?];
-        arguments.extend(["--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s"]);
-        let tags = tags.into_iter().collect::<Result<Vec<_>>>()?;
-        arguments.extend(tags.iter().flat_map(|[tag, policy]| ["--set-string", tag, "--set", policy]));
-        arguments.extend(values.iter().flat_map(|value| ["--set", value]));
-        self.run(&arguments, None)?;
+    /// The images of this build, as anyone builds and loads them.
+    fn load_images(&self) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let output = folder.path().to_str().context("path")?;
+        let programs = self.programs.to_str().context("path")?;
+        let mut build = Command::new(self.root.join("images/build"));
+        build.args(["--tag", &self.tag, "--programs", programs, "--output", output]);
+        ensure!(build.status()?.success(), "the images were not built: why stands above");
+        let archives = ["agent-node", "shoal-operator"].map(|image| format!("{output}/{image}.tar"));
+        self.run(&["load-image", &archives[0], &archives[1]], None)?;
         Ok(())
     }
 
-    fn load(&self, program: &str) -> Result<String> {
-        let path = self.program(program);
-        let built = path.metadata().with_context(|| path.display().to_string())?.modified()?;
-        let tag = format!("t{}", built.duration_since(UNIX_EPOCH)?.as_millis());
-        let image = format!("docker.io/shoal/{program}:{tag}");
-        self.run(&["load-image", &image, path.to_str().context("path")?], None)?;
-        Ok(tag)
+    /// The chart with the images of this build, and with more values.
+    pub fn install(&self, values: &[&str]) -> Result<()> {
+        let chart = self.root.join("charts/shoal");
+        let mut arguments = vec!["helm", "upgrade", "--install", RELEASE, chart.to_str().context("path")?];
+        arguments.extend(["--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s"]);
+        let images = ["image", "nodeImage"]
+            .map(|image| [format!("{image}.tag={}", self.tag), format!("{image}.pullPolicy=Never")]);
+        arguments.extend(images.iter().flat_map(|[tag, policy]| ["--set-string", tag, "--set", policy]));
+        arguments.extend(values.iter().flat_map(|value| ["--set", value]));
+        self.run(&arguments, None)?;
+        Ok(())
     }
 
     pub fn program(&self, name: &str) -> PathBuf {
@@ -175,6 +179,14 @@ fn programs(root: &Path) -> Result<PathBuf> {
     ensure!(built.success(), "the workspace does not build");
     let test = std::env::current_exe()?;
     Ok(test.ancestors().nth(2).context("no target folder")?.to_owned())
+}
+
+/// It says which build it is, so that a new one is rolled out.
+fn tag(programs: &Path) -> Result<String> {
+    let built = ["agent-node", "shoal-operator"].map(|program| programs.join(program).metadata()?.modified());
+    let built = built.into_iter().collect::<std::io::Result<Vec<_>>>()?;
+    let newest = built.into_iter().max().context("no program")?;
+    Ok(format!("t{}", newest.duration_since(UNIX_EPOCH)?.as_millis()))
 }
 
 /// The release's own cluster, started once. Blocks: for tests' threads only.

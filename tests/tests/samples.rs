@@ -158,3 +158,19 @@ async fn a_fleet_hears_of_its_fast_vehicles() {
     let turned = json!({"id": "7", "fast": true, "speed": 1});
     assert_eq!(scene.refused("/fleet/acme", "turned", turned).await, Code::NotFound);
 }
+
+/// Three volumes of 10Gi of whatever class the cluster has, and no wish of a machine.
+#[test]
+fn every_sample_runs_on_any_cluster() {
+    for sample in std::fs::read_dir(root().join("crds/samples")).unwrap() {
+        let path = sample.unwrap().path();
+        let plan: Value = serde_yaml_ng::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let spec = &plan["spec"];
+        assert!(spec["replicas"].as_u64().is_none_or(|replicas| replicas <= 3), "{}", path.display());
+        assert!(spec["pods"].is_null(), "{}", path.display());
+        let storage = spec["storage"].as_object().into_iter().flatten();
+        for (name, value) in storage {
+            assert_eq!((name.as_str(), value), ("size", &json!("10Gi")), "{}", path.display());
+        }
+    }
+}
