@@ -1,6 +1,7 @@
 //! The command line: what is asked, checked as a whole before anything happens, and how the program ends.
 
 pub mod calls;
+mod check;
 pub mod client;
 pub mod feed;
 pub mod line;
@@ -45,6 +46,10 @@ enum Verb {
     Watch(WatchArgs),
     /// Show the state of each node, what it serves, and on which ports
     Status(AskArgs),
+    /// Show all that is wrong in files with plans, without any node
+    Check(CheckArgs),
+    /// Run commands against a plan without nodes, and compare what its lanes hold then
+    Try(TryArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,6 +57,32 @@ struct AskArgs {
     /// The addresses of nodes (HOST:PORT, separated by commas); when one fails, the next one is tried
     #[arg(long, env = "SHOAL_AT", default_value = "127.0.0.1:7777", value_delimiter = ',', value_parser = address)]
     at: Vec<String>,
+    #[command(flatten)]
+    form: FormArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckArgs {
+    /// Files with AgentPlans; `-` is standard input
+    #[arg(value_name = "PLAN", required = true)]
+    plans: Vec<PathBuf>,
+    #[command(flatten)]
+    form: FormArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct TryArgs {
+    /// A file with an AgentPlan
+    plan: PathBuf,
+    /// Files with cases: a list of name, now, and commands with what is expected of each; `-` is standard input
+    #[arg(value_name = "CASES", required = true)]
+    cases: Vec<PathBuf>,
+    #[command(flatten)]
+    form: FormArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct FormArgs {
     /// The form of the output: `text` for people, or `json` for one JSON object per line
     #[arg(long, short, env = "SHOAL_OUTPUT", default_value = "text", value_name = "text|json")]
     output: Output,
@@ -120,6 +151,8 @@ enum Config {
     Get(LaneAddress),
     Watch(watch::Config),
     Status { at: Vec<String>, output: Output },
+    Check { plans: Vec<PathBuf>, output: Output },
+    Try { plan: PathBuf, cases: Vec<PathBuf>, output: Output },
 }
 
 /// What is wrong in the arguments, beyond what each is by itself.
@@ -138,14 +171,19 @@ impl TryFrom<Args> for Config {
             Verb::Watch(WatchArgs { lane, from, count }) => {
                 Config::Watch(watch::Config { lane: lane.into(), from, count })
             }
-            Verb::Status(AskArgs { at, output }) => Config::Status { at, output },
+            Verb::Status(AskArgs { at, form: FormArgs { output } }) => Config::Status { at, output },
+            Verb::Check(CheckArgs { plans, form: FormArgs { output } }) => Config::Check { plans, output },
+            Verb::Try(TryArgs { plan, cases, form: FormArgs { output } }) => {
+                Config::Try { plan, cases, output }
+            }
         })
     }
 }
 
 impl From<LaneArgs> for LaneAddress {
     fn from(args: LaneArgs) -> LaneAddress {
-        let LaneArgs { agent: Target { at: named, agent }, lane, ask: AskArgs { at, output } } = args;
+        let LaneArgs { agent: Target { at: named, agent }, lane, ask } = args;
+        let AskArgs { at, form: FormArgs { output } } = ask;
         let at = named.map_or(at, |at| vec![at]);
         LaneAddress { at, output, agent: agent.as_str().to_owned(), lane }
     }
@@ -153,7 +191,7 @@ impl From<LaneArgs> for LaneAddress {
 
 fn send(args: SendArgs) -> Result<Config, Wrong> {
     let SendArgs { agent, lane, body, file, client, from_line, rate, ask } = args;
-    let output = ask.output;
+    let output = ask.form.output;
     if let Some(file) = file {
         let source = if file.as_os_str() == "-" { Source::Stdin } else { Source::File(file) };
         let (from_line, rate) = (from_line.unwrap_or(1), rate.map(NonZeroU32::get));
@@ -214,6 +252,8 @@ async fn act(config: Config) -> Exit {
         Config::Get(lane) => calls::get(lane).await,
         Config::Watch(config) => watch::run(config).await,
         Config::Status { at, output } => calls::status(at, output).await,
+        Config::Check { plans, output } => check::check(&plans, output),
+        Config::Try { plan, cases, output } => check::try_cases(&plan, &cases, output),
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`node`] | one node: start and end, routing, shards' threads, commands passed on, streams to and from other nodes |
 //! | [`peer`] | what two nodes say to each other: frames, first words, gossip of plan and ring; the sockets and files of port 7778 |
 //! | [`shard`] | the state machine of some slots: agents, lanes, windows, outboxes, rules, records, the output gate |
+//! | [`trial`] | cases against a plan: a shard without a node, over a log in memory |
 //! | [`link`] | watchers of lanes: what each is told, and how the mirror of a lane is fed by its owner |
 //! | [`log`] | the write-ahead log: format, group commit, segments made ahead, reading it back |
 //!
@@ -37,4 +38,5 @@ pub mod refusal;
 pub mod run;
 pub mod shard;
 pub mod store;
+pub mod trial;
 pub mod ways;

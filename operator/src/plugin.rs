@@ -40,6 +40,12 @@ pub struct Args {
 enum Verb {
     /// Show the state of each node of the plan
     Status,
+    /// Show all that is wrong in files with plans; no cluster is asked
+    Check {
+        /// A file with AgentPlans, beside which it may have other objects; `-` is standard input
+        #[arg(long, short, required = true, value_name = "FILE")]
+        filename: Vec<PathBuf>,
+    },
     /// Show the state of a Value or Map lane
     Get { address: Target, lane: String },
     /// Show the events of a lane as they happen, until interrupted
@@ -91,13 +97,16 @@ pub async fn run(args: Args) -> Exit {
 
 async fn attempt(args: Args) -> Result<Exit, Failure> {
     let Args { plan, namespace, context, kubeconfig, output, verb } = args;
+    if let Verb::Check { filename } = &verb {
+        return Ok(verbs::check(filename, output));
+    }
     if plan.is_empty() {
         return Err(usage("the name of the plan is missing: give --plan NAME"));
     }
     let asked = match &verb {
         Verb::Get { address, .. } | Verb::Watch { address, .. } => address.at.as_deref(),
         Verb::Send { address, .. } => address.as_ref().and_then(|address| address.at.as_deref()),
-        Verb::Status => None,
+        Verb::Status | Verb::Check { .. } => None,
     };
     if let Some(at) = asked {
         return Err(usage(format!(
@@ -112,6 +121,7 @@ async fn attempt(args: Args) -> Result<Exit, Failure> {
     };
     let pods = tunnel::Pods::of(&plan, namespace, context, kubeconfig).await?;
     match verb {
+        Verb::Check { .. } => Ok(()),
         Verb::Status => return verbs::status(&pods, output).await,
         Verb::Get { address, lane } => verbs::get(&pods, output, address.agent.as_str(), &lane).await,
         Verb::Watch { address, lane, from, count } => {
@@ -168,6 +178,8 @@ mod tests {
     fn verbs_take_what_agent_node_takes() {
         for (words, good) in [
             (&["status"][..], true),
+            (&["check", "-f", "a.yaml", "-f", "-", "-o", "json"], true),
+            (&["check"], false),
             (&["get", "/a/1", "lane", "--plan", "p", "-n", "x", "--output", "json"], true),
             (&["watch", "/a/1", "lane", "--from", "7", "--count", "2"], true),
             (&["send", "/a/1", "lane", "{}"], true),

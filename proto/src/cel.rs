@@ -40,6 +40,8 @@ use crate::value::Value;
 use eval::Run;
 use node::Node;
 
+pub use time::millis as millis_of_time;
+
 /// An expression that does not compile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]

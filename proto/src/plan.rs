@@ -25,6 +25,7 @@ pub use spec::{
     Resources, Retention, Storage,
 };
 pub use status::{AgentPlanStatus, DurabilityStatus, SlotsStatus};
+pub use yaml::{Checked, Lines, read_yaml};
 
 use crate::address::{Address, Route, Slot, hash_input, slot};
 use crate::cel::Program;
@@ -35,11 +36,20 @@ use serde::{Deserialize, Serialize};
 
 /// What is wrong in a plan, and where: `spec.agents[0].rules[1].do[0].set.to:12`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{at}: {error}")]
+#[error("{}{error}", place(at, *line))]
 pub struct Error {
+    /// The path of a field; empty where the text has no fields.
     pub at: String,
+    /// Where it is in the text, if the plan was read from one.
+    pub line: Option<u64>,
     pub error: String,
     pub reason: Reason,
+}
+
+fn place(at: &str, line: Option<u64>) -> String {
+    let line = line.map(|line| format!("line {line}"));
+    let parts = [Some(at.to_owned()).filter(|at| !at.is_empty()), line];
+    parts.into_iter().flatten().map(|part| part + ": ").collect()
 }
 
 /// Why a plan is not accepted; the reason of its condition `Accepted`.
@@ -52,11 +62,11 @@ pub enum Reason {
 
 impl Error {
     pub fn invalid(at: impl Into<String>, error: impl Into<String>) -> Error {
-        Error { at: at.into(), error: error.into(), reason: Reason::InvalidPlan }
+        Error { at: at.into(), line: None, error: error.into(), reason: Reason::InvalidPlan }
     }
 
     pub fn not_yet(at: impl Into<String>, error: impl Into<String>) -> Error {
-        Error { at: at.into(), error: error.into(), reason: Reason::NotSupportedYet }
+        Error { at: at.into(), line: None, error: error.into(), reason: Reason::NotSupportedYet }
     }
 }
 

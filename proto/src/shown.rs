@@ -2,10 +2,12 @@
 //!
 //! *Guarantees*: with `Output::Json` every line is one JSON object; nothing here waits, prints or ends the program.
 
+mod check;
 mod failure;
 #[cfg(test)]
 mod tests;
 
+pub use check::checked;
 pub use failure::Failure;
 
 use crate::address::{self, Address};

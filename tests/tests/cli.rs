@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use tests::cluster::eventually;
-use tests::dev::{Dev, free_ports, program};
+use tests::dev::{Dev, free_ports, program, root};
 use tests::plans;
+use tests::project::read;
 
 struct Scene {
     folder: tempfile::TempDir,
@@ -145,7 +146,7 @@ fn every_end_has_its_code_and_says_why() {
 fn no_variable_has_a_form_that_kubernetes_makes() {
     let mut variables = Vec::new();
     for (name, verbs) in [
-        ("agent-node", &["serve", "dev", "send", "get", "watch", "status"][..]),
+        ("agent-node", &["serve", "dev", "send", "get", "watch", "status", "check", "try"][..]),
         ("kubectl-shoal", &["status"]),
         ("shoal-operator", &[]),
     ] {
@@ -163,6 +164,81 @@ fn no_variable_has_a_form_that_kubernetes_makes() {
     for name in variables {
         let is_made = name.ends_with("_PORT") || name.contains("_PORT_") || name.contains("_SERVICE_");
         assert!(!is_made, "{name}");
+    }
+}
+
+/// The commands of a document's part and what it says that they print, in their order.
+fn examples(part: &str) -> Vec<(String, String)> {
+    let mut examples: Vec<(String, String)> = Vec::new();
+    for block in part.split("```\n").skip(1).step_by(2) {
+        for line in block.lines() {
+            match (line.strip_prefix("$ "), examples.last_mut()) {
+                (Some(command), _) => examples.push((command.to_owned(), String::new())),
+                (None, Some((_, printed))) => printed.extend([line, "\n"]),
+                (None, None) => panic!("{line} comes from no command"),
+            }
+        }
+    }
+    examples
+}
+
+#[test]
+fn check_and_try_print_what_the_document_says() {
+    let document = read("agent-node/docs/cli.md");
+    let part = document.split("\n## Checking a plan").nth(1).expect("the part").split("\n## ").next();
+    let examples = examples(part.expect("the part"));
+    let path = program("agent-node").parent().expect("a folder").display().to_string();
+    let path = format!("{path}:{}", std::env::var("PATH").unwrap_or_default());
+    let mut ends = Vec::new();
+    for (line, expected) in examples {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).current_dir(root()).env("PATH", &path).env("LC_ALL", "C");
+        let ended = said(&shell.output().expect("a shell"));
+        assert_eq!((ended.out + "\n", ended.err.as_str()), (expected, ""), "{line}");
+        ends.push(ended.code);
+    }
+    assert_eq!(ends, [Some(0), Some(1), Some(0), Some(1)]);
+}
+
+#[test]
+fn check_tells_programs_what_is_wrong_in_each_file() {
+    let scene = Scene::new();
+    let wrong = scene.file("wrong.yaml").display().to_string();
+    fs::write(&wrong, plans::COUNTERS.replace("total + event.n", "totl + event.n")).unwrap();
+    let right = scene.file("plan.yaml").display().to_string();
+    let both = run("", &["check", &right, &wrong, "-o", "json"]);
+    let lines: Vec<Value> = both.out.lines().map(json_of).collect();
+    assert_eq!((both.code, lines.len()), (Some(1), 2), "{both:?}");
+    assert_eq!(lines[0], json!({"file": right, "plans": ["counters"], "errors": []}));
+    let error = &lines[1]["errors"][0];
+    assert!(error["line"].as_u64().is_some_and(|line| line > 1), "{error}");
+    assert!(error["at"].as_str().is_some_and(|at| at.starts_with("spec.agents[0].rules[0].do")), "{error}");
+    let nowhere = run("", &["check", "/nowhere/plan", &wrong]);
+    assert_eq!(nowhere.code, Some(2), "{nowhere:?}");
+    assert!(nowhere.out.contains("wrong.yaml:") && nowhere.err.contains("/nowhere/plan can't be read"));
+    let mut plugin = Command::new(program("kubectl-shoal"));
+    plugin.args(["check", "-f", &right, "-f", &wrong, "-o", "json"]).env("KUBECONFIG", "/nowhere");
+    let plugin = said(&plugin.output().unwrap());
+    assert_eq!((plugin.code, plugin.out), (both.code, both.out));
+}
+
+#[test]
+fn cases_that_are_wrong_are_told_apart_from_those_that_differ() {
+    let scene = Scene::new();
+    let plan = scene.file("plan.yaml").display().to_string();
+    let add = |n: &str, total: u32| {
+        json!([{"name": "c", "commands": [
+            {"agent": "/counter/1", "lane": "add", "body": json_of(n), "lanes": {"/counter/1": {"total": total}}}]}])
+        .to_string()
+    };
+    for (cases, code, out, err) in [
+        (add(r#"{"n": 2}"#, 2), 0, "1 case, all as expected", ""),
+        (add(r#"{"n": 2}"#, 3), 1, "expected 3, got 2", ""),
+        ("- name: 1\n".into(), 2, "", "-:1: [0].name: a text is expected"),
+    ] {
+        let ended = with_input("", &["try", &plan, "-"], &cases);
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.out.contains(out) && ended.err.contains(err), "{ended:?}");
     }
 }
 

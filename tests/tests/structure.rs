@@ -44,6 +44,8 @@ const DECIDE: &[&str] = &[
     "agent-node/src/refusal.rs",
     "agent-node/src/run/dev/kept.rs",
     "agent-node/src/shard",
+    "agent-node/src/trial",
+    "agent-node/src/trial.rs",
     "operator/src/authority.rs",
     "operator/src/certificates.rs",
     "operator/src/drift.rs",

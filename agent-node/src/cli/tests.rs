@@ -56,6 +56,18 @@ fn what_is_asked_is_what_the_arguments_say() {
             Config::Watch(watch::Config { lane: lane(HERE, Output::Text), from: Some(9), count: Some(3) }),
         ),
         (
+            vec!["check", "a.yaml", "-", "-o", "json"],
+            Config::Check { plans: vec!["a.yaml".into(), "-".into()], output: Output::Json },
+        ),
+        (
+            vec!["try", "a.yaml", "b.yaml", "c.json"],
+            Config::Try {
+                plan: "a.yaml".into(),
+                cases: vec!["b.yaml".into(), "c.json".into()],
+                output: Output::Text,
+            },
+        ),
+        (
             vec!["status", "--output", "json"],
             Config::Status { at: vec!["127.0.0.1:7777".into()], output: Output::Json },
         ),
@@ -84,6 +96,8 @@ fn what_cannot_be_asked_is_said() {
         (vec!["send", "--file", "f", "--from-line", "0"], "0 is not in"),
         (vec!["send", "--file", "f", "--client", "a b"], "visible ASCII"),
         (vec!["watch", "/a", "late", "--count", "-1"], "unexpected argument"),
+        (vec!["check"], "<PLAN>"),
+        (vec!["try", "a.yaml"], "<CASES>"),
         (vec!["dev"], "PLAN.yaml"),
         (vec!["dev", "p.yaml", "--nodes", "0"], "0 is not in"),
         (vec!["dev", "p.yaml", "--port", "70000"], "70000 is not in"),
@@ -103,7 +117,7 @@ fn what_cannot_be_asked_is_said() {
 fn every_command_describes_itself() {
     use clap::CommandFactory as _;
     Args::command().debug_assert();
-    for verb in ["serve", "dev", "send", "get", "watch", "status"] {
+    for verb in ["serve", "dev", "send", "get", "watch", "status", "check", "try"] {
         let help = Args::try_parse_from(["agent-node", verb, "--help"]).unwrap_err();
         assert_eq!(help.exit_code(), 0, "{verb}");
     }

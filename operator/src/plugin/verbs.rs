@@ -1,9 +1,11 @@
 //! The verbs, each over as many pods as it takes.
 
 use super::tunnel::{Pods, Tunnel};
+use proto::plan::Plan;
 use proto::shown::{self, Exit, Failure, Following, Output};
 use proto::wire::v1::{GetRequest, SendRequest, StatusRequest, WatchRequest};
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tonic::Status;
@@ -24,6 +26,32 @@ pub fn failed(output: Output, failure: &Failure) -> Exit {
         eprintln!("{}", failure.advice(WAY));
     }
     failure.exit
+}
+
+/// Says all that is wrong in each of these files.
+pub fn check(files: &[PathBuf], output: Output) -> Exit {
+    let mut exit = Exit::Done;
+    for path in files {
+        let name = path.display().to_string();
+        let text = match name.as_str() {
+            "-" => std::io::read_to_string(std::io::stdin()),
+            _ => std::fs::read_to_string(path),
+        };
+        match text {
+            Ok(text) => {
+                let checked = Plan::check_yaml(&text);
+                say(&shown::checked(output, &name, &checked));
+                if !checked.errors.is_empty() && exit == Exit::Done {
+                    exit = Exit::Refused;
+                }
+            }
+            Err(error) => {
+                let failure = Failure::unreachable(format!("{name} can't be read: {error}"));
+                exit = failed(output, &Failure { exit: Exit::Usage, ..failure });
+            }
+        }
+    }
+    exit
 }
 
 /// Every pod of the plan is asked.

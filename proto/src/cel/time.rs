@@ -111,6 +111,12 @@ pub fn to_time<'a>(value: &Val<'a>) -> Result<Val<'a>, Fault> {
     within(at.0).map(Val::Time).ok_or_else(beyond)
 }
 
+/// A time such as expressions read, in milliseconds since 1970.
+pub fn millis(text: &str) -> Option<i64> {
+    let at = within(parse(text)?.0)?;
+    i64::try_from(at.0.as_millis()).ok()
+}
+
 /// RFC 3339, nothing else.
 fn parse(text: &str) -> Option<Moment> {
     let (whole, rest) = text.split_at_checked(19)?;

@@ -233,6 +233,16 @@ fn all_that_is_wrong_is_told_at_once_each_with_its_line() {
 }
 
 #[test]
+fn what_cannot_be_read_is_no_second_error() {
+    check(
+        &format!("{HEAD}spec: {{agents: [{{route: /a, lanes: [{{name: n, type: Value}}]}}]}}\n"),
+        &expect![[r#"
+            I spec.agents[0].lanes[0].name: line 4: without quotes, kubectl reads `n` as false: write "n" or false
+        "#]],
+    );
+}
+
+#[test]
 fn a_flow_with_an_expression_says_that_it_needs_quotes() {
     check(
         &format!(

@@ -21,6 +21,8 @@ pub struct Read {
     pub value: Value,
     pub errors: Vec<Error>,
     pub lines: Lines,
+    /// The line of the first thing in it.
+    pub line: u64,
 }
 
 /// The line of each path.
@@ -57,7 +59,17 @@ enum Content {
     Map(Vec<(Rc<Node>, Rc<Node>)>),
 }
 
+/// The one document of a text that has something in it; an empty text is null.
 pub fn read(text: &str) -> Result<Read, Error> {
+    let mut documents = documents(text)?;
+    match documents.get(1) {
+        Some(second) => Err(at_line(second.line, "another document begins here, and one plan is expected")),
+        None => Ok(documents.remove(0)),
+    }
+}
+
+/// All documents of a text, one at least. kubectl passes over empty ones.
+pub fn documents(text: &str) -> Result<Vec<Read>, Error> {
     let strange = text.char_indices().find(|(at, char)| match char {
         '\u{85}' | '\u{2028}' | '\u{2029}' => true,
         '\u{feff}' => *at > 0,
@@ -72,20 +84,23 @@ pub fn read(text: &str) -> Result<Read, Error> {
     }
     let mut composer = Composer { parser: Parser::new(), anchors: HashMap::new(), reached: Mark::default() };
     composer.parser.set_input(text.as_bytes());
-    let root = composer.document()?;
-    let mut converter = Converter { errors: Vec::new(), lines: Lines::default(), nodes: 0 };
-    let value = converter.value(&root, "");
-    if converter.nodes > NODES_MAX {
-        return Err(at_line(
-            root.line,
-            &format!("more than {NODES_MAX} values, those of aliases counted each time"),
-        ));
-    }
-    Ok(Read { value, errors: converter.errors, lines: converter.lines })
+    let roots = composer.documents()?;
+    let mut nodes = 0;
+    let read = |root: &Rc<Node>| {
+        let mut converter = Converter { errors: Vec::new(), lines: Lines::default(), nodes };
+        let value = converter.value(root, "");
+        nodes = converter.nodes;
+        if nodes > NODES_MAX {
+            let error = format!("more than {NODES_MAX} values, those of aliases counted each time");
+            return Err(at_line(root.line, &error));
+        }
+        Ok(Read { value, errors: converter.errors, lines: converter.lines, line: root.line })
+    };
+    roots.iter().map(read).collect()
 }
 
 fn at_line(line: u64, error: &str) -> Error {
-    Error::invalid(format!("line {line}"), error)
+    Error { line: Some(line), ..Error::invalid("", error) }
 }
 
 /// Marks count from 0.
@@ -102,9 +117,8 @@ struct Composer<'t> {
 }
 
 impl Composer<'_> {
-    /// The one document of a text that has something in it; an empty text is null.
-    fn document(&mut self) -> Result<Rc<Node>, Error> {
-        let mut found: Option<Rc<Node>> = None;
+    fn documents(&mut self) -> Result<Vec<Rc<Node>>, Error> {
+        let mut found = Vec::new();
         loop {
             let event = self.next()?;
             match event.data {
@@ -113,22 +127,17 @@ impl Composer<'_> {
                     self.anchors.clear();
                     let first = self.next()?;
                     let node = self.node(first, 0)?;
-                    let is_empty = matches!(&node.content, Content::Plain(text) if text.is_empty());
-                    match &found {
-                        // kubectl passes over empty documents.
-                        _ if is_empty => {}
-                        Some(_) => {
-                            let error = "another document begins here, and one plan is expected";
-                            return Err(at_line(node.line, error));
-                        }
-                        None => found = Some(node),
+                    if !matches!(&node.content, Content::Plain(text) if text.is_empty()) {
+                        found.push(node);
                     }
                 }
                 _ => {}
             }
         }
-        Ok(found
-            .unwrap_or_else(|| Rc::new(Node { line: 1, levels: 0, content: Content::Plain(String::new()) })))
+        if found.is_empty() {
+            found.push(Rc::new(Node { line: 1, levels: 0, content: Content::Plain(String::new()) }));
+        }
+        Ok(found)
     }
 
     fn next(&mut self) -> Result<Event, Error> {
@@ -323,7 +332,7 @@ impl Converter {
 
     fn fault(&mut self, node: &Node, at: &str, error: &str) -> Value {
         let at = if at.is_empty() { "yaml" } else { at };
-        self.errors.push(Error::invalid(at, format!("line {}: {error}", node.line)));
+        self.errors.push(Error { line: Some(node.line), ..Error::invalid(at, error) });
         Value::Null
     }
 }

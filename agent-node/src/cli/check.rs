@@ -1,0 +1,89 @@
+//! The commands that ask no node: `check` reads plans, `try` runs cases against one.
+
+use super::out;
+use crate::trial::{self, Report};
+use proto::plan::{AgentPlanSpec, Checked, Error, Plan};
+use proto::shown::{self, Exit, Output};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Says all that is wrong in each of these files.
+pub fn check(plans: &[PathBuf], output: Output) -> Exit {
+    let mut exit = Exit::Done;
+    for path in plans {
+        match read(path) {
+            Ok(text) => {
+                let checked = Plan::check_yaml(&text);
+                out::answer(&shown::checked(output, &name(path), &checked));
+                if !checked.errors.is_empty() && exit == Exit::Done {
+                    exit = Exit::Refused;
+                }
+            }
+            Err(error) => exit = out::wrong(output, error),
+        }
+    }
+    exit
+}
+
+/// Runs the cases of all files, each from the initial state.
+pub fn try_cases(plan: &Path, files: &[PathBuf], output: Output) -> Exit {
+    let spec = match plan_of(plan, output) {
+        Ok(spec) => spec,
+        Err(exit) => return exit,
+    };
+    let (mut exit, mut count, mut differ) = (Exit::Done, 0, 0);
+    for path in files {
+        let text = match read(path) {
+            Ok(text) => text,
+            Err(error) => return out::wrong(output, error),
+        };
+        let cases = match trial::read(&text) {
+            Ok(cases) => cases,
+            Err(errors) => return wrong(output, path, errors),
+        };
+        let file = name(path);
+        for case in &cases {
+            let differences = match trial::run(&spec, case) {
+                Ok(differences) => differences,
+                Err(errors) => return wrong(output, plan, errors),
+            };
+            count += 1;
+            if !differences.is_empty() {
+                differ += 1;
+                exit = Exit::Refused;
+            }
+            out::answer(&Report { file: &file, case, differences }.shown(output));
+        }
+    }
+    if output == Output::Text {
+        out::answer(&trial::summary(count, differ));
+    }
+    exit
+}
+
+fn plan_of(path: &Path, output: Output) -> Result<AgentPlanSpec, Exit> {
+    let text = read(path).map_err(|error| out::wrong(output, error))?;
+    let plan = Plan::from_yaml(&text);
+    plan.map(|(plan, _)| plan.spec).map_err(|errors| wrong(output, path, errors))
+}
+
+/// A file with which nothing can be begun.
+fn wrong(output: Output, path: &Path, errors: Vec<Error>) -> Exit {
+    let checked = Checked { plans: Vec::new(), errors };
+    out::note(&shown::checked(output, &name(path), &checked));
+    Exit::Usage
+}
+
+/// `-` is standard input.
+fn read(path: &Path) -> Result<String, String> {
+    let text = if path.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        fs::read_to_string(path)
+    };
+    text.map_err(|error| format!("{} can't be read: {error}", name(path)))
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
