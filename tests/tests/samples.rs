@@ -164,6 +164,9 @@ async fn a_fleet_hears_of_its_fast_vehicles() {
 fn every_sample_runs_on_any_cluster() {
     for sample in std::fs::read_dir(root().join("crds/samples")).unwrap() {
         let path = sample.unwrap().path();
+        if path.is_dir() {
+            continue; // cases for `agent-node try`
+        }
         let plan: Value = serde_yaml_ng::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let spec = &plan["spec"];
         assert!(spec["replicas"].as_u64().is_none_or(|replicas| replicas <= 3), "{}", path.display());
