@@ -9,7 +9,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::core::Resource;
+use kube::core::{Resource, Status};
 use kube::{Api, Client};
 use proto::plan::AgentPlanStatus;
 use proto::ring::{Member, Ring};
@@ -25,9 +25,12 @@ pub enum Error {
     /// What was decided from has changed since.
     #[error("someone else was faster: {0}")]
     Overtaken(String),
-    /// It will say so again.
+    /// The API server will not have it, or cannot make it now: a quota, a policy, a webhook that is away.
     #[error("{0}")]
     Rejected(String),
+    /// Nothing can be made in it any more.
+    #[error("the namespace is being deleted")]
+    NamespaceGoing,
     #[error("{0}")]
     Failed(#[source] kube::Error),
 }
@@ -42,14 +45,20 @@ impl From<trust::Error> for Error {
 impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Error {
         match &error {
+            kube::Error::Api(status) if is_going(status) => Error::NamespaceGoing,
             kube::Error::Api(status) => match status.code {
                 404 | 409 => Error::Overtaken(status.message.clone()),
-                400 | 403 | 422 => Error::Rejected(status.message.chars().take(REJECTION_MAX).collect()),
-                _ => Error::Failed(error),
+                _ => Error::Rejected(status.message.chars().take(REJECTION_MAX).collect()),
             },
             _ => Error::Failed(error),
         }
     }
+}
+
+/// Whether the API server says that the namespace is being deleted.
+fn is_going(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// Fields that others have set are others': only what is wished is taken over.

@@ -18,7 +18,7 @@ const BEAT: Duration = Duration::from_secs(5);
 /// A look that is under way when the operator stops.
 const STOP: Duration = Duration::from_secs(5);
 
-type Done = (Key, Option<Memory>, Outcome);
+type Done = (Key, Memory, Outcome);
 
 pub struct Control {
     context: Arc<Context>,
@@ -67,9 +67,10 @@ impl Control {
 
     fn begin_looks(&mut self) {
         while let Some((key, look)) = self.queue.next(self.now_ms()) {
-            let memory = self.memories.remove(&key);
+            let memory = self.memories.remove(&key).unwrap_or_default();
             let span = info_span!("look", plan = %key);
-            let task = look_at(self.context.clone(), key.clone(), look, memory).instrument(span);
+            let task = look_at(self.context.clone(), key.clone(), look, memory, self.began.elapsed())
+                .instrument(span);
             self.keys.insert(self.looks.spawn(task).id(), key);
         }
         self.context.metrics.plans.set(self.queue.len() as i64);
@@ -81,21 +82,21 @@ impl Control {
             Err(fault) => {
                 error!(%fault, "a reconcile ended because of a bug in this program (please report it); it is repeated");
                 let Some(key) = self.keys.get(&fault.id()).cloned() else { return };
-                (fault.id(), key, None, Outcome::Failed)
+                (fault.id(), key, Memory::default(), Outcome::Failed)
             }
         };
         self.keys.remove(&id);
         self.context.metrics.ended(outcome);
         self.queue.done(&key, outcome, self.now_ms());
-        if let Some(memory) = memory {
+        if outcome != Outcome::Gone {
             self.memories.insert(key, memory);
         }
     }
 }
 
-async fn look_at(context: Arc<Context>, key: Key, look: Look, memory: Option<Memory>) -> Done {
+async fn look_at(context: Arc<Context>, key: Key, look: Look, memory: Memory, since: Duration) -> Done {
     let began = Instant::now();
-    let (memory, outcome) = reconcile(&context, &key, look, memory).await;
+    let (memory, outcome) = reconcile(&context, &key, look, memory, since).await;
     context.metrics.duration_s.observe(began.elapsed().as_secs_f64());
     (key, memory, outcome)
 }

@@ -14,10 +14,14 @@ pub fn hash(desired: &Value) -> String {
     format!("{:016x}", xxh3_64(desired.to_string().as_bytes()))
 }
 
+/// The hash that an object carries; empty where it has none.
+pub fn hash_of(object: &Value) -> &str {
+    object["metadata"]["annotations"][names::APPLIED].as_str().unwrap_or_default()
+}
+
 /// Whether `seen` is what applying `desired` makes.
 pub fn is_applied(desired: &Value, seen: &Value) -> bool {
-    let hash = |object: &Value| object["metadata"]["annotations"][names::APPLIED].clone();
-    hash(desired) == hash(seen) && covers(desired, seen)
+    hash_of(desired) == hash_of(seen) && covers(desired, seen)
 }
 
 fn covers(desired: &Value, seen: &Value) -> bool {

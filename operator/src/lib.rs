@@ -2,17 +2,20 @@
 //!
 //! What decides: `plan` and `observed` are what is wished and seen; `ring`, `node`, `authority`,
 //! `certificates` and `outlook` what they come to;
-//! `words` says it; `parts`, `steps` and `status` what follows; `queue` and `lease` when, and who. What waits: `look` and
+//! `words` says it; `parts`, `steps` and `status` what follows; `heard` and `backoff` what is kept from one look to the
+//! next; `queue` and `lease` when, and who. What waits: `look` and
 //! `nodes` see, `act` and `news` do, `reconcile` joins them, `control` turns, `hold` keeps the lease, `port` answers.
 //! Beside it stands `plugin`, which is `kubectl shoal`.
 
 pub mod access;
 pub mod act;
 pub mod authority;
+pub mod backoff;
 pub mod certificates;
 pub mod client;
 pub mod control;
 pub mod drift;
+pub mod heard;
 pub mod hold;
 pub mod lease;
 pub mod look;

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 pub const API_VERSION: &str = "shoal.dev/v1alpha1";
 pub const KIND: &str = "AgentPlan";
 /// The conditions of a plan, in their order.
-pub const CONDITIONS: [&str; 5] = ["Accepted", "Ready", "Progressing", "Degraded", "Paused"];
+pub const CONDITIONS: [&str; 7] =
+    ["Accepted", "Ready", "Available", "Reconciling", "Stalled", "Degraded", "Paused"];
 /// The manager of the fields that the operator applies.
 pub const FIELD_MANAGER: &str = "shoal-operator";
 pub const STATUS_FIELD_MANAGER: &str = "shoal-operator-status";

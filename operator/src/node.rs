@@ -8,6 +8,8 @@ use proto::ring::{Member, Ring};
 pub struct Node {
     pub ordinal: u16,
     pub stand: Stand,
+    /// Its pod passes its readiness, so that clients are sent to it.
+    pub has_ready_pod: bool,
     /// What it says, if it is the node that is meant.
     pub report: Option<Report>,
 }
@@ -52,6 +54,14 @@ pub enum Stand {
     Keeping,
 }
 
+impl Node {
+    /// What is waited for, if that is all.
+    pub fn wait(&self) -> Option<Reason> {
+        let unready = (self.stand.is_current() && !self.has_ready_pod).then_some(Reason::NodesStarting);
+        self.stand.wait().or(unready)
+    }
+}
+
 impl Stand {
     /// What a person has to mend, if it is that.
     pub fn fault(&self) -> Option<Reason> {
@@ -75,8 +85,7 @@ impl Stand {
         }
     }
 
-    /// What is waited for, if that is all.
-    pub fn wait(&self) -> Option<Reason> {
+    fn wait(&self) -> Option<Reason> {
         match self {
             Stand::NoPod | Stand::Starting(_) => Some(Reason::NodesStarting),
             Stand::Silent(_) => Some(Reason::NodesSilent),
@@ -92,9 +101,13 @@ impl Stand {
         matches!(self, Stand::Behind | Stand::Refuses(_))
     }
 
+    /// Whether it serves what it should, of the plan and the ring as far as the operator has them.
+    pub fn is_current(&self) -> bool {
+        matches!(self, Stand::Serving | Stand::Keeping)
+    }
+
     fn is_meant(&self) -> bool {
-        matches!(self, Stand::AheadOfPlan(_) | Stand::Loading | Stand::Serving | Stand::Keeping)
-            || self.is_given()
+        matches!(self, Stand::AheadOfPlan(_) | Stand::Loading) || self.is_current() || self.is_given()
     }
 }
 
@@ -115,7 +128,8 @@ impl Meant<'_> {
         let stand = self.stand(ordinal, seen);
         let report = seen.answers.get(&ordinal).and_then(|answer| answer.as_ref().ok());
         let report = report.filter(|_| stand.is_meant()).cloned();
-        Node { ordinal, stand, report }
+        let has_ready_pod = seen.objects.pods.get(&ordinal).is_some_and(|pod| pod.life == Life::Ready);
+        Node { ordinal, stand, has_ready_pod, report }
     }
 
     /// Whether a node serves all that is its own.

@@ -83,7 +83,7 @@ impl Nodes {
         for (ordinal, pod) in pods.iter().filter(|(_, pod)| pod.has_certificates) {
             if let Some(ip) = &pod.ip {
                 let pass = &pass;
-                calls.push(async move { (*ordinal, self.report(plan, ip, pass).await) });
+                calls.push(async move { (*ordinal, of_node(*ordinal, self.report(plan, ip, pass).await)) });
             }
         }
         futures::stream::iter(calls).buffer_unordered(AT_ONCE).collect().await
@@ -165,6 +165,15 @@ impl Nodes {
         let key = (plan.uid.clone(), ip.to_owned());
         self.channels.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
+}
+
+/// An address may have gone over to another node's pod.
+fn of_node(ordinal: u16, answer: Answer) -> Answer {
+    let report = answer?;
+    if report.ordinal == ordinal {
+        return Ok(report);
+    }
+    Err(Silence::Nonsense(format!("node {} answers at its address", report.ordinal)))
 }
 
 fn now_s() -> u64 {

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use proto::ring::StoreId;
 use proto::trust::{Digests, Pems};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A container that ends sooner than this after its start has not run.
 const RAN_S: i64 = 60;
@@ -22,6 +22,8 @@ pub struct Observed {
     pub objects: Objects,
     /// By ordinal: of the nodes that could be asked.
     pub answers: BTreeMap<u16, Answer>,
+    /// These have not answered just now, and are asked again before that counts.
+    pub missed: BTreeSet<u16>,
     /// By ordinal: why a node did not take what it was given last.
     pub refusals: BTreeMap<u16, String>,
     /// What the API server says against a part as it was applied last.
@@ -97,6 +99,7 @@ impl Volume {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
+    pub uid: String,
     /// Where it can be asked, once it has an address.
     pub ip: Option<String>,
     /// The revision of the template that it was made from.
@@ -125,7 +128,8 @@ impl Pod {
         let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
         let has_certificates =
             volumes.is_some_and(|all| all.iter().any(|one| one.name == names::CERTIFICATES));
-        Pod { ip, revision, has_certificates, life: life(pod) }
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        Pod { uid, ip, revision, has_certificates, life: life(pod) }
     }
 }
 
@@ -136,10 +140,16 @@ fn life(pod: &Manifest) -> Life {
     let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
     let node = statuses.and_then(|all| all.iter().find(|status| status.name == names::CONTAINER));
     match node {
-        Some(node) if node.ready => Life::Ready,
+        Some(node) if node.ready && is_ready(pod) => Life::Ready,
         Some(node) => container(node),
         None => Life::Pending(unscheduled(pod).unwrap_or_default()),
     }
+}
+
+/// As the pod's condition says, by which Services choose; it follows its container's readiness.
+fn is_ready(pod: &Manifest) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
 }
 
 fn container(node: &ContainerStatus) -> Life {

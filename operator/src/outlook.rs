@@ -44,6 +44,11 @@ pub enum Fault {
         has: String,
         wished: String,
     },
+    /// The plan wishes for another number of nodes.
+    Nodes {
+        has: u16,
+        wished: i32,
+    },
 }
 
 impl Obstacle {
@@ -69,7 +74,7 @@ impl Fault {
             Fault::Authority(_) => Some(Reason::CertificatesUnusable),
             Fault::Node { stand, .. } => stand.fault(),
             Fault::Part { .. } => Some(Reason::PartRefused),
-            Fault::Size { .. } => Some(Reason::NotSupportedYet),
+            Fault::Size { .. } | Fault::Nodes { .. } => Some(Reason::NotSupportedYet),
         }
     }
 }
@@ -82,10 +87,12 @@ pub struct Outlook<'a> {
     pub ring: RingState,
     pub certificates: certificates::Renewal,
     pub nodes: Vec<Node>,
-    /// How many serve all that is theirs.
+    /// How many serve all that is theirs, with a pod that passes its readiness.
     pub nodes_serving: usize,
     pub slots_total: u32,
     pub slots_serving: u32,
+    /// There is a Service by which clients reach the nodes.
+    pub has_client_service: bool,
     /// Made from an older template than the StatefulSet's.
     pub outdated: Vec<String>,
     /// Nothing is made while these stand; the gravest first.
@@ -96,14 +103,14 @@ pub struct Outlook<'a> {
 
 pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, now_s: u64) -> Outlook<'a> {
     let force = in_force(plan, seen);
-    let verdict = verdict(plan, &force);
+    let verdict = plan.wish.as_ref().map_err(Clone::clone);
     let state = ring::state(plan, seen, force.replicas);
     let ring = match &state {
         RingState::InForce(ring) | RingState::Older { ring, .. } => Some(ring),
         _ => None,
     };
     let loads = ring.map(Ring::loads).unwrap_or_default();
-    let generation = if verdict.is_ok() { plan.generation } else { 0 };
+    let generation = if verdict.is_ok() && !plan.paused { plan.generation } else { 0 };
     let meant = Meant { plan_uid: &plan.uid, latest: plan.generation, generation, ring, loads: &loads };
     let nodes: Vec<Node> = (0..force.replicas).map(|ordinal| meant.node(ordinal, seen)).collect();
     let reports = || nodes.iter().filter_map(|node| node.report.as_ref());
@@ -113,9 +120,14 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, now_s: u64) -> Outlook<'a> {
     faults.extend(certificates.unusable.clone().map(Fault::Authority));
     faults.sort_by_key(Fault::reason);
     Outlook {
-        nodes_serving: nodes.iter().filter(|node| meant.serves(node)).count(),
+        nodes_serving: nodes.iter().filter(|node| node.has_ready_pod && meant.serves(node)).count(),
         slots_total: ring.map_or(wished, |ring| ring.slots.len() as u32),
         slots_serving: reports().map(|report| report.slots_serving).sum(),
+        has_client_service: seen
+            .objects
+            .parts
+            .get(&Part::ClientService)
+            .is_some_and(|one| one.ours().is_some()),
         outdated: outdated(plan, seen),
         obstacles: obstacles(plan, seen),
         verdict,
@@ -133,14 +145,21 @@ impl Outlook<'_> {
         let behind = &self.certificates.behind;
         let wait = |node: &Node| {
             let spreading = behind.contains(&node.ordinal).then_some(Reason::CertificatesSpreading);
-            node.stand.wait().or(spreading)
+            node.wait().or(spreading)
         };
         let first = self.nodes.iter().filter_map(wait).min()?;
         Some((first, self.nodes.iter().filter(|node| wait(node) == Some(first)).collect()))
     }
 
-    pub fn serves_all(&self) -> bool {
-        self.slots_total > 0 && self.slots_serving >= self.slots_total
+    /// Every slot is served, and clients reach a node.
+    pub fn is_available(&self) -> bool {
+        let serves_all = self.slots_total > 0 && self.slots_serving >= self.slots_total;
+        serves_all && self.has_client_service && self.nodes.iter().any(|node| node.has_ready_pod)
+    }
+
+    /// Every node serves what it should, of this plan and ring, and has a pod that passes its readiness.
+    pub fn is_ready(&self) -> bool {
+        self.is_available() && self.nodes.iter().all(|node| node.has_ready_pod && node.stand.is_current())
     }
 
     /// Whether the plan has run before.
@@ -167,18 +186,17 @@ fn in_force(plan: &Plan, seen: &Observed) -> InForce {
     }
 }
 
-fn verdict<'a>(plan: &'a Plan, force: &InForce) -> Result<&'a Wish, Vec<Error>> {
-    let wish = plan.wish.as_ref().map_err(Clone::clone)?;
-    let replicas = force.replicas;
-    if wish.spec.replicas == i32::from(replicas) {
-        return Ok(wish);
-    }
-    let text =
-        format!("the number of nodes cannot be changed yet: {replicas} nodes run; set it back to {replicas}");
-    Err(vec![Error::not_yet("spec.replicas", text)])
+/// What is wished and cannot be done yet; it waits, and the rest of the plan goes on.
+fn waiting_wishes(plan: &Plan, force: &InForce) -> impl Iterator<Item = Fault> {
+    other_number(plan, force).into_iter().chain(other_size(plan, force))
 }
 
-/// The wish can't be taken back, since the API server lets sizes only grow: so the rest of the plan goes on.
+fn other_number(plan: &Plan, force: &InForce) -> Option<Fault> {
+    let wished = plan.wish.as_ref().ok()?.spec.replicas;
+    (wished != i32::from(force.replicas)).then_some(Fault::Nodes { has: force.replicas, wished })
+}
+
+/// The wish cannot be taken back, since the API server lets sizes only grow.
 fn other_size(plan: &Plan, force: &InForce) -> Option<Fault> {
     let (wished, has) = (&plan.wish.as_ref().ok()?.spec.storage.size, &force.size);
     let same = wished.0 == *has || wished.value() == Quantity(has.clone()).value();
@@ -244,7 +262,7 @@ fn faults(plan: &Plan, seen: &Observed, force: &InForce, nodes: &[Node], ring: &
         seen.rejections.iter().map(|(object, why)| Fault::Part { object: object.clone(), why: why.clone() });
     let all = std::iter::once(Fault::Ring(ring.clone())).chain(of_nodes).chain(of_parts);
     let mut faults: Vec<Fault> =
-        all.chain(other_size(plan, force)).filter(|fault| fault.reason().is_some()).collect();
+        all.chain(waiting_wishes(plan, force)).filter(|fault| fault.reason().is_some()).collect();
     faults.sort_by_key(Fault::reason);
     faults
 }

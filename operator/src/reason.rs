@@ -73,7 +73,7 @@ reasons! {
     // How it is when nothing is wrong.
     Serving Normal "All slots have an owner that serves.",
     Settled Normal "Everything is as the plan says.",
-    Blocked Warning "The operator cannot continue until the problem that the condition Accepted or Degraded names is fixed.",
+    Blocked Warning "The operator cannot continue until the problem that the condition Stalled names is fixed.",
     Healthy Normal "Nothing is wrong.",
     Managed Normal "The operator acts on the plan.",
 }

@@ -4,20 +4,21 @@
 //! nothing to do. What the API server will not have is said in the plan's status.
 
 use crate::act;
+use crate::backoff::Backoff;
+use crate::heard::Heard;
 use crate::look;
 use crate::metrics::Metrics;
-use crate::names;
 use crate::news::Teller;
 use crate::nodes::Nodes;
 use crate::observed::{Objects, Observed};
 use crate::plan::{Key, Plan};
 use crate::queue::{Look, Outcome};
 use crate::settings::Settings;
-use crate::steps::{self, Given, NewStatus, Pace, Step};
+use crate::steps::{self, Given, NewStatus, Next, Pace, Step};
 use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tracing::{debug, info, warn};
 
@@ -38,23 +39,41 @@ pub struct Context {
 }
 
 /// What the last look has left.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Memory {
-    plan: Plan,
-    objects: Objects,
+    /// What was read, while nothing has failed.
+    known: Option<(Plan, Objects)>,
+    past: Past,
+}
+
+/// What does not stand in the API server.
+#[derive(Debug, Default)]
+struct Past {
     refusals: Refusals,
+    heard: Heard,
+    backoff: Backoff,
+    /// The uid of a plan whose namespace is being deleted.
+    leaving: Option<String>,
 }
 
 /// Why nodes do not take what they were given last, with its generation.
 type Refusals = BTreeMap<u16, (u64, String)>;
 
+/// What was read, if it may be used again, and how the look has ended.
+type End = (Option<(Plan, Objects)>, Outcome);
+
+/// `since`: of the operator's start.
 pub async fn reconcile(
     context: &Context,
     key: &Key,
     look: Look,
-    memory: Option<Memory>,
-) -> (Option<Memory>, Outcome) {
-    match tokio::time::timeout(LIMIT, Box::pin(rounds(context, key, look, memory))).await {
+    memory: Memory,
+    since: Duration,
+) -> (Memory, Outcome) {
+    let Memory { known, mut past } = memory;
+    let known = known.filter(|_| look == Look::Nodes);
+    let looked = Box::pin(rounds(context, key, known, &mut past, since));
+    let (known, outcome) = match tokio::time::timeout(LIMIT, looked).await {
         Ok(Ok(end)) => end,
         Ok(Err(act::Error::Overtaken(what))) => {
             info!(%what, "the object was changed by someone else meanwhile; reading it again");
@@ -68,22 +87,18 @@ pub async fn reconcile(
             warn!("the plan was not reconciled within {} s; trying again later", LIMIT.as_secs());
             (None, Outcome::Failed)
         }
-    }
+    };
+    (Memory { known, past }, outcome)
 }
 
 async fn rounds(
     context: &Context,
     key: &Key,
-    look: Look,
-    memory: Option<Memory>,
-) -> Result<(Option<Memory>, Outcome), act::Error> {
-    let mut refusals = BTreeMap::new();
-    let mut known = None;
-    if let Some(memory) = memory {
-        refusals = memory.refusals;
-        known = (look == Look::Nodes).then_some((memory.plan, memory.objects));
-    }
-    for _ in 0..ROUNDS {
+    mut known: Option<(Plan, Objects)>,
+    past: &mut Past,
+    since: Duration,
+) -> Result<End, act::Error> {
+    for round in 1..=ROUNDS {
         let is_fresh = known.is_none();
         let (plan, objects) = match known.take() {
             Some(known) => known,
@@ -92,31 +107,64 @@ async fn rounds(
                 None => return Ok((None, Outcome::Gone)),
             },
         };
-        let seen = ask(context, &plan, objects, &refusals).await;
-        let next = steps::toward(&plan, &seen, &context.settings, now());
+        if past.leaving.as_ref() == Some(&plan.uid) {
+            return Ok((None, Outcome::Obstructed));
+        }
+        let (mut seen, heard) = ask(context, &plan, objects, past).await;
+        let next = toward(context, &plan, &mut seen, past, since);
         if next.is_empty() {
-            return Ok((Some(Memory { plan, objects: seen.objects, refusals }), outcome(next.pace)));
+            let refused = !past.backoff.is_empty();
+            past.heard = heard;
+            let outcome = if refused { Outcome::Obstructed } else { outcome(next.pace) };
+            return Ok((Some((plan, seen.objects)), outcome));
         }
         if !is_fresh {
             continue;
         }
-        let rejections = take_steps(context, &plan, next.steps).await?;
+        let is_done = next.steps.is_empty() && next.given.is_empty();
+        let all_made = match take_steps(context, &plan, next.steps, &mut past.backoff, since).await {
+            Err(act::Error::NamespaceGoing) => {
+                info!("the namespace is being deleted: nothing more is made for the plan");
+                past.leaving = Some(plan.uid);
+                return Ok((None, Outcome::Obstructed));
+            }
+            made => made?,
+        };
         let answers = give(context, &plan, &seen, &next.given).await;
         let all_taken = answers.iter().all(|(_, answer)| answer.is_ok());
-        remember(&mut refusals, plan.generation, answers);
-        if rejections.is_empty() && all_taken {
-            report(context, &plan, next.report).await?;
+        past.remember(plan.generation, answers);
+        if all_made && all_taken && round < ROUNDS {
+            // What was done shows when all is seen again: a change of a rule does not turn conditions over and back.
+            if is_done {
+                report(context, &plan, next.report).await?;
+            }
             continue;
         }
         // What was refused belongs into the status: what is to be said is decided again, with that seen.
-        let outcome = if rejections.is_empty() { Outcome::Obstructed } else { Outcome::Failed };
-        let seen = Observed { refusals: of_generation(&refusals, plan.generation), rejections, ..seen };
-        let next = steps::toward(&plan, &seen, &context.settings, now());
+        seen.refusals = past.refusals_of(plan.generation);
+        let next = toward(context, &plan, &mut seen, past, since);
         report(context, &plan, next.report).await?;
-        return Ok((Some(Memory { plan, objects: seen.objects, refusals }), outcome));
+        past.heard = heard;
+        if !all_made || !all_taken {
+            return Ok((None, Outcome::Obstructed));
+        }
     }
     warn!("the plan is not settled after {ROUNDS} rounds; continuing later");
     Ok((None, Outcome::Failed))
+}
+
+/// What is next, but for what the API server has refused just now.
+fn toward(context: &Context, plan: &Plan, seen: &mut Observed, past: &mut Past, since: Duration) -> Next {
+    let mut next = steps::toward(plan, seen, &context.settings, now());
+    let due: BTreeSet<String> = next.steps.iter().map(|step| step.object(plan)).collect();
+    past.backoff.keep(&due);
+    let reasons = past.backoff.reasons();
+    if seen.rejections != reasons {
+        seen.rejections = reasons;
+        next = steps::toward(plan, seen, &context.settings, now());
+    }
+    next.steps.retain(|step| !past.backoff.holds(&step.object(plan), step.hash(), since));
+    next
 }
 
 async fn see(client: &Client, key: &Key) -> Result<Option<(Plan, Objects)>, act::Error> {
@@ -126,59 +174,54 @@ async fn see(client: &Client, key: &Key) -> Result<Option<(Plan, Objects)>, act:
     Ok(Some((plan, objects)))
 }
 
-async fn ask(context: &Context, plan: &Plan, objects: Objects, refusals: &Refusals) -> Observed {
+async fn ask(context: &Context, plan: &Plan, objects: Objects, past: &Past) -> (Observed, Heard) {
     let answers = match objects.authority.ours() {
         Some(authority) => context.nodes.ask(plan, &objects.pods, authority).await,
         None => BTreeMap::new(),
     };
-    let refusals = of_generation(refusals, plan.generation);
-    Observed { objects, answers, refusals, rejections: BTreeMap::new() }
+    let heard = past.heard.next(&objects.pods, answers);
+    let seen = Observed {
+        answers: heard.answers(),
+        missed: heard.stood_in(),
+        refusals: past.refusals_of(plan.generation),
+        rejections: past.backoff.reasons(),
+        objects,
+    };
+    (seen, heard)
 }
 
-fn of_generation(refusals: &Refusals, generation: u64) -> BTreeMap<u16, String> {
-    let of_this = refusals.iter().filter(|(_, (of, _))| *of == generation);
-    of_this.map(|(ordinal, (_, why))| (*ordinal, why.clone())).collect()
-}
-
-/// Takes the steps in their order. An object that the API server refuses is passed over; the answer has its name with the
-/// reason.
+/// Takes the steps in their order, and passes over an object that the API server refuses. Whether it has refused none.
 async fn take_steps(
     context: &Context,
     plan: &Plan,
     steps: Vec<Step>,
-) -> Result<BTreeMap<String, String>, act::Error> {
+    backoff: &mut Backoff,
+    since: Duration,
+) -> Result<bool, act::Error> {
     let client = &context.client;
-    let mut rejections = BTreeMap::new();
+    let mut all_made = true;
     for step in steps {
         info!("{step}");
         context.metrics.took(&step);
-        let (object, made) = match step {
-            Step::MakeAuthority { trusted } => {
-                let object = format!("Secret {}", names::authority(plan.name()));
-                (object, act::make_authority(client, plan, &trusted, now_s()).await)
-            }
+        let (object, hash) = (step.object(plan), step.hash().to_owned());
+        let made = match step {
+            Step::MakeAuthority { trusted } => act::make_authority(client, plan, &trusted, now_s()).await,
             Step::GiveCertificates { authority, pair, why: _ } => {
-                let object = format!("Secret {}", names::certificates(plan.name()));
-                (object, act::give_certificates(client, plan, &authority, pair, now_s()).await)
+                act::give_certificates(client, plan, &authority, pair, now_s()).await
             }
-            Step::Apply(part, desired) => {
-                let object = format!("{} {}", part.resource().kind, part.name(plan.name()));
-                (object, act::apply(client, plan, part, &desired).await)
-            }
-            Step::BeginRing { members, slots } => {
-                let object = format!("ConfigMap {}", names::ring(plan.name()));
-                (object, act::begin_ring(client, plan, members, slots).await)
-            }
+            Step::Apply(part, desired) => act::apply(client, plan, part, &desired).await,
+            Step::BeginRing { members, slots } => act::begin_ring(client, plan, members, slots).await,
         };
         match made {
             Err(act::Error::Rejected(why)) => {
                 warn!(object, %why, "the API server refuses an object of the plan");
-                rejections.insert(object, why);
+                backoff.refuse(object, &hash, why, since);
+                all_made = false;
             }
             made => made?,
         }
     }
-    Ok(rejections)
+    Ok(all_made)
 }
 
 /// Gives nodes the plan and the ring, all at once, and says which of them have taken it.
@@ -201,17 +244,26 @@ async fn give(
     futures::stream::iter(calls).buffer_unordered(GIVEN_AT_ONCE).collect().await
 }
 
-fn remember(refusals: &mut Refusals, generation: u64, answers: Vec<(u16, Result<(), String>)>) {
-    for (ordinal, answer) in answers {
-        match answer {
-            Ok(()) => {
-                refusals.remove(&ordinal);
-            }
-            Err(why) => {
-                warn!(ordinal, %why, "a node does not take the plan or the ring");
-                refusals.insert(ordinal, (generation, why));
+impl Past {
+    fn remember(&mut self, generation: u64, answers: Vec<(u16, Result<(), String>)>) {
+        for (ordinal, answer) in answers {
+            // What it said before it was given something is over.
+            self.heard.forget(ordinal);
+            match answer {
+                Ok(()) => {
+                    self.refusals.remove(&ordinal);
+                }
+                Err(why) => {
+                    warn!(ordinal, %why, "a node does not take the plan or the ring");
+                    self.refusals.insert(ordinal, (generation, why));
+                }
             }
         }
+    }
+
+    fn refusals_of(&self, generation: u64) -> BTreeMap<u16, String> {
+        let of_this = self.refusals.iter().filter(|(_, (of, _))| *of == generation);
+        of_this.map(|(ordinal, (_, why))| (*ordinal, why.clone())).collect()
     }
 }
 

@@ -29,14 +29,18 @@ struct Judged {
     holds: bool,
     reason: Reason,
     message: String,
+    /// The generation that it is about.
+    generation: u64,
 }
 
 pub fn of(plan: &Plan, outlook: &Outlook, now: Timestamp) -> AgentPlanStatus {
     let old = &plan.status;
     let all = [
-        accepted(outlook),
+        accepted(plan, outlook),
         ready(plan, outlook),
-        progressing(plan, outlook),
+        available(plan, outlook),
+        reconciling(plan, outlook),
+        stalled(plan, outlook),
         degraded(plan, outlook),
         paused(plan),
     ];
@@ -45,6 +49,7 @@ pub fn of(plan: &Plan, outlook: &Outlook, now: Timestamp) -> AgentPlanStatus {
     AgentPlanStatus {
         observed_generation: Some(plan.generation as i64),
         accepted_generation: accepted_generation(plan, outlook),
+        nodes: nodes(plan, outlook),
         replicas: count(outlook.nodes.iter().filter(|node| node.stand != Stand::NoPod).count()),
         ready_replicas: count(outlook.nodes_serving),
         selector: Some(names::selector(plan.name())),
@@ -68,6 +73,14 @@ fn revision(plan: &Plan, outlook: &Outlook) -> Option<i64> {
     }
 }
 
+/// The number of the ring's nodes. Never forgotten, as its revision is not.
+fn nodes(plan: &Plan, outlook: &Outlook) -> Option<i32> {
+    match &outlook.ring {
+        RingState::InForce(ring) | RingState::Older { ring, .. } => Some(ring.members.len() as i32),
+        _ => plan.status.nodes,
+    }
+}
+
 fn accepted_generation(plan: &Plan, outlook: &Outlook) -> Option<i64> {
     let run = |node: &crate::node::Node| {
         node.report.as_ref().is_some_and(|report| report.generation == plan.generation)
@@ -80,12 +93,25 @@ fn accepted_generation(plan: &Plan, outlook: &Outlook) -> Option<i64> {
     }
 }
 
-fn accepted(outlook: &Outlook) -> Judged {
-    let (holds, reason, message) = match &outlook.verdict {
-        Ok(_) => (true, Reason::Accepted, "the plan can be run".to_owned()),
-        Err(errors) => (false, reason_of(errors), texts(errors.iter().map(ToString::to_string))),
-    };
-    Judged { name: CONDITIONS[0], holds, reason, message }
+fn judged(plan: &Plan, name: &'static str, holds: bool, cause: Cause) -> Judged {
+    let Cause { reason, text } = cause;
+    Judged { name, holds, reason, message: text, generation: plan.generation }
+}
+
+fn accepted(plan: &Plan, outlook: &Outlook) -> Judged {
+    match refusal(outlook) {
+        None => {
+            let cause = Cause { reason: Reason::Accepted, text: "the plan can be run".to_owned() };
+            judged(plan, "Accepted", true, cause)
+        }
+        Some(cause) => judged(plan, "Accepted", false, cause),
+    }
+}
+
+/// Why the plan cannot be run.
+fn refusal(outlook: &Outlook) -> Option<Cause> {
+    let errors = outlook.verdict.as_ref().err()?;
+    Some(Cause { reason: reason_of(errors), text: texts(errors.iter().map(ToString::to_string)) })
 }
 
 fn reason_of(errors: &[plan::Error]) -> Reason {
@@ -96,52 +122,72 @@ fn reason_of(errors: &[plan::Error]) -> Reason {
 }
 
 fn ready(plan: &Plan, outlook: &Outlook) -> Judged {
-    let (holds, Cause { reason, text }) = if outlook.serves_all() {
-        let text = format!("{} slots are served by {} nodes", outlook.slots_total, outlook.nodes_serving);
-        (true, Cause { reason: Reason::Serving, text })
-    } else {
-        (false, hindrance(plan, outlook))
-    };
-    Judged { name: CONDITIONS[1], holds, reason, message: text }
+    let judged = serving(plan, outlook, "Ready", outlook.is_ready());
+    // Nodes run the plan before this one, so this one is not ready.
+    let held_back = (plan.paused || outlook.verdict.is_err()) && outlook.has_begun();
+    let in_force = plan.status.accepted_generation.filter(|_| held_back);
+    Judged { generation: in_force.map_or(judged.generation, i64::unsigned_abs), ..judged }
 }
 
-/// The first thing that keeps the plan from being ready.
+fn available(plan: &Plan, outlook: &Outlook) -> Judged {
+    serving(plan, outlook, "Available", outlook.is_available())
+}
+
+fn serving(plan: &Plan, outlook: &Outlook, name: &'static str, holds: bool) -> Judged {
+    if !holds {
+        return judged(plan, name, false, hindrance(plan, outlook));
+    }
+    let text = format!("{} slots are served by {} nodes", outlook.slots_total, outlook.nodes_serving);
+    judged(plan, name, true, Cause { reason: Reason::Serving, text })
+}
+
+/// The first thing that keeps the plan from being served.
 fn hindrance(plan: &Plan, outlook: &Outlook) -> Cause {
-    if let Err(errors) = &outlook.verdict
-        && !outlook.has_begun()
-    {
-        return Cause { reason: reason_of(errors), text: texts(errors.iter().map(ToString::to_string)) };
+    if let Some(cause) = refusal(outlook).filter(|_| !outlook.has_begun()) {
+        return cause;
     }
     let paused =
         Cause { reason: Reason::Paused, text: "it was paused before its nodes were made".to_owned() };
     let paused = (plan.paused && !outlook.has_begun()).then_some(paused);
-    let starting = || Cause { reason: Reason::NodesStarting, text: "the nodes are starting".to_owned() };
-    let causes = causes(plan, outlook).chain(paused).chain(words::wait(outlook));
-    causes.min_by_key(|cause| cause.reason).unwrap_or_else(starting)
+    let no_service = || {
+        let text = format!("the Service {} for clients is not there yet", plan.name());
+        Cause { reason: Reason::NodesStarting, text }
+    };
+    let causes = causes(plan, outlook).chain(paused).chain(under_way(outlook));
+    causes.min_by_key(|cause| cause.reason).unwrap_or_else(no_service)
 }
 
-fn progressing(plan: &Plan, outlook: &Outlook) -> Judged {
-    let is_stuck = outlook.verdict.is_err() || !outlook.obstacles.is_empty();
+/// What is waited for. Pods that wait for a person beside it are named, since they may be what is waited for.
+fn under_way(outlook: &Outlook) -> Option<Cause> {
+    let Cause { reason, text } = words::wait(outlook)?;
+    let outdated = (!outlook.outdated.is_empty()).then(|| outdated(outlook).text);
+    Some(Cause { reason, text: texts(std::iter::once(text).chain(outdated)) })
+}
+
+/// Kubernetes' own words for one that goes on by itself, and one that does not: never both.
+fn reconciling(plan: &Plan, outlook: &Outlook) -> Judged {
     let is_going = |obstacle: &&Obstacle| obstacle.reason() == Reason::LeftoversGoing;
     let leftovers = outlook.obstacles.iter().find(is_going).map(|going| words::obstacle(plan, going));
-    let blocked =
-        || Cause { reason: Reason::Blocked, text: "see the conditions Accepted and Degraded".to_owned() };
-    let (holds, Cause { reason, text }) = if plan.paused {
+    let (holds, cause) = if plan.paused {
         (false, Cause { reason: Reason::Paused, text: "the operator changes nothing".to_owned() })
-    } else if let Some(cause) = leftovers {
-        (true, cause)
-    } else if is_stuck && !outlook.has_begun() {
-        (false, blocked())
-    } else if let Some(cause) = words::wait(outlook) {
+    } else if is_stalled(plan, outlook) {
+        (false, Cause { reason: Reason::Blocked, text: "see the condition Stalled".to_owned() })
+    } else if let Some(cause) = leftovers.or_else(|| under_way(outlook)) {
         (true, cause)
     } else if !outlook.outdated.is_empty() {
-        (true, outdated(outlook))
-    } else if is_stuck || !outlook.faults.is_empty() {
-        (false, blocked())
+        (false, outdated(outlook))
     } else {
         (false, Cause { reason: Reason::Settled, text: "everything is as the plan says".to_owned() })
     };
-    Judged { name: CONDITIONS[2], holds, reason, message: text }
+    judged(plan, "Reconciling", holds, cause)
+}
+
+fn stalled(plan: &Plan, outlook: &Outlook) -> Judged {
+    gravest(plan, "Stalled", refusal(outlook).into_iter().chain(faults(plan, outlook)))
+}
+
+fn is_stalled(plan: &Plan, outlook: &Outlook) -> bool {
+    outlook.verdict.is_err() || faults(plan, outlook).next().is_some()
 }
 
 fn outdated(outlook: &Outlook) -> Cause {
@@ -157,15 +203,30 @@ fn causes<'a>(plan: &'a Plan, outlook: &'a Outlook) -> impl Iterator<Item = Caus
     obstacles.chain(outlook.faults.iter().filter_map(|fault| words::fault(plan, fault)))
 }
 
+/// What does not go by itself.
+fn faults<'a>(plan: &'a Plan, outlook: &'a Outlook) -> impl Iterator<Item = Cause> + 'a {
+    causes(plan, outlook).filter(|cause| cause.reason != Reason::LeftoversGoing)
+}
+
 fn degraded(plan: &Plan, outlook: &Outlook) -> Judged {
-    let wrong = causes(plan, outlook).filter(|cause| cause.reason != Reason::LeftoversGoing);
-    let mut faults: Vec<Cause> = wrong.collect();
-    faults.sort_by_key(|cause| cause.reason);
-    let (holds, reason, message) = match faults.first() {
-        Some(first) => (true, first.reason, texts(faults.iter().map(|cause| cause.text.clone()))),
-        None => (false, Reason::Healthy, "nothing is wrong".to_owned()),
+    gravest(plan, "Degraded", faults(plan, outlook))
+}
+
+/// Holds with the reason of the gravest, and says them all.
+fn gravest(plan: &Plan, name: &'static str, causes: impl Iterator<Item = Cause>) -> Judged {
+    let mut causes: Vec<Cause> = causes.collect();
+    causes.sort_by_key(|cause| cause.reason);
+    let Some(first) = causes.first() else {
+        return judged(
+            plan,
+            name,
+            false,
+            Cause { reason: Reason::Healthy, text: "nothing is wrong".to_owned() },
+        );
     };
-    Judged { name: CONDITIONS[3], holds, reason, message }
+    let reason = first.reason;
+    let text = texts(causes.into_iter().map(|cause| cause.text));
+    judged(plan, name, true, Cause { reason, text })
 }
 
 fn paused(plan: &Plan) -> Judged {
@@ -174,7 +235,7 @@ fn paused(plan: &Plan) -> Judged {
     } else {
         (Reason::Managed, "the operator acts on this plan")
     };
-    Judged { name: CONDITIONS[4], holds: plan.paused, reason, message: message.to_owned() }
+    judged(plan, "Paused", plan.paused, Cause { reason, text: message.to_owned() })
 }
 
 fn texts(texts: impl Iterator<Item = String>) -> String {
@@ -189,7 +250,7 @@ fn texts(texts: impl Iterator<Item = String>) -> String {
 
 /// The time changes only when the condition begins or ceases to hold.
 fn condition(one: Judged, plan: &Plan, now: Timestamp) -> Condition {
-    let Judged { name, holds, reason, message } = one;
+    let Judged { name, holds, reason, message, generation } = one;
     let status = if holds { "True" } else { "False" };
     let old = plan.status.conditions.iter().find(|old| old.type_ == name && old.status == status);
     Condition {
@@ -197,7 +258,7 @@ fn condition(one: Judged, plan: &Plan, now: Timestamp) -> Condition {
         status: status.to_owned(),
         reason: reason.as_str().to_owned(),
         message,
-        observed_generation: Some(plan.generation as i64),
+        observed_generation: Some(generation as i64),
         last_transition_time: old.map_or(Time(now), |old| old.last_transition_time.clone()),
     }
 }

@@ -62,13 +62,34 @@ pub struct NewStatus {
 }
 
 /// What is to be done, and how soon to look again. Steps come first, then nodes are given what is theirs, all at once,
-/// then the status is written: it says that all before it went well.
+/// then the status is written: it says how all stands that was seen, before anything of this was done.
 #[derive(Debug)]
 pub struct Next {
     pub steps: Vec<Step>,
     pub given: Vec<Given>,
     pub report: Option<NewStatus>,
     pub pace: Pace,
+}
+
+impl Step {
+    /// The kind and the name of what it makes.
+    pub fn object(&self, plan: &Plan) -> String {
+        let name = plan.name();
+        match self {
+            Step::MakeAuthority { .. } => format!("Secret {}", names::authority(name)),
+            Step::GiveCertificates { .. } => format!("Secret {}", names::certificates(name)),
+            Step::Apply(part, _) => format!("{} {}", part.resource().kind, part.name(name)),
+            Step::BeginRing { .. } => format!("ConfigMap {}", names::ring(name)),
+        }
+    }
+
+    /// Tells one form of the object from another.
+    pub fn hash(&self) -> &str {
+        match self {
+            Step::Apply(_, desired) => drift::hash_of(desired),
+            Step::MakeAuthority { .. } | Step::GiveCertificates { .. } | Step::BeginRing { .. } => "",
+        }
+    }
 }
 
 impl Next {
@@ -93,7 +114,7 @@ pub fn toward(plan: &Plan, seen: &Observed, settings: &Settings, now: Timestamp)
         return next;
     }
     let outlook = outlook(plan, seen, now.as_second().unsigned_abs());
-    next.pace = pace(&outlook);
+    next.pace = pace(seen, &outlook);
     let has_run = plan.wish.is_ok() || outlook.has_begun();
     if has_run && !plan.paused && outlook.obstacles.is_empty() {
         next.steps = steps(plan, seen, &outlook, settings);
@@ -106,10 +127,10 @@ pub fn toward(plan: &Plan, seen: &Observed, settings: &Settings, now: Timestamp)
     next
 }
 
-fn pace(outlook: &Outlook) -> Pace {
+fn pace(seen: &Observed, outlook: &Outlook) -> Pace {
     if !outlook.obstacles.is_empty() {
         Pace::Obstructed
-    } else if outlook.wait().is_some() {
+    } else if outlook.wait().is_some() || !seen.missed.is_empty() {
         Pace::Waiting
     } else {
         Pace::Settled

@@ -52,6 +52,10 @@ pub fn fault(plan: &Plan, fault: &Fault) -> Option<Cause> {
             "spec.storage.size: the volumes have {has}; growing them to {wished} is not supported yet. The volumes \
              keep their size; the rest of the plan is applied"
         ),
+        Fault::Nodes { has, wished } => format!(
+            "spec.replicas: the plan has {has} nodes; changing their number to {wished} is not supported yet. Set it \
+             back to {has}; the rest of the plan is applied"
+        ),
     };
     Some(Cause { reason: fault.reason()?, text })
 }
@@ -129,6 +133,9 @@ pub fn wait(outlook: &Outlook) -> Option<Cause> {
     let named = |node: &&Node| match &node.stand {
         Stand::Starting(why) | Stand::Silent(why) | Stand::Untrusted(why) if !why.is_empty() => {
             format!("node {}: {why}", node.ordinal)
+        }
+        stand if stand.is_current() && reason == Reason::NodesStarting => {
+            format!("node {}: its pod does not pass its readiness yet", node.ordinal)
         }
         _ => format!("node {}", node.ordinal),
     };

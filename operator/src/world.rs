@@ -142,7 +142,7 @@ impl World {
         let pod = |(ordinal, node): (&u16, &Node)| {
             let (ip, revision) = (ip(*ordinal), revision(ordinal));
             let (has_certificates, life) = (node.has_certificates, node.life.clone());
-            (*ordinal, Pod { ip, revision, has_certificates, life })
+            (*ordinal, Pod { uid: format!("pod-{ordinal}"), ip, revision, has_certificates, life })
         };
         let objects = Objects {
             parts: Part::ALL.map(part).into(),
@@ -159,6 +159,7 @@ impl World {
             objects,
             refusals: BTreeMap::new(),
             rejections: BTreeMap::new(),
+            missed: std::collections::BTreeSet::new(),
         }
     }
 

@@ -11,6 +11,11 @@
 // Each line of the input is a YAML text as a JSON string; each line of the output says what of it `kubectl apply -f`
 // and `kubectl apply -k` send: {"file": JSON, "kustomization": JSON}, or {"error": ..} in the place of one that is
 // refused.
+//
+//	crdcheck --health CRD.yaml HEALTH.lua < objects > healths
+//
+// Each line of the input is an object as JSON; each line of the output says what kstatus and a health check of Argo CD
+// make of it: {"kstatus": "Current", "message": "..", "argo": "Healthy"}.
 package main
 
 import (
@@ -57,8 +62,12 @@ func main() {
 		fail(readAll())
 		return
 	}
+	if len(os.Args) == 4 && os.Args[1] == "--health" {
+		fail(healthOfAll(os.Args[2], os.Args[3]))
+		return
+	}
 	if len(os.Args) != 2 {
-		fail(fmt.Errorf("one CRD is expected, or --read"))
+		fail(fmt.Errorf("one CRD is expected, or --read, or --health, a CRD and a script"))
 	}
 	out := json.NewEncoder(os.Stdout)
 	server, verdict, err := install(os.Args[1])

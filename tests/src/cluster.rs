@@ -302,7 +302,7 @@ impl Scene {
     pub async fn settled(&self) {
         self.becomes("Accepted", "True", "").await;
         self.becomes("Ready", "True", "").await;
-        self.becomes("Progressing", "False", "").await;
+        self.becomes("Reconciling", "False", "").await;
         eventually("pods", 60, async || {
             let pods = self.pods()?;
             ensure!(pods.len() == 3 && pods.iter().all(|pod| pod.ready), "{pods:?}");

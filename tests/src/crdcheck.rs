@@ -1,9 +1,10 @@
-//! Kubernetes' own validator for CRDs and what is applied under them, and kubectl's readers of YAML, without a cluster:
-//! the program in `tests/crdcheck`, built with Go the first time.
+//! Kubernetes' own validator for CRDs and what is applied under them, kubectl's readers of YAML, and what tools make of a
+//! status, without a cluster: the program in `tests/crdcheck`, built with Go the first time.
 
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -35,7 +36,7 @@ pub struct Fault {
 
 /// What is said of the CRD, and of each case.
 pub fn judge(crd: &Path, cases: &[Case]) -> Result<(Verdict, Vec<Verdict>)> {
-    let lines = ask(crd.as_os_str(), cases, cases.len() + 1)?;
+    let lines = ask(&[crd.as_os_str()], cases, cases.len() + 1)?;
     let mut verdicts = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Verdict>, _>>()?;
     Ok((verdicts.remove(0), verdicts))
 }
@@ -43,13 +44,30 @@ pub fn judge(crd: &Path, cases: &[Case]) -> Result<(Verdict, Vec<Verdict>)> {
 /// A line for each YAML text, with what `kubectl apply -f` and `kubectl apply -k` send of it:
 /// `{"file": JSON, "kustomization": JSON}`, or `{"error": ..}` in the place of one that is refused.
 pub fn read(texts: &[String]) -> Result<String> {
-    ask("--read".as_ref(), texts, texts.len())
+    ask(&["--read".as_ref()], texts, texts.len())
+}
+
+/// What tools make of an object.
+#[derive(Debug, Deserialize)]
+pub struct Health {
+    /// By kstatus: of Flux, kpt and others.
+    pub kstatus: String,
+    pub message: String,
+    /// By the health check for Argo CD.
+    pub argo: String,
+}
+
+/// The health of each object, as an API server with this CRD hands it out.
+pub fn health(crd: &Path, script: &Path, objects: &[Value]) -> Result<Vec<Health>> {
+    let arguments = ["--health".as_ref(), crd.as_os_str(), script.as_os_str()];
+    let answers = ask(&arguments, objects, objects.len())?;
+    answers.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
 /// One line for each case; the program answers with so many lines.
-fn ask(argument: &OsStr, cases: &[impl Serialize], expected: usize) -> Result<String> {
+fn ask(arguments: &[&OsStr], cases: &[impl Serialize], expected: usize) -> Result<String> {
     let mut child = Command::new(program()?)
-        .arg(argument)
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -489,6 +489,36 @@ fn what_may_change_is_taken() -> Result<()> {
     Ok(())
 }
 
+/// `has`: the nodes of the ring; `None`: there is none yet.
+#[test]
+fn the_number_of_nodes_changes_until_there_is_a_ring_and_back_to_its_own() -> Result<()> {
+    let cases = [
+        (None, 3, 5, true),
+        (Some(3), 3, 3, true),
+        (Some(3), 3, 5, false),
+        (Some(3), 3, 2, false),
+        // One that differs already hinders no other change, may be set back, and to nothing else.
+        (Some(3), 5, 5, true),
+        (Some(3), 5, 3, true),
+        (Some(3), 5, 4, false),
+    ];
+    let plan = |has: Option<u32>, replicas: u32| {
+        let status = has.map_or(String::new(), |has| format!("status: {{nodes: {has}}}\n"));
+        edited("replicas: 3", &format!("replicas: {replicas}")) + &status
+    };
+    let updates = cases.map(|(has, old, new, _)| (plan(has, new), plan(has, old)));
+    for ((has, old, new, is_taken), verdict) in cases.iter().zip(verdicts(updates)?) {
+        let refused: Vec<_> =
+            verdict.refused.iter().map(|fault| format!("{}: {}", fault.at, fault.error)).collect();
+        let expected = "the number of nodes cannot be changed yet";
+        assert_eq!(refused.is_empty(), *is_taken, "{has:?}: {old} -> {new}: {refused:?}");
+        assert!(
+            *is_taken || refused.iter().any(|one| one.starts_with("spec.replicas") && one.contains(expected))
+        );
+    }
+    Ok(())
+}
+
 /// As much of everything as the schema allows, up to what etcd takes.
 #[test]
 fn the_largest_plan_is_within_the_budget_of_rules() -> Result<()> {

@@ -130,7 +130,7 @@ fn a_ca_is_exchanged_without_a_moment_in_which_nodes_do_not_trust_each_other() {
     world.spread();
     trust_each_other(&world);
     assert!(!world.nodes[&0].pems.bundle.contains(old.pair.certificate.trim()));
-    assert!(world.condition("Progressing").starts_with("False") || !world.settle().is_empty());
+    assert!(world.condition("Reconciling").starts_with("False") || !world.settle().is_empty());
 }
 
 #[test]
@@ -138,16 +138,16 @@ fn nodes_that_lag_are_named_until_they_have_read_the_newest() {
     let mut world = settled();
     world.second = THIRD;
     world.settle();
-    let text = world.condition("Progressing");
+    let text = world.condition("Reconciling");
     assert!(text.starts_with("True CertificatesSpreading: waiting until kubelets"), "{text}");
     assert!(text.ends_with("node 0, node 1, node 2"), "{text}");
     world.restart(1);
     world.settle();
-    assert!(world.condition("Progressing").ends_with("node 0, node 2"));
+    assert!(world.condition("Reconciling").ends_with("node 0, node 2"));
     assert!(world.condition("Ready").starts_with("True"), "they serve all the while");
     world.spread();
     world.settle();
-    assert!(world.condition("Progressing").starts_with("False Settled"));
+    assert!(world.condition("Reconciling").starts_with("False Settled"));
 }
 
 #[test]

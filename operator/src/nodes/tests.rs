@@ -96,6 +96,7 @@ fn pems(authority: &AuthorityPems) -> Pems {
 
 fn pods(ips: &[&str]) -> BTreeMap<u16, Pod> {
     let pod = |ip: &&str| Pod {
+        uid: String::new(),
         ip: Some((*ip).to_owned()),
         revision: String::new(),
         has_certificates: true,

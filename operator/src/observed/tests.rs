@@ -16,7 +16,9 @@ fn container(fields: &Value) -> Life {
     let mut container =
         json!({"name": "node", "image": "i", "imageID": "", "ready": false, "restartCount": 1});
     container.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    pod(&json!({"containerStatuses": [container]})).life
+    let is_ready = if container["ready"] == true { "True" } else { "False" };
+    let conditions = json!([{"type": "Ready", "status": is_ready}]);
+    pod(&json!({"containerStatuses": [container], "conditions": conditions})).life
 }
 
 /// Ended after so many seconds.

@@ -31,6 +31,11 @@ struct Api {
     /// Objects that somebody else was faster to write.
     overtaken: BTreeSet<String>,
     revision: u64,
+    namespace_is_going: bool,
+    /// Writes that were refused.
+    refusals: usize,
+    /// How often each path was to be written.
+    asked: BTreeMap<String, usize>,
 }
 
 impl Api {
@@ -47,8 +52,8 @@ impl Api {
             Method::POST if path.ends_with("events") => (StatusCode::CREATED, body.clone()),
             Method::POST => {
                 let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
-                if self.refused.contains(&path) {
-                    return status(StatusCode::FORBIDDEN, "exceeded quota: few");
+                if let Some(refusal) = self.refusal(&path) {
+                    return refusal;
                 }
                 if self.objects.contains_key(&path) {
                     return status(StatusCode::CONFLICT, "it exists");
@@ -60,14 +65,34 @@ impl Api {
         }
     }
 
+    fn refusal(&mut self, path: &str) -> Option<(StatusCode, Value)> {
+        *self.asked.entry(path.to_owned()).or_default() += 1;
+        let refusal =
+            if self.namespace_is_going && !self.objects.contains_key(path) && !path.ends_with("/status") {
+                let (code, mut refusal) = status(StatusCode::FORBIDDEN, "the namespace is being terminated");
+                refusal["details"] =
+                    json!({"causes": [{"reason": "NamespaceTerminating", "message": "it goes"}]});
+                Some((code, refusal))
+            } else {
+                self.refused.contains(path).then(|| status(StatusCode::FORBIDDEN, "exceeded quota: few"))
+            };
+        self.refusals += usize::from(refusal.is_some());
+        refusal
+    }
+
+    /// How often this was to be written.
+    fn asked(&self, path: &str) -> usize {
+        self.asked.get(path).copied().unwrap_or(0)
+    }
+
     fn list(&self, path: &str) -> Vec<Value> {
         let of_path = self.objects.iter().filter(|(other, _)| other.starts_with(&format!("{path}/")));
         of_path.map(|(_, object)| object.clone()).collect()
     }
 
     fn patch(&mut self, path: &str, body: &Value) -> (StatusCode, Value) {
-        if self.refused.contains(path) {
-            return status(StatusCode::FORBIDDEN, "exceeded quota: few");
+        if let Some(refusal) = self.refusal(path) {
+            return refusal;
         }
         let Some(path) = path.strip_suffix("/status") else { return self.write(path, body) };
         let old = self.objects[path].clone();
@@ -119,6 +144,7 @@ fn status(code: StatusCode, message: &str) -> (StatusCode, Value) {
 struct Scene {
     api: Arc<Mutex<Api>>,
     context: Context,
+    since: Mutex<Duration>,
 }
 
 impl Scene {
@@ -146,16 +172,35 @@ impl Scene {
             settings: world::settings(),
             metrics: Metrics::default(),
         };
-        Scene { api, context }
+        Scene { api, context, since: Mutex::default() }
     }
 
-    async fn look(&self, look: Look, memory: Option<Memory>) -> (Option<Memory>, Outcome) {
+    async fn look(&self, look: Look, memory: Memory) -> (Memory, Outcome) {
         let key = Key { namespace: "default".to_owned(), name: "flights".to_owned() };
-        reconcile(&self.context, &key, look, memory).await
+        let since = *self.since.lock().unwrap();
+        reconcile(&self.context, &key, look, memory, since).await
+    }
+
+    /// By a look that remembers nothing.
+    async fn look_anew(&self) -> (Memory, Outcome) {
+        self.look(Look::All, Memory::default()).await
+    }
+
+    fn wait(&self, seconds: u64) {
+        *self.since.lock().unwrap() += Duration::from_secs(seconds);
     }
 
     fn api(&self) -> std::sync::MutexGuard<'_, Api> {
         self.api.lock().unwrap()
+    }
+
+    /// Changes the plan as its author does.
+    fn edit(&self, change: impl FnOnce(&mut Value)) {
+        let mut api = self.api();
+        let plan = api.objects.get_mut(PLAN).unwrap();
+        change(plan);
+        let generation = plan["metadata"]["generation"].as_u64().unwrap();
+        plan["metadata"]["generation"] = (generation + 1).into();
     }
 
     fn written(&self) -> usize {
@@ -166,7 +211,7 @@ impl Scene {
 #[tokio::test]
 async fn a_plan_is_made_and_then_nothing_is_written_until_something_changes() {
     let scene = Scene::new();
-    let (memory, outcome) = scene.look(Look::All, None).await;
+    let (memory, outcome) = scene.look_anew().await;
     assert_eq!(outcome, Outcome::Waiting);
     assert_eq!(scene.api().objects.len(), 9, "{:?}", scene.api().objects.keys());
     assert!(!scene.api().objects.contains_key(RING));
@@ -176,12 +221,12 @@ async fn a_plan_is_made_and_then_nothing_is_written_until_something_changes() {
     assert_eq!((outcome, scene.written()), (Outcome::Waiting, written));
     let secrets = [AUTHORITY, CERTIFICATES].map(|path| scene.api().objects[path].clone());
     scene.api().objects.remove(SET);
-    scene.look(Look::All, None).await;
+    scene.look_anew().await;
     assert_eq!(scene.api().written[written..], [SET.to_owned()]);
     assert_eq!([AUTHORITY, CERTIFICATES].map(|path| scene.api().objects[path].clone()), secrets);
     scene.api().objects.remove(CERTIFICATES);
     let written = scene.written();
-    scene.look(Look::All, None).await;
+    scene.look_anew().await;
     assert_eq!(scene.api().written[written..], [CERTIFICATES.to_owned()]);
 }
 
@@ -189,29 +234,65 @@ async fn a_plan_is_made_and_then_nothing_is_written_until_something_changes() {
 async fn what_the_api_server_will_not_have_is_said_and_the_rest_is_made() {
     let scene = Scene::new();
     scene.api().refused.insert(SET.to_owned());
-    let (memory, outcome) = scene.look(Look::All, None).await;
-    assert_eq!(outcome, Outcome::Failed);
+    let (memory, outcome) = scene.look_anew().await;
+    assert_eq!(outcome, Outcome::Obstructed);
     let text = scene.api().condition("Degraded");
     assert_eq!(text, "True PartRefused: the API server refuses StatefulSet flights: exceeded quota: few");
     // Saying it again changes nothing.
     let written = scene.written();
     let (memory, outcome) = scene.look(Look::All, memory).await;
-    assert_eq!((outcome, scene.written()), (Outcome::Failed, written));
+    assert_eq!((outcome, scene.written()), (Outcome::Obstructed, written));
     scene.api().refused.clear();
+    scene.wait(1);
     scene.look(Look::All, memory).await;
     assert!(scene.api().condition("Degraded").starts_with("False Healthy"));
+}
+
+#[tokio::test]
+async fn what_is_refused_waits_alone_and_a_wrong_expression_is_told_at_once() {
+    let scene = Scene::new();
+    scene.api().refused.insert(SERVICE.to_owned());
+    let (mut memory, _) = scene.look_anew().await;
+    // Each time it is tried once more, and later.
+    for wait_s in [1, 2, 4] {
+        let asked = scene.api().asked(SERVICE);
+        memory = scene.look(Look::All, memory).await.0;
+        assert_eq!(scene.api().asked(SERVICE), asked, "too early");
+        scene.wait(wait_s);
+        memory = scene.look(Look::All, memory).await.0;
+        assert_eq!(scene.api().asked(SERVICE), asked + 1, "after {wait_s} s");
+    }
+    // What else the plan wishes for does not wait for it.
+    scene.edit(|plan| plan["spec"]["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
+    memory = scene.look(Look::All, memory).await.0;
+    assert_eq!(scene.api().objects[SET]["spec"]["template"]["spec"]["nodeSelector"]["disk"], "ssd");
+    scene.edit(|plan| plan["spec"]["agents"][0]["rules"][0]["do"][0]["set"]["to"] = "flights +".into());
+    scene.look(Look::All, memory).await;
+    assert!(scene.api().condition("Accepted").starts_with("False InvalidPlan"));
+}
+
+#[tokio::test]
+async fn in_a_namespace_that_is_going_nothing_is_made() {
+    let scene = Scene::new();
+    scene.api().namespace_is_going = true;
+    let (memory, outcome) = scene.look_anew().await;
+    assert_eq!((outcome, scene.api().asked(AUTHORITY)), (Outcome::Obstructed, 1));
+    let asked = scene.api().refusals;
+    assert_eq!(scene.look(Look::All, memory).await.1, Outcome::Obstructed);
+    assert_eq!((asked, scene.api().refusals), (1, 1));
 }
 
 #[tokio::test]
 async fn a_secret_that_the_api_server_will_not_have_is_said_too() {
     let scene = Scene::new();
     scene.api().refused.insert(AUTHORITY.to_owned());
-    let (memory, outcome) = scene.look(Look::All, None).await;
-    assert_eq!(outcome, Outcome::Failed);
+    let (memory, outcome) = scene.look_anew().await;
+    assert_eq!(outcome, Outcome::Obstructed);
     let text = scene.api().condition("Degraded");
     assert_eq!(text, "True PartRefused: the API server refuses Secret flights-ca: exceeded quota: few");
     assert!(scene.api().objects.contains_key(SERVICE), "the rest is made");
     scene.api().refused.clear();
+    scene.wait(1);
     scene.look(Look::All, memory).await;
     assert!(scene.api().condition("Degraded").starts_with("False Healthy"));
 }
@@ -220,22 +301,22 @@ async fn a_secret_that_the_api_server_will_not_have_is_said_too() {
 async fn one_who_was_overtaken_leaves_it_and_looks_again() {
     let scene = Scene::new();
     scene.api().overtaken.insert(PLAN.to_owned());
-    let (memory, outcome) = scene.look(Look::All, None).await;
-    assert!(memory.is_none() && outcome == Outcome::Overtaken, "{outcome:?}");
-    assert_eq!(scene.look(Look::All, None).await.1, Outcome::Waiting);
+    let (memory, outcome) = scene.look_anew().await;
+    assert!(memory.known.is_none() && outcome == Outcome::Overtaken, "{outcome:?}");
+    assert_eq!(scene.look_anew().await.1, Outcome::Waiting);
 }
 
 #[tokio::test]
 async fn a_plan_that_is_gone_is_left() {
     let scene = Scene::new();
     scene.api().objects.clear();
-    let (memory, outcome) = scene.look(Look::All, None).await;
-    assert!(memory.is_none() && outcome == Outcome::Gone, "{outcome:?}");
+    let (memory, outcome) = scene.look_anew().await;
+    assert!(memory.known.is_none() && outcome == Outcome::Gone, "{outcome:?}");
 }
 
 /// Three nodes of which one refuses what it is given.
 async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>) {
-    scene.look(Look::All, None).await;
+    scene.look_anew().await;
     let secret = scene.api().objects[CERTIFICATES].clone();
     let text = |member: &str| {
         let bytes = serde_json::from_value::<k8s_openapi::ByteString>(secret["data"][member].clone());
@@ -253,7 +334,13 @@ async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>) {
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "flights", "uid": "the-set"}],
             },
             "spec": {"containers": [], "volumes": [{"name": names::CERTIFICATES}]},
-            "status": {"podIP": ip},
+            "status": {
+                "podIP": ip,
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "containerStatuses": [{
+                    "name": names::CONTAINER, "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+                }],
+            },
         });
         scene.api().objects.insert(format!("/api/v1/namespaces/default/pods/flights-{ordinal}"), pod);
     }
@@ -263,7 +350,7 @@ async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>) {
 async fn nodes_get_a_ring_and_one_that_refuses_it_is_named() {
     let (scene, mut tasks) = (Scene::new(), tokio::task::JoinSet::new());
     with_nodes(&scene, &mut tasks).await;
-    let (memory, outcome) = scene.look(Look::All, None).await;
+    let (memory, outcome) = scene.look_anew().await;
     assert_eq!(outcome, Outcome::Settled, "{}", scene.api().condition("Ready"));
     assert!(scene.api().objects.contains_key(RING));
     assert!(scene.api().condition("Ready").starts_with("True Serving"));

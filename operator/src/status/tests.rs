@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::observed::Life;
+use crate::parts::Part;
 use crate::steps;
 use crate::world::{Done, World, at, flights, settings};
+use serde_json::json;
 use std::fmt::Write as _;
 
 fn conditions(world: &World) -> String {
@@ -19,7 +21,9 @@ fn a_plan_that_runs_says_so_in_every_condition() {
     expect_test::expect![[r"
         Accepted True Accepted: the plan can be run
         Ready True Serving: 4096 slots are served by 3 nodes
-        Progressing False Settled: everything is as the plan says
+        Available True Serving: 4096 slots are served by 3 nodes
+        Reconciling False Settled: everything is as the plan says
+        Stalled False Healthy: nothing is wrong
         Degraded False Healthy: nothing is wrong
         Paused False Managed: the operator acts on this plan
     "]]
@@ -42,7 +46,7 @@ fn nodes_that_start_are_named_with_what_keeps_them() {
     world.nodes.get_mut(&1).unwrap().life = Life::Pending("0/3 nodes are available".into());
     world.settle();
     let text = "starting: node 1: 0/3 nodes are available";
-    assert_eq!(world.condition("Progressing"), format!("True NodesStarting: {text}"));
+    assert_eq!(world.condition("Reconciling"), format!("True NodesStarting: {text}"));
     assert_eq!(world.condition("Ready"), format!("False NodesStarting: {text}"));
 }
 
@@ -58,6 +62,134 @@ fn a_node_that_is_gone_is_missed_and_nothing_is_called_wrong() {
     assert_eq!(status.accepted_generation, Some(1));
 }
 
+type Situation = (&'static str, fn(&mut World), &'static str, &'static str, &'static str);
+
+/// What can happen to a plan that runs, the conditions that then hold (`old`: of a generation before), and what tools
+/// that read a status by Kubernetes' conventions make of it.
+const SITUATIONS: [Situation; 12] = [
+    ("settled", |_| {}, "Accepted, Ready, Available", "Current", "Healthy"),
+    (
+        "invalid",
+        |world| world.edit(|spec| spec["slots"] = 0.into()),
+        "Ready old, Available, Stalled",
+        "Failed",
+        "Degraded",
+    ),
+    (
+        "unready pod",
+        |world| pod(world, Life::Starting),
+        "Accepted, Available, Reconciling",
+        "InProgress",
+        "Progressing",
+    ),
+    ("deleted pod", |world| pod(world, Life::Going), "Accepted, Reconciling", "InProgress", "Progressing"),
+    (
+        "pod without a machine",
+        |world| pod(world, Life::Pending("0/3 nodes are available".into())),
+        "Accepted, Reconciling",
+        "InProgress",
+        "Progressing",
+    ),
+    (
+        "failing pod",
+        |world| pod(world, Life::Failing("no".into())),
+        "Accepted, Stalled, Degraded",
+        "Failed",
+        "Degraded",
+    ),
+    (
+        "outdated pods",
+        |world| world.edit(|spec| spec["pods"] = json!({"nodeSelector": {"disk": "ssd"}})),
+        "Accepted, Ready, Available",
+        "Current",
+        "Healthy",
+    ),
+    (
+        "paused",
+        |world| world.edit(|spec| spec["management"] = "Paused".into()),
+        "Accepted, Ready old, Available, Paused",
+        "Current",
+        "Suspended",
+    ),
+    (
+        "another number of nodes",
+        |world| world.edit(|spec| spec["replicas"] = 4.into()),
+        "Accepted, Ready, Available, Stalled, Degraded",
+        "Failed",
+        "Degraded",
+    ),
+    (
+        "taken name",
+        |world| drop(world.taken.insert(Part::ClientService, "Deployment web".into())),
+        "Accepted, Stalled, Degraded",
+        "Failed",
+        "Degraded",
+    ),
+    (
+        "no ring",
+        |world| world.ring = None,
+        "Accepted, Ready, Available, Stalled, Degraded",
+        "Failed",
+        "Degraded",
+    ),
+    (
+        "new",
+        |world| {
+            let object = flights();
+            *world = World { pods_start: false, ..World::new(object) };
+        },
+        "Accepted, Reconciling",
+        "InProgress",
+        "Progressing",
+    ),
+];
+
+fn pod(world: &mut World, life: Life) {
+    world.nodes.get_mut(&1).unwrap().life = life;
+}
+
+fn holding(world: &World) -> String {
+    let status = world.status();
+    let generation = Some(world.plan().generation as i64);
+    assert_eq!(status.observed_generation, generation);
+    let holding = status.conditions.iter().filter(|condition| condition.status == "True");
+    let named = holding.map(|one| {
+        let age = if one.observed_generation == generation { "" } else { " old" };
+        format!("{}{age}", one.type_)
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// The file is read by the test that asks those tools.
+#[test]
+fn conditions_hold_as_tools_read_them() {
+    let mut plans = Vec::new();
+    for (name, change, expected, kstatus, argo) in SITUATIONS {
+        let mut world = World::settled();
+        change(&mut world);
+        world.settle();
+        assert_eq!(holding(&world), expected, "{name}");
+        let mut plan = world.object;
+        plan.as_object_mut().unwrap().remove("spec");
+        plans.push(json!({"name": name, "kstatus": kstatus, "argo": argo, "plan": plan}));
+    }
+    expect_test::expect_file!["situations.golden.json"]
+        .assert_eq(&(serde_json::to_string_pretty(&plans).unwrap() + "\n"));
+}
+
+#[test]
+fn pods_that_wait_for_an_image_are_named_beside_those_that_wait_to_be_deleted() {
+    let mut world = World::settled();
+    world.edit(|spec| spec["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
+    world.nodes.get_mut(&1).unwrap().life = Life::Pending("the image i cannot be fetched".into());
+    world.settle();
+    assert_eq!(
+        world.condition("Ready"),
+        "False NodesStarting: starting: node 1: the image i cannot be fetched; these pods run an older template, and \
+         each takes the new one when it is deleted: flights-0, flights-1, flights-2"
+    );
+}
+
 #[test]
 fn a_missing_ring_is_degraded_while_the_nodes_go_on() {
     let mut world = World::settled();
@@ -69,7 +201,7 @@ fn a_missing_ring_is_degraded_while_the_nodes_go_on() {
                 volumes, and apply the plan again";
     assert_eq!(world.condition("Degraded"), format!("True RingMissing: {text}"));
     assert_eq!(world.condition("Ready"), "True Serving: 4096 slots are served by 3 nodes");
-    assert_eq!(world.condition("Progressing"), "False Blocked: see the conditions Accepted and Degraded");
+    assert_eq!(world.condition("Reconciling"), "False Blocked: see the condition Stalled");
     assert_eq!(world.status().revision, Some(1));
     // One that is put back is in force again.
     let ring = World::settled().ring;
@@ -108,7 +240,7 @@ fn news_are_conditions_with_another_status_or_reason() {
     let failing = world.status();
     let is = |condition, reason| News { condition, reason };
     let fails = Reason::NodeFails;
-    assert_eq!(news(&before, &failing), [is("Ready", fails), is("Progressing", Reason::Blocked)]);
+    assert_eq!(news(&before, &failing), [is("Ready", fails), is("Reconciling", Reason::Blocked)]);
     // The text alone is none.
     world.nodes.get_mut(&2).unwrap().life = Life::Failing("two".into());
     world.settle();
@@ -129,6 +261,6 @@ fn a_long_text_is_cut_and_says_how_much_is_missing() {
 #[test]
 fn the_status_of_another_version_keeps_the_rings_revision() {
     let mut object = flights();
-    object["status"] = serde_json::json!({"revision": 7, "conditions": "of another kind"});
+    object["status"] = json!({"revision": 7, "conditions": "of another kind"});
     assert_eq!(crate::world::plan(&object).status.revision, Some(7));
 }

@@ -130,15 +130,15 @@ fn a_change_of_pods_goes_into_the_stateful_set_and_restarts_nothing() {
     world.edit(|spec| spec["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
     let taken = world.settle();
     assert!(taken.contains(&"apply StatefulSet flights".to_owned()), "{taken:?}");
-    let text = "True PodsOutdated: these pods run an older template, and each takes the new one when it is deleted: ";
-    assert_eq!(world.condition("Progressing"), format!("{text}flights-0, flights-1, flights-2"));
+    let text = "False PodsOutdated: these pods run an older template, and each takes the new one when it is deleted: ";
+    assert_eq!(world.condition("Reconciling"), format!("{text}flights-0, flights-1, flights-2"));
     world.restart(1);
     world.settle();
-    assert_eq!(world.condition("Progressing"), format!("{text}flights-0, flights-2"));
+    assert_eq!(world.condition("Reconciling"), format!("{text}flights-0, flights-2"));
     world.restart(0);
     world.restart(2);
     world.settle();
-    assert!(world.condition("Progressing").starts_with("False Settled"));
+    assert!(world.condition("Reconciling").starts_with("False Settled"));
 }
 
 #[test]
@@ -151,24 +151,42 @@ fn what_was_changed_or_deleted_by_others_is_put_right() {
         &expect![[r"
             apply Service flights
             apply PodDisruptionBudget flights
+            report
         "]],
     );
 }
 
 #[test]
-fn another_number_of_nodes_is_refused_with_its_field() {
+fn another_number_of_nodes_waits_and_the_rest_of_the_plan_goes_on() {
     let mut world = World::settled();
+    let set = world.parts[&Part::StatefulSet].clone();
     world.edit(|spec| spec["replicas"] = 5.into());
-    check(&world, &expect!["report\n"]);
     world.settle();
-    let text = "spec.replicas: the number of nodes cannot be changed yet: 3 nodes run; set it back to 3";
-    assert_eq!(world.condition("Accepted"), format!("False NotSupportedYet: {text}"));
+    let text = "spec.replicas: the plan has 3 nodes; changing their number to 5 is not supported yet. Set it back to 3; \
+                the rest of the plan is applied";
+    for condition in ["Degraded", "Stalled"] {
+        assert_eq!(world.condition(condition), format!("True NotSupportedYet: {text}"));
+    }
     assert_eq!(world.condition("Ready"), "True Serving: 4096 slots are served by 3 nodes");
-    assert_eq!((world.status().accepted_generation, world.status().observed_generation), (Some(1), Some(2)));
+    assert_eq!(world.parts[&Part::StatefulSet], set);
+    world.edit(|spec| spec["agents"][0]["rules"][0]["do"][0]["set"]["to"] = "flights + 2".into());
+    world.settle();
+    assert_eq!((world.status().accepted_generation, world.status().nodes), (Some(3), Some(3)));
     world.edit(|spec| spec["replicas"] = 3.into());
     world.settle();
-    assert_eq!(world.condition("Accepted"), "True Accepted: the plan can be run");
-    assert_eq!(world.status().accepted_generation, Some(3));
+    assert!(world.condition("Stalled").starts_with("False Healthy"));
+}
+
+#[test]
+fn the_number_of_nodes_may_change_until_there_is_a_ring() {
+    let mut world = World::new(flights());
+    world.settle_without_pods();
+    assert_eq!(world.status().nodes, None);
+    world.edit(|spec| spec["replicas"] = 2.into());
+    world.settle();
+    assert_eq!(world.parts[&Part::StatefulSet]["spec"]["replicas"], 2);
+    assert_eq!((world.status().nodes, world.status().ready_replicas), (Some(2), 2));
+    assert!(world.condition("Ready").starts_with("True"));
 }
 
 #[test]
@@ -207,25 +225,32 @@ fn an_invalid_plan_changes_nothing_and_says_where() {
     // What it does not say anything of is made again.
     world.parts.remove(&Part::ClientService);
     world.parts.remove(&Part::StatefulSet);
-    check(&world, &expect!["apply Service flights\n"]);
+    check(
+        &world,
+        &expect![[r"
+        apply Service flights
+        report
+    "]],
+    );
     let mut never_valid = World::new(world.object.clone());
     never_valid.object["status"].take();
     never_valid.settle();
     assert!(never_valid.parts.is_empty());
     assert!(never_valid.condition("Ready").starts_with("False InvalidPlan"));
+    assert!(never_valid.condition("Stalled").starts_with("True InvalidPlan"));
 }
 
 #[test]
 fn a_paused_plan_has_nothing_changed_but_its_status() {
     let mut world = World::settled();
     world.edit(|spec| spec["management"] = "Paused".into());
-    world.parts.remove(&Part::ClientService);
+    world.parts.remove(&Part::NetworkPolicy);
     check(&world, &expect!["report\n"]);
     world.settle();
     assert!(world.condition("Paused").starts_with("True Paused"));
     assert!(world.condition("Ready").starts_with("True"));
     world.edit(|spec| spec["management"] = "Managed".into());
-    assert!(steps(&world).contains("apply Service flights\ngive node 0 generation 3"));
+    assert!(steps(&world).contains("apply NetworkPolicy flights\ngive node 0 generation 3"));
     let mut new = World::new(flights());
     new.edit(|spec| spec["management"] = "Paused".into());
     new.settle();
@@ -250,7 +275,7 @@ fn volumes_of_another_plan_are_left_alone_until_a_person_deletes_them() {
     assert_eq!(world.next().pace, Pace::Obstructed);
     world.volumes = vec![of("the-one-before", true)];
     world.settle();
-    assert!(world.condition("Progressing").starts_with("True LeftoversGoing"));
+    assert!(world.condition("Reconciling").starts_with("True LeftoversGoing"));
     world.volumes.clear();
     world.settle();
     assert!(world.condition("Ready").starts_with("True"));
@@ -331,10 +356,7 @@ fn what_the_api_server_refuses_is_said_until_it_takes_it() {
     let Some(NewStatus { status, news }) = next.report else { panic!("{next:?}") };
     let degraded = status.conditions.iter().find(|one| one.type_ == "Degraded").unwrap();
     assert_eq!(degraded.message, "the API server refuses StatefulSet flights: the quota is used up");
-    assert_eq!(
-        news.last().map(|news| (news.condition, news.reason)),
-        Some(("Degraded", Reason::PartRefused))
-    );
+    assert_eq!(news.first().map(|news| (news.condition, news.reason)), Some(("Ready", Reason::PartRefused)));
 }
 
 #[test]

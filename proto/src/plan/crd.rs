@@ -2,7 +2,7 @@
 
 use super::AgentPlan;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceColumnDefinition, CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceColumnDefinition, CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
     JSONSchemaPropsOrBool, ValidationRule,
 };
 use kube::CustomResourceExt as _;
@@ -102,7 +102,10 @@ pub fn crd() -> CustomResourceDefinition {
                 "a name that ends in -nodes or -metrics would be that of a Service of another plan",
                 None,
             ),
+            nodes_rule(),
         ]);
+        let status = schema.properties.as_mut().and_then(|fields| fields.get_mut("status"));
+        status.expect("plans have a status").default = Some(not_observed());
         let lane = lane(schema).expect("plans have lanes");
         lane.x_kubernetes_validations = Some(lane_rules());
     }
@@ -142,6 +145,20 @@ fn lane_rules() -> Vec<ValidationRule> {
             Some(".type"),
         ),
     ]
+}
+
+/// The number of nodes may change until there is a ring, and back to the ring's. At the root, so that `kubectl scale`
+/// meets it too; one that differs already hinders no other change.
+fn nodes_rule() -> ValidationRule {
+    let same = "self.spec.replicas == oldSelf.spec.replicas";
+    let of_ring = "!has(self.status) || !has(self.status.nodes) || self.spec.replicas == self.status.nodes";
+    let text = "the number of nodes cannot be changed yet: leave it, or set it back to status.nodes";
+    rule(&format!("{same} || {of_ring}"), text, Some(".spec.replicas"))
+}
+
+/// What a plan has as its status until the operator has seen it: no status at all would read as one that is settled.
+fn not_observed() -> JSON {
+    JSON(serde_json::json!({"observedGeneration": -1}))
 }
 
 fn rule(rule: &str, message: &str, field_path: Option<&str>) -> ValidationRule {

@@ -19,11 +19,16 @@ pub struct AgentPlanStatus {
     #[schemars(with = "i64")]
     pub accepted_generation: Option<i64>,
 
-    /// How many nodes there are.
+    /// How many nodes the ring has. `spec.replicas` may change until there is one, and back to this number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
+    pub nodes: Option<i32>,
+
+    /// How many nodes have a pod.
     #[serde(default)]
     pub replicas: i32,
 
-    /// How many of them serve.
+    /// How many of them serve, with a pod that passes its readiness.
     #[serde(default)]
     pub ready_replicas: i32,
 
@@ -46,7 +51,7 @@ pub struct AgentPlanStatus {
     #[schemars(with = "DurabilityStatus")]
     pub durability: Option<DurabilityStatus>,
 
-    /// `Accepted`, `Ready`, `Progressing`, `Degraded`, `Paused`.
+    /// `Accepted`, `Ready`, `Available`, `Reconciling`, `Stalled`, `Degraded`, `Paused`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -41,7 +41,7 @@ fn touch(scene: &Scene, why: &str) {
 
 async fn settles(scene: &Scene) {
     eventually("all nodes to use the newest certificates", SPREAD_S, async || {
-        for (kind, status) in [("Progressing", "False"), ("Degraded", "False"), ("Ready", "True")] {
+        for (kind, status) in [("Reconciling", "False"), ("Degraded", "False"), ("Ready", "True")] {
             let seen = scene.condition(kind)?;
             ensure!(seen.status == status, "{kind}: {seen:?}");
         }

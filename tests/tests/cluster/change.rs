@@ -67,21 +67,40 @@ async fn an_invalid_plan_is_refused_with_the_fields_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_number_of_nodes_is_a_condition_for_now() {
+async fn another_number_of_nodes_is_refused_also_by_kubectl_scale() {
     let mut scene = Scene::with_plan("number", &plan("counters", 1)).await;
     let pods = lives(&scene.pods().unwrap());
     for replicas in ["4", "2"] {
-        scene.kubectl(&["scale", "aplan", "counters", "--replicas", replicas]).unwrap();
-        let seen = scene.becomes("Accepted", "False", "NotSupportedYet").await;
-        assert!(
-            seen.message.contains("spec.replicas") && seen.message.contains("set it back to 3"),
-            "{seen:?}"
-        );
-        assert_eq!(scene.becomes("Ready", "True", "").await.reason, "Serving");
+        let scaled = scene.kubectl(&["scale", "aplan", "counters", "--replicas", replicas]);
+        let refused = scaled.expect_err(replicas).to_string();
+        assert!(refused.contains("the number of nodes cannot be changed yet"), "{refused}");
     }
-    scene.change(&plan("counters", 1));
+    scene.kubectl(&["scale", "aplan", "counters", "--replicas", "3"]).unwrap();
+    // Edits go on.
+    scene.change(&plan("counters", 10));
     scene.settled().await;
     assert_eq!(lives(&scene.pods().unwrap()), pods);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_ready_again_only_when_the_pod_that_was_deleted_is_back() {
+    let scene = Scene::with_plan("ready", &plan("counters", 1)).await;
+    for ordinal in 0..3 {
+        let before = scene.pod(ordinal).unwrap();
+        scene.kubectl(&["delete", "pod", &before.name]).unwrap();
+        scene.kubectl(&["wait", "--for=condition=Ready", "aplan/counters", "--timeout=60s"]).unwrap();
+        let pods = scene.pods().unwrap();
+        assert!(pods.len() == 3 && pods.iter().all(|pod| pod.ready), "{pods:?}");
+        assert_ne!(pods[ordinal].uid, before.uid);
+    }
+    // What the plan before it had is not taken for this one's.
+    let wrong = plan("counters", 1).replace("total + event.n", "total +");
+    scene.apply(&wrong).unwrap();
+    let waited = scene.kubectl(&["wait", "--for=condition=Ready", "aplan/counters", "--timeout=5s"]);
+    assert!(waited.is_err(), "{waited:?}");
+    let plan = scene.plan().unwrap();
+    let ready = plan["status"]["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "Ready");
+    assert_eq!(ready.unwrap()["status"], "True");
 }
 
 /// It cannot be set back, since volumes never shrink: so the rest of the plan goes on.
@@ -115,12 +134,12 @@ async fn another_template_restarts_nothing_and_a_deleted_pod_takes_it() {
     let mut scene = Scene::with_plan("template", &plan("counters", 1)).await;
     let pods = scene.pods().unwrap();
     scene.change(&with(&plan("counters", 1), "pods: {resources: {requests: {cpu: 7m}}}"));
-    let seen = scene.becomes("Progressing", "True", "PodsOutdated").await;
+    let seen = scene.becomes("Reconciling", "False", "PodsOutdated").await;
     assert!(pods.iter().all(|pod| seen.message.contains(&pod.name)), "{seen:?}");
     assert_eq!(lives(&scene.pods().unwrap()), lives(&pods));
     scene.kubectl(&["delete", "pod", "counters-1"]).unwrap();
     eventually("the other two to be named", 60, async || {
-        let seen = scene.condition("Progressing")?;
+        let seen = scene.condition("Reconciling")?;
         let named: Vec<bool> = pods.iter().map(|pod| seen.message.contains(&pod.name)).collect();
         ensure!(seen.reason == "PodsOutdated" && named == [true, false, true], "{seen:?}");
         Ok(())
@@ -140,7 +159,7 @@ async fn a_new_operator_with_another_template_restarts_nothing() {
     let scene = Scene::with_plan("renewed", &plan("counters", 1)).await;
     let pods = scene.pods().unwrap();
     let new = Installed::with(scene.cluster, &["nodeImage.pullPolicy=IfNotPresent"]);
-    let seen = scene.becomes("Progressing", "True", "PodsOutdated").await;
+    let seen = scene.becomes("Reconciling", "False", "PodsOutdated").await;
     assert!(pods.iter().all(|pod| seen.message.contains(&pod.name)), "{seen:?}");
     assert_eq!(lives(&scene.pods().unwrap()), lives(&pods));
     let policy = |kind: &str, name: &str, path: &str| {
@@ -151,6 +170,6 @@ async fn a_new_operator_with_another_template_restarts_nothing() {
     assert_eq!(policy("pod", "counters-0", "/spec/containers/0/imagePullPolicy").as_deref(), Some("Never"));
     // With the operator of before, the pods are as they should be.
     drop(new);
-    scene.becomes("Progressing", "False", "").await;
+    scene.becomes("Reconciling", "False", "Settled").await;
     assert_eq!(lives(&scene.pods().unwrap()), lives(&pods));
 }
