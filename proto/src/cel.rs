@@ -3,7 +3,7 @@
 //!
 //! *Guarantees*
 //! - The same text over the same scope gives the same value or the same fault, on every node: maps are walked in key
-//!   order, and nothing here reads a clock or a random source.
+//!   order, functions of doubles give the same bits on every machine, and nothing here reads a clock or a random source.
 //! - No text and no value makes it panic, overflow its stack, or work for longer than [`COST_MAX`] allows.
 //! - Lanes and the command are read in place: what an expression does not touch costs nothing, however large it is.
 //!
@@ -18,6 +18,7 @@ mod convert;
 mod eval;
 mod format;
 mod function;
+mod geo;
 mod library;
 mod list;
 mod math;

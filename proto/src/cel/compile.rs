@@ -88,7 +88,7 @@ impl Compiler<'_> {
                 (None, Some(Name { lane, map: false, double: true, .. })) => Node::DoubleLane(*lane),
                 (None, Some(Name { lane, map: true, double: false, .. })) => Node::MapLane(*lane),
                 (None, Some(Name { lane, map: true, double: true, .. })) => Node::DoubleMapLane(*lane),
-                (None, None) => return Err(self.error(expr, self.unknown(name))),
+                (None, None) => return Err(self.error(expr, self.unknown(expr, name))),
             },
         })
     }
@@ -97,12 +97,28 @@ impl Compiler<'_> {
         self.names.lanes.iter().find(|lane| lane.name == name)
     }
 
-    fn unknown(&self, name: &str) -> String {
+    fn unknown(&self, expr: &IdedExpr, name: &str) -> String {
         let lanes: Vec<String> = self.names.lanes.iter().map(|lane| format!("`{}`", lane.name)).collect();
         let known = "`event`, `agent`, `here`, `sender`, `now`";
+        let offer = self.offer(expr, name);
         match &lanes[..] {
-            [] => format!("there is no `{name}` here, only {known}"),
-            _ => format!("there is no `{name}` here, only {known} and the lanes {}", lanes.join(", ")),
+            [] => format!("there is no `{name}` here, only {known}{offer}"),
+            _ => format!("there is no `{name}` here, only {known} and the lanes {}{offer}", lanes.join(", ")),
+        }
+    }
+
+    /// What may be meant by a name that there is not. What is followed by a member is no text.
+    fn offer(&self, expr: &IdedExpr, name: &str) -> String {
+        if let Some(own) = parse::foreign(name) {
+            format!("; {own}")
+        } else if self.places.is_whole(name) {
+            format!(
+                "; write \"'{name}'\" if a text is meant: the quotes of YAML are not those of the expression"
+            )
+        } else if matches!(self.places.after(expr.id, name), Some('.' | '[' | '(')) {
+            String::new()
+        } else {
+            format!("; write '{name}' if a text is meant")
         }
     }
 

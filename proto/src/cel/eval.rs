@@ -13,11 +13,12 @@ use std::rc::Rc;
 pub struct Run<'a, 'c> {
     scope: &'a dyn Scope,
     pub cost: &'c mut Cost,
-    /// Variables of the macros around, the outermost first.
-    pub locals: Vec<Val<'a>>,
+    /// Variables of the macros around, the outermost first. What `cel.bind` could not evaluate is a fault where it is
+    /// used.
+    pub locals: Vec<Evaluated<'a>>,
 }
 
-type Evaluated<'a> = Result<Val<'a>, Fault>;
+pub type Evaluated<'a> = Result<Val<'a>, Fault>;
 
 impl<'a, 'c> Run<'a, 'c> {
     pub fn new(scope: &'a dyn Scope, cost: &'c mut Cost) -> Self {
@@ -28,7 +29,7 @@ impl<'a, 'c> Run<'a, 'c> {
         self.cost.charge(1)?;
         match node {
             Node::Const(constant) => Ok(constant.val()),
-            Node::Local(at) => Ok(self.locals[*at].clone()),
+            Node::Local(at) => self.locals[*at].clone(),
             Node::Lane(lane) => Ok(Val::of(self.scope.value(*lane))),
             Node::DoubleLane(lane) => Ok(Val::double_of(self.scope.value(*lane))),
             Node::MapLane(lane) => Ok(Val::Map(Map::Lane(self.scope.map(*lane)))),
@@ -55,6 +56,7 @@ impl<'a, 'c> Run<'a, 'c> {
             Node::List(items) => self.list(items),
             Node::Map(entries) => self.map(entries),
             Node::Walk(walk) => self.walk(walk),
+            Node::Bind(of) => self.bind(of),
             Node::OptionalMap { of, flat } => self.optional_map(of, *flat),
             Node::OptionalOr { of, value } => self.optional_or(of, *value),
             Node::Matches(of, regex) => text::matches(&self.eval(of)?, regex, self.cost),
@@ -210,16 +212,24 @@ impl<'a, 'c> Run<'a, 'c> {
             let value = if entry.optional { unwrapped(value)? } else { Some(value) };
             map.extend(value.map(|value| (key, value)));
         }
-        map.sort_by(|a, b| key_order(&a.0, &b.0));
-        match map.windows(2).find(|pair| key_order(&pair[0].0, &pair[1].0) == Ordering::Equal) {
-            Some(_) => Err(Fault("a map has a key twice".into())),
-            None => Ok(Val::Map(Map::Built(map.into()))),
+        map_of(map)
+    }
+
+    /// What the second does not use cannot fail it: other engines evaluate the first when it is used.
+    fn bind(&mut self, [of, make]: &'a [Node; 2]) -> Evaluated<'a> {
+        let bound = self.eval(of);
+        if bound.is_err() && self.cost.0 == 0 {
+            return bound;
         }
+        self.locals.push(bound);
+        let made = self.eval(make);
+        self.locals.pop();
+        made
     }
 
     fn optional_map(&mut self, [of, make]: &'a [Node; 2], flat: bool) -> Evaluated<'a> {
         let Some(inner) = optional(self.eval(of)?)? else { return Ok(Val::Optional(None)) };
-        self.locals.push((*inner).clone());
+        self.locals.push(Ok((*inner).clone()));
         let made = self.eval(make);
         self.locals.pop();
         match (made?, flat) {
@@ -236,6 +246,15 @@ impl<'a, 'c> Run<'a, 'c> {
             (None, true) => self.eval(other),
             (None, false) => Ok(Val::Optional(optional(self.eval(other)?)?)),
         }
+    }
+}
+
+/// A map of entries in any order.
+pub fn map_of<'a>(mut entries: Vec<(Val<'a>, Val<'a>)>) -> Evaluated<'a> {
+    entries.sort_by(|a, b| key_order(&a.0, &b.0));
+    match entries.windows(2).find(|pair| key_order(&pair[0].0, &pair[1].0) == Ordering::Equal) {
+        Some(_) => Err(Fault("a map has a key twice".into())),
+        None => Ok(Val::Map(Map::Built(entries.into()))),
     }
 }
 

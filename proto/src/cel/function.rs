@@ -29,7 +29,8 @@ pub enum Form {
 /// No function has more.
 pub const ARGUMENTS_MAX: usize = 4;
 
-pub const SPACES: [&str; 5] = ["base64", "lists", "math", "optional", "strings"];
+/// A variable may have such a name: a call of a function that there is, as `math.abs(x)`, is always the function.
+pub const SPACES: [&str; 7] = ["base64", "cel", "geo", "lists", "math", "optional", "strings"];
 
 pub const fn global(name: &'static str, arguments: usize, call: Call) -> Function {
     Function { name, form: Form::Global, least: arguments, most: arguments, call }

@@ -1,7 +1,7 @@
 //! All functions that an expression can call, by name, form and number of arguments.
 
 use super::function::{Form, Function};
-use super::{convert, list, math, optional, text, time};
+use super::{convert, geo, list, math, optional, text, time};
 
 pub enum Found {
     Function(&'static Function),
@@ -29,11 +29,16 @@ pub fn find(form: Form, name: &str, arguments: usize) -> Found {
     Found::OtherArguments(counts.join(" or "))
 }
 
-fn all() -> impl Iterator<Item = &'static Function> {
+pub fn has(form: Form, name: &str) -> bool {
+    all().any(|function| function.form == form && function.name == name)
+}
+
+pub fn all() -> impl Iterator<Item = &'static Function> {
     [
         convert::FUNCTIONS,
         text::FUNCTIONS,
         math::FUNCTIONS,
+        geo::FUNCTIONS,
         list::FUNCTIONS,
         time::FUNCTIONS,
         optional::FUNCTIONS,

@@ -97,7 +97,10 @@ pub fn sort_by_key<'a>(mut keyed: Vec<(Val<'a>, Val<'a>)>, cost: &mut Cost) -> R
     Ok(Val::list(keyed.into_iter().map(|(_, item)| item).collect()))
 }
 
-fn charge_sort<'v, 'a: 'v>(keys: impl Iterator<Item = &'v Val<'a>>, cost: &mut Cost) -> Result<(), Fault> {
+pub fn charge_sort<'v, 'a: 'v>(
+    keys: impl Iterator<Item = &'v Val<'a>>,
+    cost: &mut Cost,
+) -> Result<(), Fault> {
     let (mut count, mut bytes) = (0_usize, 0);
     for key in keys {
         count += 1;

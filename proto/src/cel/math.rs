@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 
 pub static FUNCTIONS: &[Function] = &[
     of("math", "abs", 1, |_, args| abs(&args[0])),
+    of("math", "atan2", 2, |cost, args| curve("atan2", args, cost, |[y, x]| libm::atan2(y, x))),
     of("math", "bitAnd", 2, |_, args| bits("bitAnd", args, |a, b| a & b)),
     of("math", "bitNot", 1, |_, args| not(&args[0])),
     of("math", "bitOr", 2, |_, args| bits("bitOr", args, |a, b| a | b)),
@@ -16,19 +17,42 @@ pub static FUNCTIONS: &[Function] = &[
     of("math", "bitShiftRight", 2, |_, args| shift("bitShiftRight", args, u64::checked_shr)),
     of("math", "bitXor", 2, |_, args| bits("bitXor", args, |a, b| a ^ b)),
     of("math", "ceil", 1, |_, args| rounded("ceil", args, f64::ceil)),
+    of("math", "cos", 1, |cost, args| curve("cos", args, cost, |[x]| libm::cos(x))),
+    of("math", "exp", 1, |cost, args| curve("exp", args, cost, |[x]| libm::exp(x))),
     of("math", "floor", 1, |_, args| rounded("floor", args, f64::floor)),
     of("math", "greatest", 1, |cost, args| extreme("greatest", &args[0], Ordering::Greater, cost)),
     of("math", "isFinite", 1, |_, args| is("isFinite", args, f64::is_finite)),
     of("math", "isInf", 1, |_, args| is("isInf", args, f64::is_infinite)),
     of("math", "isNaN", 1, |_, args| is("isNaN", args, f64::is_nan)),
     of("math", "least", 1, |cost, args| extreme("least", &args[0], Ordering::Less, cost)),
+    of("math", "log", 1, |cost, args| curve("log", args, cost, |[x]| libm::log(x))),
+    of("math", "pow", 2, |cost, args| curve("pow", args, cost, |[x, y]| libm::pow(x, y))),
     of("math", "round", 1, |_, args| rounded("round", args, f64::round)),
     of("math", "sign", 1, |_, args| sign(&args[0])),
+    of("math", "sin", 1, |cost, args| curve("sin", args, cost, |[x]| libm::sin(x))),
     of("math", "sqrt", 1, |_, args| Ok(Val::Double(number("sqrt", &args[0])?.sqrt()))),
     of("math", "trunc", 1, |_, args| rounded("trunc", args, f64::trunc)),
 ];
 
-fn number(name: &str, value: &Val<'_>) -> Result<f64, Fault> {
+/// What one of the functions costs that take as long as several nodes of the tree.
+const CURVE: usize = 8;
+
+/// A function of doubles, whatever the type of its arguments: NaN and infinities come out where arithmetic has them.
+fn curve<'a, const N: usize>(
+    name: &str,
+    args: &[Val<'a>],
+    cost: &mut Cost,
+    make: fn([f64; N]) -> f64,
+) -> Result<Val<'a>, Fault> {
+    cost.charge(CURVE)?;
+    let mut numbers = [0.0; N];
+    for (place, arg) in numbers.iter_mut().zip(args) {
+        *place = number(name, arg)?;
+    }
+    Ok(Val::Double(make(numbers)))
+}
+
+pub fn number(name: &str, value: &Val<'_>) -> Result<f64, Fault> {
     match value {
         Val::Double(value) => Ok(*value),
         Val::Int(value) => Ok(*value as f64),

@@ -35,6 +35,8 @@ pub enum Node {
     List(Box<[Item]>),
     Map(Box<[Entry]>),
     Walk(Box<Walk>),
+    /// `cel.bind`: the second sees the value of the first.
+    Bind(Box<[Node; 2]>),
     /// `optMap`, `optFlatMap`: the second sees what is in the first.
     OptionalMap {
         of: Box<[Node; 2]>,
@@ -94,7 +96,7 @@ pub struct Entry {
     pub optional: bool,
 }
 
-/// A macro over a list, or over the keys of a map.
+/// A macro over a list or a map.
 #[derive(Debug)]
 pub struct Walk {
     pub over: Node,
@@ -103,12 +105,32 @@ pub struct Walk {
 
 #[derive(Debug)]
 pub enum Act {
+    /// With one variable: each item of a list, or each key of a map.
+    Items(Each),
+    /// With two variables: index and item of a list, or key and value of a map.
+    Pairs(Each),
+    Filter(Node),
+    SortBy(Node),
+    /// `transformMap`: a map with the same keys, or with the indexes of a list.
+    Values(Make),
+    /// `transformMapEntry`: a map of the entries of the maps that are made.
+    Entries(Make),
+}
+
+/// What macros with one and with two variables do alike.
+#[derive(Debug)]
+pub enum Each {
     All(Node),
     Exists(Node),
     ExistsOne(Node),
-    Filter(Node),
-    Map { test: Option<Node>, make: Node },
-    SortBy(Node),
+    List(Make),
+}
+
+/// Something new of each, or of those that pass the test.
+#[derive(Debug)]
+pub struct Make {
+    pub test: Option<Node>,
+    pub make: Node,
 }
 
 impl Const {

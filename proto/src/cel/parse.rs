@@ -41,6 +41,9 @@ fn first(text: &str, errors: ParseErrors) -> Error {
         return Error { at: 1, error: "this is no expression".into() };
     };
     let at = at_line(text, error.pos);
+    if let Some((at, error)) = foreign_at(text, at) {
+        return Error { at, error };
+    }
     let message = match error.source {
         Some(source) if error.msg == "UNKNOWN" => source.to_string(),
         _ => error.msg,
@@ -52,6 +55,43 @@ fn first(text: &str, errors: ParseErrors) -> Error {
         plain(&message)
     };
     Error { at, error }
+}
+
+/// What other languages have, and how CEL writes it.
+const FOREIGN: [(&str, &str); 12] = [
+    ("and", "&&"),
+    ("or", "||"),
+    ("not", "!"),
+    ("&", "&&"),
+    ("|", "||"),
+    ("=", "=="),
+    ("True", "true"),
+    ("False", "false"),
+    ("None", "null"),
+    ("nil", "null"),
+    ("NULL", "null"),
+    ("undefined", "null"),
+];
+
+/// What is said of a word or operator of another language.
+pub fn foreign(word: &str) -> Option<String> {
+    let (_, own) = FOREIGN.into_iter().find(|(foreign, _)| *foreign == word)?;
+    Some(format!("`{word}` is written `{own}`"))
+}
+
+/// The word or operator of another language at which a text stops to be an expression, or just before it.
+fn foreign_at(text: &str, at: usize) -> Option<(usize, String)> {
+    let offset = text.char_indices().nth(at - 1).map_or(text.len(), |(offset, _)| offset);
+    let (before, after) = text.split_at(offset);
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let length = after.find(|c| !is_word(c)).unwrap_or(after.len());
+    let here = if length == 0 { after.get(..1).unwrap_or_default() } else { &after[..length] };
+    if let Some(error) = foreign(here) {
+        return Some((at, error));
+    }
+    let before = before.trim_end();
+    let start = before.rfind(|c| !is_word(c)).map_or(0, |last| last + 1);
+    foreign(before.get(start..)?).map(|error| (text[..start].chars().count() + 1, error))
 }
 
 /// The parser counts lines and columns from 1.
@@ -67,6 +107,10 @@ fn plain(message: &str) -> String {
     let named = |word: &&str| message.ends_with(&format!("at input '.{word}'"));
     if message == "unsupported ident kind" || ["in", "null", "true", "false"].iter().any(named) {
         return "reserved words of CEL, such as `in`, cannot follow a `.`: write ['in']".into();
+    }
+    if let Some(word) = message.strip_prefix("reserved identifier: ") {
+        let instead = if word == "if" { ": a choice is written `test ? one : other`" } else { "" };
+        return format!("CEL keeps the word `{word}` for itself{instead}");
     }
     let message = message.split(" expecting {").next().unwrap_or(message);
     let message = message.replace("'<EOF>'", "the end").trim().to_owned();
@@ -101,6 +145,17 @@ impl Places<'_> {
             (None, Some(start)) => self.at(offset + start),
             (None, None) => self.at(offset),
         }
+    }
+
+    /// Whether the name is all of the text.
+    pub fn is_whole(&self, name: &str) -> bool {
+        self.text.trim() == name
+    }
+
+    /// What comes after a name.
+    pub fn after(&self, id: u64, name: &str) -> Option<char> {
+        let rest = &self.text[self.offset(id)..];
+        rest.get(rest.find(name)? + name.len()..)?.trim_start().chars().next()
     }
 
     fn offset(&self, id: u64) -> usize {

@@ -54,10 +54,10 @@ mod tests {
                 .join("---\n");
         expect![[r#"
             all.yaml:13: spec.agents[0].route: `a` is no route: each segment begins with `/` and has letters, digits and `._~-`; parameters are written `:id`
-            all.yaml:25: spec.agents[0].rules[0].do[0].set.to:1: there is no `vv` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`
+            all.yaml:25: spec.agents[0].rules[0].do[0].set.to:1: there is no `vv` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`; write "'vv'" if a text is meant: the quotes of YAML are not those of the expression
             all.yaml:26: spec.agents[0].rules[0].do[1].set.lane: there is no Value lane `w` here, only v
             all.yaml: nothing is wrong in plan p"#]].assert_eq(&super::checked(Output::Text, "all.yaml", &Plan::check_yaml(&text)));
-        expect![[r#"{"errors":[{"at":"spec.agents[0].route","error":"`a` is no route: each segment begins with `/` and has letters, digits and `._~-`; parameters are written `:id`","line":13,"reason":"InvalidPlan"},{"at":"spec.agents[0].rules[0].do[0].set.to:1","error":"there is no `vv` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`","line":25,"reason":"InvalidPlan"},{"at":"spec.agents[0].rules[0].do[1].set.lane","error":"there is no Value lane `w` here, only v","line":26,"reason":"InvalidPlan"}],"file":"all.yaml","plans":["p"]}"#]].assert_eq(&super::checked(Output::Json, "all.yaml", &Plan::check_yaml(&text)));
+        expect![[r#"{"errors":[{"at":"spec.agents[0].route","error":"`a` is no route: each segment begins with `/` and has letters, digits and `._~-`; parameters are written `:id`","line":13,"reason":"InvalidPlan"},{"at":"spec.agents[0].rules[0].do[0].set.to:1","error":"there is no `vv` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`; write \"'vv'\" if a text is meant: the quotes of YAML are not those of the expression","line":25,"reason":"InvalidPlan"},{"at":"spec.agents[0].rules[0].do[1].set.lane","error":"there is no Value lane `w` here, only v","line":26,"reason":"InvalidPlan"}],"file":"all.yaml","plans":["p"]}"#]].assert_eq(&super::checked(Output::Json, "all.yaml", &Plan::check_yaml(&text)));
     }
 
     #[test]

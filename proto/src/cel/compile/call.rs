@@ -4,29 +4,35 @@ use super::{Compiled, Compiler, binary};
 use crate::cel::function::{self, Form, Function};
 use crate::cel::library::{self, Found};
 use crate::cel::node::{Const, Item, Node};
-use crate::cel::{Error, text};
+use crate::cel::{Error, parse, text};
 use crate::value::Value;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
 
-/// Macros that CEL has elsewhere, with two variables.
-const TWO_VARIABLES: [&str; 9] = [
-    "all",
-    "exists",
-    "exists_one",
-    "existsOne",
-    "filter",
-    "map",
-    "transformList",
-    "transformMap",
-    "transformMapEntry",
-];
+/// The one macro that is called by the name of a library.
+const BIND: (&str, &str) = ("cel", "bind");
+
+/// What is wrong with a macro of so many arguments, if it is one.
+fn macro_error(name: &str, arguments: usize) -> Option<String> {
+    Some(match name {
+        "all" | "exists" | "exists_one" | "existsOne" => format!("`{name}` takes 2 or 3 arguments"),
+        "filter" | "map" if arguments > 2 => {
+            format!("`{name}` has one variable: with two it is `transformList`, of maps `transformMap`")
+        }
+        "filter" => "`filter` takes 2 arguments".into(),
+        "map" => "`map` takes 2 or 3 arguments".into(),
+        "transformList" | "transformMap" | "transformMapEntry" => format!("`{name}` takes 3 or 4 arguments"),
+        "optMap" | "optFlatMap" | "sortBy" => format!("`{name}` takes 2 arguments"),
+        "or" | "orValue" => format!("`{name}` takes 1 argument"),
+        _ => return None,
+    })
+}
 
 impl Compiler<'_> {
     pub(super) fn call(&mut self, expr: &IdedExpr, call: &CallExpr) -> Compiled {
         match &call.target {
             None => self.operator(expr, call),
-            Some(target) => match self.space(target) {
-                Some(space) => self.of_space(expr, &space, call),
+            Some(target) => match self.space(target, &call.func_name) {
+                Some(space) => self.of_space(expr, space, call),
                 None => self.method(expr, target, call),
             },
         }
@@ -78,26 +84,30 @@ impl Compiler<'_> {
         }
     }
 
-    /// The library that a call names, unless a variable has that name.
-    fn space(&self, target: &IdedExpr) -> Option<String> {
-        match &target.expr {
-            Expr::Ident(name) if !self.locals.contains(name) && self.lane(name).is_none() => {
-                (name == "cel" || function::SPACES.contains(&name.as_str())).then(|| name.clone())
-            }
-            _ => None,
-        }
+    /// The library that a call names. Where a variable has that name, only what the library has is the library's.
+    fn space(&self, target: &IdedExpr, function: &str) -> Option<&'static str> {
+        let Expr::Ident(name) = &target.expr else { return None };
+        let space = function::SPACES.into_iter().find(|space| space == name)?;
+        let variable = self.locals.contains(name) || self.lane(name).is_some();
+        let known = (space, function) == BIND || library::has(Form::Of(space), function);
+        (known || !variable).then_some(space)
     }
 
-    fn of_space(&mut self, expr: &IdedExpr, space: &str, call: &CallExpr) -> Compiled {
+    fn of_space(&mut self, expr: &IdedExpr, space: &'static str, call: &CallExpr) -> Compiled {
         let name = call.func_name.as_str();
-        let Some(space) = function::SPACES.into_iter().find(|known| *known == space) else {
-            return Err(self.error_at(expr, name, format!("there is no `{space}.{name}`")));
-        };
-        if space == "math" && matches!(name, "greatest" | "least") && call.args.len() > 1 {
-            return self.of_many(expr, name, &call.args);
+        match (name, &call.args[..]) {
+            (_, [variable, value, make]) if (space, name) == BIND => self.bind(variable, value, make),
+            _ if (space, name) == BIND => Err(self.error_at(
+                expr,
+                name,
+                "`cel.bind` takes 3 arguments: a variable, its value, and what sees it",
+            )),
+            ("greatest" | "least", args @ [_, _, ..]) if space == "math" => self.of_many(expr, name, args),
+            (_, args) => {
+                let function = self.find(expr, Form::Of(space), name, args.len())?;
+                self.arguments(function, None, args)
+            }
         }
-        let function = self.find(expr, Form::Of(space), name, call.args.len())?;
-        self.arguments(function, None, &call.args)
     }
 
     /// `math.greatest(a, b, ..)` is `math.greatest([a, b, ..])`.
@@ -118,9 +128,15 @@ impl Compiler<'_> {
             }
             ("sortBy", [variable, key]) => self.sort_by(target, variable, key),
             ("matches", [pattern]) => self.matches(expr, target, pattern),
-            _ if args.len() > 2 && TWO_VARIABLES.contains(&name) => {
-                Err(self.error_at(expr, name, format!("`{name}` with two variables is not supported")))
+            ("all" | "exists" | "exists_one" | "existsOne", [first, second, test]) => {
+                self.quantify_pairs(name, target, [first, second], test)
             }
+            ("transformList" | "transformMap" | "transformMapEntry", [first, second, rest @ .., make])
+                if rest.len() < 2 =>
+            {
+                self.transform(name, target, [first, second], rest.first(), make)
+            }
+            _ if let Some(error) = macro_error(name, args.len()) => Err(self.error_at(expr, name, error)),
             _ => {
                 let function = self.find(expr, Form::Method, name, args.len() + 1)?;
                 self.arguments(function, Some(target), args)
@@ -154,7 +170,10 @@ impl Compiler<'_> {
             Found::Function(function) => return Ok(function),
             Found::OtherArguments(counts) => format!("`{full}` takes {counts} arguments"),
             Found::OtherForm(function) => format!("`{full}` is written {function}"),
-            Found::Nothing => format!("there is no function `{full}`"),
+            Found::Nothing => match parse::foreign(&full) {
+                Some(own) => format!("there is no function `{full}`: {own}"),
+                None => format!("there is no function `{full}`"),
+            },
         };
         Err(self.error_at(expr, name, error))
     }

@@ -2,7 +2,7 @@
 
 use super::{Compiled, Compiler};
 use crate::cel::Error;
-use crate::cel::node::{Act, Node, Walk};
+use crate::cel::node::{Act, Each, Make, Node, Walk};
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue};
 
 impl Compiler<'_> {
@@ -11,39 +11,97 @@ impl Compiler<'_> {
             return Err(self.error(expr, "this macro is not supported"));
         };
         let over = self.node(&walk.iter_range)?;
-        let act = self.within(&walk.iter_var, |compiler| compiler.act(shape))?;
+        let act = self.within([&walk.iter_var], |compiler| compiler.act(shape))?;
         Ok(Node::Walk(Box::new(Walk { over, act })))
     }
 
     fn act(&mut self, shape: Shape<'_>) -> Result<Act, Error> {
         Ok(match shape {
-            Shape::All(test) => Act::All(self.node(test)?),
-            Shape::Exists(test) => Act::Exists(self.node(test)?),
-            Shape::ExistsOne(test) => Act::ExistsOne(self.node(test)?),
-            Shape::Map { test, make } => {
-                let test = test.map(|test| self.node(test)).transpose()?;
-                match self.node(make)? {
-                    // `filter(x, p)` comes as `map(x, p, x)`.
-                    Node::Local(at) if at + 1 == self.locals.len() => match test {
-                        Some(test) => Act::Filter(test),
-                        None => Act::Map { test: None, make: Node::Local(at) },
-                    },
-                    make => Act::Map { test, make },
+            Shape::All(test) => Act::Items(Each::All(self.node(test)?)),
+            Shape::Exists(test) => Act::Items(Each::Exists(self.node(test)?)),
+            Shape::ExistsOne(test) => Act::Items(Each::ExistsOne(self.node(test)?)),
+            Shape::Map { test, make } => match self.make(test, make)? {
+                // `filter(x, p)` comes as `map(x, p, x)`.
+                Make { test: Some(test), make: Node::Local(at) } if at + 1 == self.locals.len() => {
+                    Act::Filter(test)
                 }
-            }
+                make => Act::Items(Each::List(make)),
+            },
         })
     }
 
-    /// With one more variable.
-    fn within<T>(
+    fn make(&mut self, test: Option<&IdedExpr>, make: &IdedExpr) -> Result<Make, Error> {
+        Ok(Make { test: test.map(|test| self.node(test)).transpose()?, make: self.node(make)? })
+    }
+
+    /// With more variables.
+    fn within<T, const N: usize>(
         &mut self,
-        variable: &str,
+        variables: [&str; N],
         compile: impl FnOnce(&mut Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.locals.push(variable.to_owned());
+        self.locals.extend(variables.map(str::to_owned));
         let compiled = compile(self);
-        self.locals.pop();
+        self.locals.truncate(self.locals.len() - N);
         compiled
+    }
+
+    /// `all`, `exists` and `existsOne` with two variables.
+    pub(super) fn quantify_pairs(
+        &mut self,
+        name: &str,
+        target: &IdedExpr,
+        variables: [&IdedExpr; 2],
+        test: &IdedExpr,
+    ) -> Compiled {
+        self.pairs(target, variables, |compiler| {
+            let test = compiler.node(test)?;
+            Ok(Act::Pairs(match name {
+                "all" => Each::All(test),
+                "exists" => Each::Exists(test),
+                _ => Each::ExistsOne(test),
+            }))
+        })
+    }
+
+    pub(super) fn transform(
+        &mut self,
+        name: &str,
+        target: &IdedExpr,
+        variables: [&IdedExpr; 2],
+        test: Option<&IdedExpr>,
+        make: &IdedExpr,
+    ) -> Compiled {
+        self.pairs(target, variables, |compiler| {
+            let make = compiler.make(test, make)?;
+            Ok(match name {
+                "transformList" => Act::Pairs(Each::List(make)),
+                "transformMap" => Act::Values(make),
+                _ => Act::Entries(make),
+            })
+        })
+    }
+
+    fn pairs(
+        &mut self,
+        target: &IdedExpr,
+        [first, second]: [&IdedExpr; 2],
+        act: impl FnOnce(&mut Self) -> Result<Act, Error>,
+    ) -> Compiled {
+        let over = self.node(target)?;
+        let variables = [self.variable(first)?, self.variable(second)?];
+        if variables[0] == variables[1] {
+            return Err(self.error(second, "the two variables of a macro have different names"));
+        }
+        let act = self.within([&variables[0], &variables[1]], act)?;
+        Ok(Node::Walk(Box::new(Walk { over, act })))
+    }
+
+    pub(super) fn bind(&mut self, variable: &IdedExpr, value: &IdedExpr, make: &IdedExpr) -> Compiled {
+        let variable = self.variable(variable)?;
+        let value = self.node(value)?;
+        let make = self.within([&variable], |compiler| compiler.node(make))?;
+        Ok(Node::Bind(Box::new([value, make])))
     }
 
     pub(super) fn optional_map(
@@ -55,14 +113,14 @@ impl Compiler<'_> {
     ) -> Compiled {
         let of = self.node(target)?;
         let variable = self.variable(variable)?;
-        let make = self.within(&variable, |compiler| compiler.node(make))?;
+        let make = self.within([&variable], |compiler| compiler.node(make))?;
         Ok(Node::OptionalMap { of: Box::new([of, make]), flat: name == "optFlatMap" })
     }
 
     pub(super) fn sort_by(&mut self, target: &IdedExpr, variable: &IdedExpr, key: &IdedExpr) -> Compiled {
         let over = self.node(target)?;
         let variable = self.variable(variable)?;
-        let act = self.within(&variable, |compiler| Ok(Act::SortBy(compiler.node(key)?)))?;
+        let act = self.within([&variable], |compiler| Ok(Act::SortBy(compiler.node(key)?)))?;
         Ok(Node::Walk(Box::new(Walk { over, act })))
     }
 

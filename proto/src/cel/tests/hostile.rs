@@ -21,8 +21,23 @@ fn compiled(text: String) -> Result<(), Error> {
 
 #[test]
 fn deep_nesting_is_an_error_and_no_overflow() {
-    let openings =
-        ["(", "[", "{1:", "size(", "[1].map(x,", "-(", "!(", "late[", "true?1:", "[[1].map(x,", "{'a':["];
+    let openings = [
+        "(",
+        "[",
+        "{1:",
+        "size(",
+        "[1].map(x,",
+        "-(",
+        "!(",
+        "late[",
+        "true?1:",
+        "[[1].map(x,",
+        "{'a':[",
+        "cel.bind(x,1,",
+        "cel.bind(x,",
+        "[1].all(i,v,",
+        "math.sin(",
+    ];
     for open in openings {
         for text in [longest("", open, ""), longest("", open, "1")] {
             let error = compiled(text.clone()).expect_err(&text);
@@ -106,6 +121,21 @@ fn what_costs_too_much_is_a_fault_and_takes_no_long_time() {
         format!("[{}].map(t, lists.range(1000).map(i, t.replace('0', t)))", doubled("'0123456789'", 8)),
         format!("[{}].map(t, lists.range(1000).map(i, t.split('').size()))", doubled("'0123456789'", 8)),
         "'%s%s%s%s'.format([lists.range(50000), 1, 2, 3])".into(),
+        "lists.range(20000).transformMapEntry(i, v, {string(-v): i})".into(),
+        "lists.range(30000).transformMap(i, v, lists.range(v))".into(),
+        "lists.range(1000).exists(i, v, lists.range(1000).exists(j, w, i + w < 0))".into(),
+        format!(
+            "[{}].map(t, lists.range(500).transformMapEntry(i, v, {{t + string(i): i}}))",
+            doubled("'0123456789'", 12)
+        ),
+        "lists.range(1000).map(i, event).map(e, e.transformMapEntry(k, v, {k: v}))".into(),
+        "lists.range(20000).all(i, math.sin(i) < 2 && math.pow(i, 0.5) >= 0 && math.log(i) < 100)".into(),
+        "lists.range(5000).all(i, geo.distance(0, 0, 0, i % 180) >= 0)".into(),
+        // Bound again and again: what is bound is evaluated once, where it stands.
+        (0..20).fold("lists.range(30000)".to_owned(), |text, _| format!("cel.bind(x, {text}, x + x)")),
+        "lists.range(1000).all(i, cel.bind(x, lists.range(1000), true))".into(),
+        "cel.bind(x, lists.range(200000), true)".into(),
+        "cel.bind(x, lists.range(200000), true) || true".into(),
     ];
     for text in many {
         let start = Instant::now();
@@ -136,6 +166,35 @@ fn a_wide_command_makes_nothing_slow() {
     }
 }
 
+/// Keys that expressions do not see cost as well, since they are walked.
+#[test]
+fn a_lane_with_keys_that_are_not_seen_makes_nothing_slow() {
+    let mut agent = agent();
+    agent.maps[3] = (0..200_000).map(|n| (Value::Double(f64::from(n) + 0.5), Value::Null)).collect();
+    let texts = [
+        "lists.range(9000).exists(i, recent.exists(k, true))",
+        "lists.range(9000).exists(i, recent.exists(k, v, true))",
+        "lists.range(9000).exists(i, recent.transformMapEntry(k, v, {k: v}).size() > 0)",
+    ];
+    for text in texts {
+        let program = Program::compile(text, &names()).unwrap();
+        let start = Instant::now();
+        let fault = program.run(&agent, &mut Cost(COST_MAX)).expect_err(text);
+        assert!(fault.0.starts_with("the expressions of one command cost more"), "{text}: {fault}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{text}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn bound_values_within_bound_values_need_no_deep_stack() {
+    let text = (0..28).rev().fold("x".to_owned(), |text, level| {
+        let before = if level == 0 { "1" } else { "x" };
+        format!("cel.bind(x, {before}{}, {text})", "+1".repeat(20))
+    });
+    let on_small_stack = thread::Builder::new().stack_size(STACK).spawn(move || run(&text)).unwrap();
+    assert_eq!(on_small_stack.join().unwrap(), "561");
+}
+
 #[test]
 fn the_budget_is_one_for_all_expressions_of_a_command() {
     let program = Program::compile("late + 1", &names()).unwrap();
@@ -149,9 +208,16 @@ fn the_budget_is_one_for_all_expressions_of_a_command() {
 
 #[test]
 fn no_operator_absorbs_the_end_of_the_budget() {
-    for text in
-        ["(late == 7) || true", "[1, 2].exists(x, true)", "[1, 2].all(x, x < 0)", "late > 100 && late > 0"]
-    {
+    for text in [
+        "(late == 7) || true",
+        "[1, 2].exists(x, true)",
+        "[1, 2].all(x, x < 0)",
+        "late > 100 && late > 0",
+        "[1, 2].exists(i, x, true)",
+        "[1].all(i, x, x < 0)",
+        "cel.bind(x, late + 1, true)",
+        "math.sin(0) < 1 || true",
+    ] {
         let program = Program::compile(text, &names()).unwrap();
         let mut whole = Cost(COST_MAX);
         let answer = program.run(&agent(), &mut whole).unwrap();

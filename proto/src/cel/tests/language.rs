@@ -1,6 +1,8 @@
 //! Names, operators, macros and optionals.
 
-use super::check;
+use super::{COST_MAX, Cost, Name, Names, Program, Value, agent, check};
+use crate::cel::function::{Form, SPACES};
+use crate::cel::library;
 
 #[test]
 fn lanes_and_the_command_are_read() {
@@ -138,6 +140,55 @@ fn macros_walk_lists_and_the_keys_of_maps_in_order() {
 }
 
 #[test]
+fn macros_of_two_variables_see_keys_and_values() {
+    check(&[
+        ("event.codes.all(i, v, v > i)", "false"),
+        ("event.codes.exists(i, v, v == i)", "true"),
+        ("event.codes.existsOne(i, v, v == 3) && event.codes.exists_one(i, v, i == 2)", "true"),
+        ("event.codes.existsOne(i, v, v == i)", "false"),
+        ("event.codes.transformList(i, v, v * 10 + i)", "[30,11,22]"),
+        ("event.codes.transformList(i, v, i > 0, v * 10 + i)", "[11,22]"),
+        ("{'b': 1, 'a': 2}.transformList(k, v, k + string(v))", r#"["a2","b1"]"#),
+        ("recent.transformList(k, v, v)", "[4,3,1,2]"),
+        ("recent.all(k, v, recent[k] == v)", "true"),
+        ("recent.exists(k, _, k == 7)", "true"),
+        ("means.transformMap(k, v, v / 4)", r#"{"a":0.5}"#),
+        ("event.to.transformMap(_, v, size(v))", r#"{"in":3}"#),
+        ("recent.transformMap(k, v, type(k) == string && v > 1, v + 1)", r#"{"b":3}"#),
+        ("['x', 'y'].transformMap(i, v, v)[1]", r#""y""#),
+        ("tags.transformMapEntry(i, v, {v: i})", r#"{"x":0,"y":1}"#),
+        ("tags.transformMapEntry(i, v, i > 0, {v: i, v + '2': 2})", r#"{"y":1,"y2":2}"#),
+        ("['z', 'a'].transformMapEntry(i, v, {v: i}).map(k, k)", r#"["a","z"]"#),
+        ("['a', 'a'].transformMapEntry(i, v, {v: i})", "! a map has a key twice"),
+        ("[1, 1u].transformMapEntry(i, v, {v: i})", "! a map has a key twice"),
+        ("[1].transformMapEntry(i, v, v)", "! `transformMapEntry` makes entries, such as {k: v}, not int"),
+        ("[0, 2].exists(i, v, 1 / v == i)", "! a whole number is divided by zero"),
+        ("[0, 1].exists(i, v, 1 / v == i)", "true"),
+        ("[1].transformList(late, event, late + event + .late)", "[8]"),
+        ("[1, 2].transformList(i, v, [3].transformList(j, w, v * w + i + j))", "[[3],[7]]"),
+        ("[[5]].transformList(i, v, v.map(x, x + i))[0][0] + late", "12"),
+        ("late.all(i, v, true)", "! a macro walks a list or a map, not int"),
+    ]);
+}
+
+#[test]
+fn a_bound_value_is_used_by_name() {
+    check(&[
+        ("cel.bind(x, late + 1, x * x)", "64"),
+        ("cel.bind(x, 1, cel.bind(y, x + 1, cel.bind(x, 10, x + y)))", "12"),
+        ("cel.bind(late, 1, late + .late)", "8"),
+        ("cel.bind(codes, event.codes, codes.map(c, c in codes))", "[true,true,true]"),
+        ("[1, 2].map(x, cel.bind(y, x * 2, y + x))", "[3,6]"),
+        ("cel.bind(x, 1, x) + late", "8"),
+        // As in engines that evaluate it late: what is not used cannot fail.
+        ("cel.bind(x, event.nope.y, has(event.nope) ? x : 0)", "0"),
+        ("cel.bind(x, event.nope.y, x)", "! no member 'nope'"),
+        ("cel.bind(x, 1 / 0, x == 1 || true)", "true"),
+        ("cel.bind(x, event.nope, [1].map(y, x))", "! no member 'nope'"),
+    ]);
+}
+
+#[test]
 fn optionals_hold_a_value_or_nothing() {
     check(&[
         ("event.?nope.orValue(0)", "0"),
@@ -166,18 +217,48 @@ fn optionals_hold_a_value_or_nothing() {
     ]);
 }
 
+/// What an expression gives beside Value lanes of these names, which have the values of `late` and those after it.
+fn beside(lanes: &[&str], text: &str) -> Result<Value, String> {
+    let name = |(lane, name): (usize, &&str)| Name { name: (*name).into(), lane, map: false, double: false };
+    let names = Names { lanes: lanes.iter().enumerate().map(name).collect() };
+    let program = Program::compile(text, &names).map_err(|error| error.error)?;
+    program.run(&agent(), &mut Cost(COST_MAX)).map_err(|fault| fault.0)
+}
+
 #[test]
 fn reserved_names_are_never_lanes() {
-    use crate::cel::{Name, Names, Program};
-    let lanes = ["event", "int", "now"].iter().enumerate();
-    let names = Names {
-        lanes: lanes
-            .map(|(lane, name)| Name { name: (*name).into(), lane, map: false, double: false })
-            .collect(),
-    };
-    let program = Program::compile("int(event.flight) + 1", &names).unwrap();
-    assert_eq!(
-        program.run(&super::agent(), &mut crate::cel::Cost(10)).unwrap(),
-        crate::value::Value::Int(1546)
-    );
+    let lanes = ["event", "int", "now"];
+    assert_eq!(beside(&lanes, "int(event.flight) + 1"), Ok(Value::Int(1546)));
+}
+
+#[test]
+fn a_lane_may_be_called_as_a_library() {
+    for space in SPACES {
+        assert_eq!(beside(&[space], &format!("{space} + 1")), Ok(Value::Int(8)), "{space}");
+        assert_eq!(beside(&[space], &format!("[{space}, math.abs(-{space})]")).unwrap().depth(), 1);
+        assert_eq!(beside(&["at", "n", space], &format!("cel.bind(x, {space}, x + 1)")), Ok(Value::Int(4)));
+    }
+    for (text, expected) in [
+        ("geo.distance(geo, 0, geo, 0)", Ok(Value::Int(0))),
+        ("geo.size()", Err("`size` does not take int".to_owned())),
+        ("geo.abs()", Err("`abs` is written math.abs(..)".into())),
+        ("geo.area()", Err("there is no function `area`".into())),
+        ("[1].map(math, math.abs(-math))", Ok(Value::list(vec![Value::Int(1)]))),
+        ("[1].exists(cel, cel.bind(math, cel, math.abs(-math) == cel))", Ok(Value::Bool(true))),
+        ("cel.bind(strings, 'a', strings.size())", Ok(Value::Int(1))),
+    ] {
+        assert_eq!(beside(&["geo"], text), expected, "{text}");
+    }
+}
+
+/// Otherwise a call on a variable that is called as the library would change its meaning with the variable.
+#[test]
+fn no_method_has_the_name_of_a_function_of_a_library() {
+    let all = || library::all().map(|function| (function.form, function.name));
+    let spaces = |name: &str| all().any(|(form, other)| other == name && matches!(form, Form::Of(_)));
+    let both: Vec<_> = all().filter(|(form, name)| *form == Form::Method && spaces(name)).collect();
+    assert!(both.is_empty(), "{both:?}");
+    let unknown: Vec<_> =
+        all().filter(|(form, _)| matches!(form, Form::Of(space) if !SPACES.contains(space))).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
 }

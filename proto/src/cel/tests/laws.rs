@@ -4,7 +4,7 @@ use super::{Agent, BTreeMap, COST_MAX, Cost, Program, Value, agent, names};
 use proptest::prelude::*;
 
 /// Words that make a text likely to be an expression.
-const WORDS: [&str; 72] = [
+const WORDS: [&str; 80] = [
     "late",
     "at",
     "speed",
@@ -73,6 +73,14 @@ const WORDS: [&str; 72] = [
     ".split(",
     ".sort()",
     ".distinct()",
+    ".all(x,y,",
+    ".transformList(x,y,",
+    ".transformMap(x,y,",
+    ".transformMapEntry(x,y,",
+    "cel.bind(x,",
+    "math.pow(",
+    "geo.distance(",
+    "and",
     "has(",
     "type(",
     "é",
@@ -104,6 +112,10 @@ const FUNCTIONS: &[&str] = &[
     "math.sign",
     "math.ceil",
     "math.sqrt",
+    "math.exp",
+    "math.log",
+    "math.sin",
+    "math.cos",
     "math.isNaN",
     "math.bitNot",
     "math.greatest",
@@ -179,6 +191,11 @@ fn expressions() -> impl Strategy<Value = String> {
         let walks = prop::sample::select(
             &["map", "filter", "all", "exists", "exists_one", "sortBy", "optMap", "optFlatMap"][..],
         );
+        let transforms = &["transformList", "transformMap", "transformMapEntry"][..];
+        let pairs =
+            prop::sample::select(&["all", "exists", "exists_one", "transformList", "transformMap"][..]);
+        let filtered = prop::sample::select(transforms);
+        let curves = prop::sample::select(&["math.pow", "math.atan2"][..]);
         prop_oneof![
             (one, inner.clone()).prop_map(|(name, of)| format!("{name}({of})")),
             (method, inner.clone()).prop_map(|(name, of)| format!("({of}).{name}()")),
@@ -187,6 +204,14 @@ fn expressions() -> impl Strategy<Value = String> {
             (walks, inner.clone(), inner.clone())
                 .prop_map(|(name, of, a)| format!("({of}).{name}(late,{a})")),
             (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a}?{b}:{c})")),
+            (pairs, inner.clone(), inner.clone())
+                .prop_map(|(name, of, a)| format!("({of}).{name}(late,speed,{a})")),
+            (filtered, inner.clone(), inner.clone(), inner.clone())
+                .prop_map(|(name, of, test, a)| format!("({of}).{name}(late,speed,{test},{{{a}:late}})")),
+            (inner.clone(), inner.clone()).prop_map(|(value, a)| format!("cel.bind(late,{value},{a})")),
+            (curves, inner.clone(), inner.clone()).prop_map(|(name, a, b)| format!("{name}({a},{b})")),
+            (inner.clone(), inner.clone(), inner.clone(), inner.clone())
+                .prop_map(|(a, b, c, d)| format!("geo.distance({a},{b},{c},{d})")),
             (inner.clone(), inner.clone()).prop_map(|(of, key)| format!("({of})[{key}]")),
             (inner.clone(), inner.clone()).prop_map(|(of, key)| format!("({of})[?{key}]")),
             (inner.clone(), "[a-c]").prop_map(|(of, name)| format!("({of}).?{name}")),

@@ -1,6 +1,6 @@
 //! Functions, beyond what the specification's cases try.
 
-use super::check;
+use super::{check, run};
 
 #[test]
 fn texts_count_characters() {
@@ -78,6 +78,78 @@ fn rounding_takes_whole_numbers() {
         ("math.sqrt(2.25)", "1.5"),
         ("math.sqrt(-1)", "! NaN cannot be stored"),
         ("math.bitShiftLeft(1, 70)", "0"),
+    ]);
+}
+
+#[test]
+fn curves_take_numbers_of_all_types_and_give_doubles() {
+    check(&[
+        ("math.pow(2, 10)", "1024"),
+        ("math.pow(late, 2u)", "49"),
+        ("math.pow(2.0, -1)", "0.5"),
+        ("type(math.pow(2, 3)) == double", "true"),
+        ("math.pow(0, 0)", "1"),
+        ("math.pow(-8, 1.0 / 3)", "! NaN cannot be stored"),
+        ("math.pow(10, 400)", "! Infinity cannot be stored"),
+        ("math.isInf(math.pow(0, -1)) && math.isNaN(math.log(-1))", "true"),
+        ("math.isInf(math.log(0)) && math.isInf(math.exp(710))", "true"),
+        ("math.exp(0) + math.log(1u) + math.sin(0) + math.cos(0)", "2"),
+        // The last digit is not the nearest one, and the same everywhere.
+        ("math.exp(1)", "2.7182818284590455"),
+        ("math.log(10)", "2.302585092994046"),
+        ("math.sin(1)", "0.8414709848078965"),
+        ("math.cos(1)", "0.5403023058681398"),
+        ("math.sin(1e22)", "-0.8522008497671888"),
+        ("math.atan2(1, -1)", "2.356194490192345"),
+        ("math.atan2(0, 0)", "0"),
+        ("math.isNaN(math.sin(1.0 / 0.0))", "true"),
+        ("math.exp('1')", "! `exp` does not take string"),
+        ("math.pow(1, null)", "! `pow` does not take null"),
+        ("math.atan2(1)", "!6 `math.atan2` takes 2 arguments"),
+    ]);
+}
+
+/// The figures of distances are those of the same formula in Python, with its own sines, to the metre.
+#[test]
+fn distances_on_the_earth_are_metres() {
+    let metres = |from: &str, to: &str| format!("math.round(geo.distance({from}, {to}))");
+    for (from, to, expected) in [
+        ("40.7128, -74.006", "51.5074, -0.1278", "5570230"),
+        ("51.5074, -0.1278", "40.7128, -74.006", "5570230"),
+        ("52.52, 13.405", "52.52, 13.405", "0"),
+        ("52.52, 13.405", "52.5201, 13.405", "11"),
+        ("0, 0", "0, 180", "20015114"),
+        ("90, 0", "-90, 77", "20015114"),
+        ("90, 10", "90, -170", "0"),
+        ("0, 179.5", "0, -179.5", "111195"),
+        ("-33.8688, 151.2093", "35.6762, 139.6503", "7825829"),
+        ("1u, 0", "0u, 0.0", "111195"),
+    ] {
+        assert_eq!(run(&metres(from, to)), expected, "{from} to {to}");
+    }
+    check(&[
+        (
+            "geo.distance(90.5, 0, 0, 0)",
+            "! the first latitude of `geo.distance` is 90.5, and -90 to 90 degrees are taken",
+        ),
+        (
+            "geo.distance(0, 0, -91, 0)",
+            "! the second latitude of `geo.distance` is -91, and -90 to 90 degrees are taken",
+        ),
+        (
+            "geo.distance(0, -181, 0, 0)",
+            "! the first longitude of `geo.distance` is -181, and -180 to 180 degrees are taken",
+        ),
+        (
+            "geo.distance(0, 0, 0, 1e300)",
+            "! the second longitude of `geo.distance` is 1e300, and -180 to 180 degrees are taken",
+        ),
+        (
+            "geo.distance(0.0 / 0.0, 0, 0, 0)",
+            "! the first latitude of `geo.distance` is NaN, and -90 to 90 degrees are taken",
+        ),
+        ("geo.distance(0, 0, 0, '1')", "! `geo.distance` does not take string"),
+        ("geo.distance(0, 0, null, 1)", "! `geo.distance` does not take null"),
     ]);
 }
 

@@ -58,8 +58,8 @@ const RULES: &[(&str, Expect)] = &[
     (
         "{command: c, when: 'v + nope', do: [{clear: {lane: m}}]}",
         expect![[r#"
-        I spec.agents[0].rules[0].when:5: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`
-    "#]],
+            I spec.agents[0].rules[0].when:5: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; write 'nope' if a text is meant
+        "#]],
     ),
     (
         "{command: c, do: [{}]}",
@@ -143,17 +143,17 @@ const RULES: &[(&str, Expect)] = &[
     (
         "{command: c, do: [{send: {agent: here, lane: d, body: nope}}]}",
         expect![[r#"
-        I spec.agents[0].rules[0].do[0].send.lane: no agent of this plan has a Command lane `d`
-        I spec.agents[0].rules[0].do[0].send.body:1: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`
-    "#]],
+            I spec.agents[0].rules[0].do[0].send.lane: no agent of this plan has a Command lane `d`
+            I spec.agents[0].rules[0].do[0].send.body:1: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; write "'nope'" if a text is meant: the quotes of YAML are not those of the expression
+        "#]],
     ),
     (
         "{command: c, do: [{put: {lane: m, key: 'v + nope', to: nope, when: f(1)}}]}",
         expect![[r#"
-        I spec.agents[0].rules[0].do[0].put.key:5: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`
-        I spec.agents[0].rules[0].do[0].put.to:1: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`
-        I spec.agents[0].rules[0].do[0].put.when:1: there is no function `f`
-    "#]],
+            I spec.agents[0].rules[0].do[0].put.key:5: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; write 'nope' if a text is meant
+            I spec.agents[0].rules[0].do[0].put.to:1: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; write "'nope'" if a text is meant: the quotes of YAML are not those of the expression
+            I spec.agents[0].rules[0].do[0].put.when:1: there is no function `f`
+        "#]],
     ),
 ];
 
