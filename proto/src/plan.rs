@@ -9,6 +9,7 @@ mod crd;
 mod later;
 mod parse;
 mod quantity;
+mod reserved;
 mod shape;
 mod spec;
 mod status;

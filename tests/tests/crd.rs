@@ -93,7 +93,7 @@ fn what_is_wrong_is_refused_with_its_path() -> Result<()> {
         ("[fleet]", "[ship]", agent("partitionBy") + "|" + &agent("partitionBy[0]")),
         ("[fleet]", "[]", agent("partitionBy")),
         ("name: c,", "name: 1c,", agent("lanes[0].name")),
-        ("name: s,", "name: in,", agent("lanes[3].name")),
+        ("name: s,", "name: faults,", agent("lanes[3].name")),
         ("name: s,", "name: m,", agent("lanes[3]") + "|" + &agent("lanes[3].name")),
         ("type: Supply", "type: Window", agent("lanes[3].type")),
         ("type: Supply", "type: Supply, access: ReadWrite", agent("lanes[3].access")),

@@ -1,6 +1,6 @@
 //! Routes: which addresses belong to a kind of agents, and what of them is hashed.
 
-use super::{Address, Error, SEGMENTS_MAX, decoded, is_reserved};
+use super::{Address, Error, RESERVED, RESERVED_PREFIX, SEGMENTS_MAX, decoded, is_reserved};
 use crate::value::{Text, Value};
 use std::borrow::Cow;
 
@@ -31,7 +31,10 @@ impl Route {
         if let Segment::Literal(first) = &segments[0]
             && is_reserved(first)
         {
-            return error(format!("the first segment `{first}` is reserved"));
+            let names = RESERVED.join(", ");
+            return error(format!(
+                "`{first}` is reserved: the first segment is none of {names}, and does not begin with {RESERVED_PREFIX}"
+            ));
         }
         let route = Route { text: text.into(), segments };
         let doubled = route.parameters().find(|(place, name)| route.place(name) != Some(*place));

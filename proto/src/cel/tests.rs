@@ -1,5 +1,6 @@
 //! Expressions: what they give, and what is refused.
 
+mod documented;
 mod errors;
 mod hostile;
 mod language;

@@ -1,6 +1,6 @@
 //! The CustomResourceDefinition of plans.
 
-use super::AgentPlan;
+use super::{AgentPlan, reserved};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
     JSONSchemaPropsOrBool, ValidationRule,
@@ -11,64 +11,6 @@ use kube::CustomResourceExt as _;
 pub(super) const NAME: &str = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
 /// The ends of the names of a plan's Services: another plan of such a name would make the same Service.
 pub(super) const RESERVED_ENDS: [&str; 2] = ["-nodes", "-metrics"];
-
-/// Names of lanes that would mean something else in an expression, or will.
-pub(super) const RESERVED_LANES: &[&str] = &[
-    // variables
-    "agent",
-    "event",
-    "faults",
-    "here",
-    "item",
-    "key",
-    "now",
-    "old",
-    "sender",
-    // CEL's types and libraries
-    "bool",
-    "bytes",
-    "double",
-    "dyn",
-    "duration",
-    "int",
-    "list",
-    "map",
-    "null_type",
-    "optional",
-    "optional_type",
-    "string",
-    "timestamp",
-    "type",
-    "uint",
-    "base64",
-    "cel",
-    "lists",
-    "math",
-    "sets",
-    "strings",
-    // CEL's words
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "false",
-    "for",
-    "function",
-    "if",
-    "import",
-    "in",
-    "let",
-    "loop",
-    "namespace",
-    "null",
-    "package",
-    "return",
-    "true",
-    "var",
-    "void",
-    "while",
-];
 
 /// What `kubectl get aplan` shows: name, type, path; those after the first six only with `-o wide`.
 const COLUMNS: [(&str, &str, &str); 8] = [
@@ -123,9 +65,9 @@ fn columns() -> Vec<CustomResourceColumnDefinition> {
     COLUMNS.iter().enumerate().map(column).collect()
 }
 
-/// The rules of one lane; here because one of them has the reserved names.
+/// The rules of one lane; here because two of them have the reserved names.
 fn lane_rules() -> Vec<ValidationRule> {
-    let reserved: Vec<_> = RESERVED_LANES.iter().map(|name| format!("'{name}'")).collect();
+    let names = reserved::NAMES.map(|name| format!("'{name}'")).join(",");
     vec![
         rule("!has(self.retain) || self.type == 'Map'", "retain is for Map lanes", Some(".retain")),
         rule(
@@ -138,7 +80,12 @@ fn lane_rules() -> Vec<ValidationRule> {
             "a Supply lane takes nothing from clients",
             Some(".access"),
         ),
-        rule(&format!("!(self.name in [{}])", reserved.join(",")), "this name is reserved", Some(".name")),
+        rule(
+            &format!("!(self.type in ['Value', 'Map']) || !(self.name in [{names}])"),
+            &format!("the name is reserved: {}", reserved::reserved()),
+            Some(".name"),
+        ),
+        rule(&format!("self.name != '{}'", reserved::FAULTS), &reserved::built_in(), Some(".name")),
         rule(
             "self.type == oldSelf.type",
             "the type of a lane cannot change; give the new lane another name",

@@ -1,11 +1,12 @@
 //! From a plan's spec to what runs. The schema has been checked when this begins; here is what a schema cannot say.
 
 use super::agent;
+use super::reserved::FAULTS;
 use super::spec::AgentPlanSpec;
 use super::step::Only;
 use super::{
-    Access, Act, Error, Expr, Kind, Lane, LaneId, LaneKind, Plan, Queue, Retain, Rule, Schema, Step, crd,
-    shape,
+    Access, Act, Error, Expr, Kind, Lane, LaneId, LaneKind, Plan, Queue, Retain, Rule, Schema, Step,
+    reserved, shape,
 };
 use crate::address::Route;
 use crate::cel::{Name, Names, Program};
@@ -20,8 +21,7 @@ const LEVELS_MAX: usize = 100;
 const INITIAL_MAX: usize = 16 << 10;
 /// The most entries of a Map lane that says nothing else; with so many, `put` is refused.
 const ENTRIES_MAX: usize = 1_000_000;
-/// The built-in Map lane with what was refused of what other agents sent, and how many of those it keeps.
-const FAULTS: &str = "faults";
+/// How many entries the lane of faults keeps.
 const FAULTS_KEPT: usize = 16;
 const STORAGE_MIN: u128 = 1 << 30;
 
@@ -158,8 +158,8 @@ impl<'a> Parser<'a> {
     }
 
     fn lane(&mut self, route: &str, n: usize, lane: &agent::LaneSpec) -> Lane {
-        if crd::RESERVED_LANES.contains(&lane.name.as_str()) {
-            self.fault(&format!("lanes[{n}].name"), format!("the name `{}` is reserved", lane.name));
+        if let Some(error) = reserved::fault(&lane.name, lane.kind) {
+            self.fault(&format!("lanes[{n}].name"), error);
         }
         let kind = lane.kind;
         let mut only = |there: bool, field: &str, kinds: &str| {

@@ -1,8 +1,9 @@
 //! The CRD, the chart's copy of it, and the reference of its fields are generated from the plan's types.
 
 use super::reference;
+use crate::address;
 use crate::committed;
-use crate::plan::crd;
+use crate::plan::{crd, reserved};
 use serde_json::Value as Json;
 
 const HEAD: &str = "# Generated from proto/src/plan. SHOAL_WRITE=1 tests/run tests writes it anew.\n";
@@ -26,6 +27,14 @@ fn the_charts_crd_is_as_committed() {
 #[test]
 fn the_reference_is_as_committed() {
     committed::check("crds/reference.md", &reference::text(&crd()));
+}
+
+#[test]
+fn the_document_of_the_plan_lists_the_reserved_names() {
+    let document = include_str!("../../../docs/plan.md");
+    for names in [&reserved::NAMES[..], &address::RESERVED[..]] {
+        assert!(document.contains(&format!("`{}`", names.join(" "))), "{names:?}");
+    }
 }
 
 fn yaml() -> String {

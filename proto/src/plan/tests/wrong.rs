@@ -205,8 +205,8 @@ const ROUTES: &[(&str, Expect)] = &[
     (
         "/metrics/:a",
         expect![[r#"
-        I spec.agents[0].route: the first segment `metrics` is reserved
-    "#]],
+            I spec.agents[0].route: `metrics` is reserved: the first segment is none of console, openapi.json, metrics, livez, readyz, healthz, and does not begin with shoal
+        "#]],
     ),
     (
         "/a/:b/:b",
@@ -304,14 +304,30 @@ const LANES: &[(&str, Expect)] = &[
     (
         "{name: in, type: Value}",
         expect![[r#"
-        I spec.agents[0].lanes[0].name: the name `in` is reserved
+        I spec.agents[0].lanes[0].name: `in` is reserved: expressions mean something else by it, or will; no Value or Map lane is called agent, event, here, item, key, now, old, sender, bool, bytes, double, duration, dyn, int, list, map, null_type, optional_type, string, timestamp, type, uint, as, break, const, continue, else, false, for, function, if, import, in, let, loop, namespace, null, package, return, true, var, void, while
+    "#]],
+    ),
+    (
+        "{name: key, type: Map}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].name: `key` is reserved: expressions mean something else by it, or will; no Value or Map lane is called agent, event, here, item, key, now, old, sender, bool, bytes, double, duration, dyn, int, list, map, null_type, optional_type, string, timestamp, type, uint, as, break, const, continue, else, false, for, function, if, import, in, let, loop, namespace, null, package, return, true, var, void, while
+    "#]],
+    ),
+    ("{name: key, type: Command}", expect![[""]]),
+    ("{name: list, type: Supply}", expect![[""]]),
+    ("{name: geo, type: Value}", expect![[""]]),
+    ("{name: math, type: Map}", expect![[""]]),
+    (
+        "{name: faults, type: Command}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].name: every agent has a lane `faults` of its own: choose another name
     "#]],
     ),
     (
         "{name: faults, type: Map}",
         expect![[r#"
-        I spec.agents[0].lanes[0].name: the name `faults` is reserved
-    "#]],
+            I spec.agents[0].lanes[0].name: every agent has a lane `faults` of its own: choose another name
+        "#]],
     ),
     (
         "{name: v, type: value}",
