@@ -16,6 +16,9 @@ pub struct Refusal {
     pub retry_after_s: u32,
 }
 
+/// The place of what is wrong with a body as a whole.
+pub const BODY: &str = "body";
+
 /// No address is longer.
 const TEXT_MAX: usize = 1_024;
 
@@ -39,8 +42,13 @@ impl Refusal {
         Self::new(400, error, at)
     }
 
+    /// Something is wrong with all of a command's body, or with its JSON from a byte on.
+    pub fn in_body(error: impl Into<String>, byte: usize) -> Self {
+        Self::bad(error, if byte == 0 { BODY.to_owned() } else { format!("{BODY}:{byte}") })
+    }
+
     pub fn too_large() -> Self {
-        Self::new(413, format!("a body is at most {BODY_MAX} bytes"), BODY_MAX.to_string())
+        Self::new(413, format!("a body is at most {BODY_MAX} bytes"), BODY)
     }
 
     pub fn not_found(error: impl Into<String>, at: impl Into<String>) -> Self {
@@ -67,6 +75,11 @@ impl Refusal {
         Self::new(421, "not the owner", at)
     }
 
+    /// What and where, for a line of text.
+    pub fn with_place(&self) -> String {
+        if self.at.is_empty() { self.error.clone() } else { format!("{} (at {})", self.error, self.at) }
+    }
+
     pub fn fate(&self) -> Fate {
         match self.code {
             421 => Fate::Elsewhere,
@@ -90,6 +103,17 @@ pub enum Fate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_named_or_left_out() {
+        for (refusal, expected) in [
+            (Refusal::in_body("no", 0), "no (at body)"),
+            (Refusal::in_body("no", 7), "no (at body:7)"),
+            (Refusal::unavailable("no", ""), "no"),
+        ] {
+            assert_eq!(refusal.with_place(), expected);
+        }
+    }
 
     #[test]
     fn what_was_sent_is_repeated_in_part() {

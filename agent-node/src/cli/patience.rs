@@ -69,7 +69,7 @@ impl Patience {
 
     /// A node takes something later, or another one does.
     pub fn put_off(&mut self, refusal: &Refusal) -> After {
-        let say = self.say(format!("{}: {} (at {}); trying again", refusal.code, refusal.error, refusal.at));
+        let say = self.say(format!("{}: {}; trying again", refusal.code, refusal.with_place()));
         // Too much at once is so anywhere; what this node does not reach or serve, another one may.
         After::Again { pause: self.retry.pause(refusal.retry_after_s), elsewhere: refusal.code != 429, say }
     }

@@ -344,7 +344,7 @@ fn refused(output: Output, line: u64, refusal: &Refusal) -> String {
     let Refusal { code, error, at, outcome_unknown: _, retry_after_s: _ } = refusal;
     match output {
         Output::Json => serde_json::json!({"line": line, "code": code, "error": error, "at": at}).to_string(),
-        Output::Text => format!("line {line}: {code}: {error} (at {at})"),
+        Output::Text => format!("line {line}: {code}: {}", refusal.with_place()),
     }
 }
 

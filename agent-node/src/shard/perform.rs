@@ -12,7 +12,7 @@ use super::window::Known;
 use super::{Shard, lane_of};
 use crate::link::{Update, Versioned};
 use crate::log::{Head, Position, RECORD_HEAD};
-use crate::refusal::{Fate, Refusal};
+use crate::refusal::{BODY, Fate, Refusal};
 use proto::address::{self, Address};
 use proto::json;
 use proto::plan::{Access, Kind, LaneKind};
@@ -143,9 +143,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         if command.body.len() > BODY_MAX {
             return Err(Refusal::too_large());
         }
-        let body =
-            json::parse(&command.body).map_err(|error| Refusal::bad(error.error, error.at.to_string()))?;
-        let admit = |value: Value| lane.schema.admit(value).map_err(|error| Refusal::bad(error, "0"));
+        let body = json::parse(&command.body).map_err(|error| Refusal::in_body(error.error, error.at))?;
+        let admit = |value: Value| lane.schema.admit(value).map_err(|error| Refusal::in_body(error, 0));
         let (ask, event) = match lane.kind {
             LaneKind::Command => (Ask::Command(index), admit(body)?),
             LaneKind::Value => (Ask::Set(index), admit(body)?),
@@ -201,7 +200,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                         let call = Call::sent(message, Ask::Command(index), &event, message.hops + 1);
                         self.perform(configuration, kind, &call, now_ms)
                     }
-                    Err(error) => Err(Refusal::new(422, error, &*message.lane)),
+                    Err(error) => Err(Refusal::new(422, error, BODY)),
                 }
             }
             _ => Err(Refusal::not_found("no such Command lane", &*message.lane)),
@@ -211,8 +210,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 return false;
             }
             self.faults += 1;
-            let error = format!("{} (at {})", refusal.error, refusal.at);
-            let ask = Ask::Fault { sender, lane: &message.lane, error: &error };
+            let ask = Ask::Fault { sender, lane: &message.lane, error: &refusal.with_place() };
             let kept = self.perform(configuration, kind, &Call::sent(message, ask, &Value::Null, 1), now_ms);
             if kept.is_err() {
                 return self.consumed(to, from, now_ms);
@@ -456,7 +454,7 @@ fn asked(run: &mut Run, ask: &Ask, given: &Given) -> Result<(), Refusal> {
 fn change_map(run: &mut Run, lane: usize, given: &Given) -> Result<(), Refusal> {
     let form = || {
         let forms = r#"{"update": {"key": k, "value": v}}, {"remove": {"key": k}} or {"clear": {}}"#;
-        Refusal::bad(format!("a change of a Map lane is {forms}"), "0")
+        Refusal::in_body(format!("a change of a Map lane is {forms}"), 0)
     };
     let Value::Record(change) = given.event else { return Err(form()) };
     let [(name, Value::Record(with))] = change.members() else { return Err(form()) };

@@ -211,14 +211,14 @@ fn each_wrong_command_has_its_code_and_leaves_nothing() {
         ("/nobody/1", "add", "1", 404, "/nobody/1"),
         ("/counter/1", "total", "1", 405, "total"),
         ("/counter/1", "bell", "1", 405, "bell"),
-        ("/counter/1", "add", "{\"n\": 1", 400, "7"),
-        ("/counter/1", "add", "", 400, "0"),
+        ("/counter/1", "add", "{\"n\": 1", 400, "body:7"),
+        ("/counter/1", "add", "", 400, "body"),
         ("/counter/1", "add", "{\"n\": \"x\"}", 422, "spec.agents[0].rules[0].do[0].set.to"),
         ("/counter/1", "add", "{\"n\": 0}", 422, "spec.agents[0].rules[0].do[4].set.to"),
         ("/counter/1", "add", "{\"n\": 1, \"to\": 5}", 422, "spec.agents[0].rules[0].do[3].send.agent"),
-        ("/counter/1", "marks", "{\"put\": {}}", 400, "0"),
+        ("/counter/1", "marks", "{\"put\": {}}", 400, "body"),
         ("/counter/1", "marks", "{\"remove\": {\"key\": null}}", 400, "key"),
-        ("/sum/1", "take", "1.5", 400, "0"),
+        ("/sum/1", "take", "1.5", 400, "body"),
     ] {
         let refusal = rig.send(agent, lane, body, None).unwrap_err();
         assert_eq!((refusal.code, &*refusal.at), (code, at), "{agent} {lane} {body}: {refusal:?}");
@@ -414,15 +414,16 @@ fn a_slot_whose_outbox_is_full_refuses_clients_and_no_other_slot() {
 #[test]
 fn what_a_receiver_refuses_stands_in_its_faults() {
     let mut rig = Rig::new();
-    for n in [13, 2] {
+    for n in ["13", "2.5", "2"] {
         let event = rig.event("/counter/1", "add", &format!("{{\"n\": {n}, \"to\": \"z\"}}"), None, 0);
         rig.handle(event);
         rig.deliver();
     }
-    assert_eq!(rig.shown("/sum/z", "total"), "2", "all or nothing of the first");
+    assert_eq!(rig.shown("/sum/z", "total"), "2", "all or nothing of the first, and nothing of a fraction");
     let faults = rig.shown("/sum/z", "faults");
     assert!(faults.contains("/counter/1") && faults.contains("do[2].set.to"), "{faults}");
-    assert_eq!((rig.shard.counts().faults, rig.shard.counts().messages), (1, 2));
+    assert!(faults.contains("an integer is expected") && faults.contains("(at body)"), "{faults}");
+    assert_eq!((rig.shard.counts().faults, rig.shard.counts().messages), (2, 3));
     rig.restart();
     assert_eq!(rig.shown("/sum/z", "faults"), faults);
 }

@@ -135,7 +135,7 @@ fn too_large_is_not_out_of_range(headers: &mut hyper::HeaderMap) {
 fn broken(status: Status) -> Status {
     if status.code() == Code::OutOfRange {
         let text = format!("a message is at most {MESSAGE_MAX} bytes");
-        answer::status(&Refusal::new(413, text, MESSAGE_MAX.to_string()))
+        answer::status(&Refusal::new(413, text, "message"))
     } else {
         status
     }

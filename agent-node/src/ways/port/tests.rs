@@ -140,7 +140,7 @@ async fn http_answers_as_its_table_says() {
         ("POST /a/1?lane=x", "", "1", 503, "retry-after: "),
         ("POST /a/1?lane=x", "content-type: text/plain\r\n", "1", 415, "curl --json"),
         ("POST /a/1?lane=x", "shoal-client: a\r\n", "1", 400, "shoal-sequence"),
-        ("POST /a/1?lane=x", "", &large, 413, "262144"),
+        ("POST /a/1?lane=x", "", &large, 413, "\"at\":\"body\""),
         ("POST /a/1?lane=x", "", "", 415, "application/json"),
         ("POST /a/1?lane=x", "origin: http://a\r\n", "1", 503, "retry-after: "),
         ("POST /a/1?lane=x", "origin: http://b\r\n", "1", 403, "spec.http.origins"),
