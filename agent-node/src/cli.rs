@@ -16,7 +16,8 @@ mod watch;
 use crate::answer;
 use crate::run::{dev, serve};
 use calls::{Body, LaneAddress};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use proto::shown::{self, Exit, Output, Target};
 use reading::Source;
 use std::num::NonZeroU32;
@@ -40,12 +41,17 @@ enum Verb {
     Dev(dev::Args),
     /// Send a command, or all lines of a file
     Send(SendArgs),
-    /// Show the state of a lane
-    Get(LaneArgs),
+    /// Show the state of a lane, or of all lanes of an agent
+    Get(GetArgs),
     /// Show the events of a lane as they happen
     Watch(WatchArgs),
     /// Show the state of each node, what it serves, and on which ports
     Status(AskArgs),
+    /// Print a script that completes this program's commands: `source <(agent-node completion bash)`
+    Completion {
+        /// The shell that is to run the script
+        shell: Shell,
+    },
     /// Show all that is wrong in files with plans, without any node
     Check(CheckArgs),
     /// Run commands against a plan without nodes, and compare what its lanes hold then
@@ -100,6 +106,17 @@ struct LaneArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct GetArgs {
+    /// The address of an agent: /airport/JFK, or http://HOST:PORT/airport/JFK, which names the node and overrides --at
+    #[arg(value_name = "ADDRESS")]
+    agent: Target,
+    /// The name of the lane; if unset, all lanes of the agent are shown
+    lane: Option<String>,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(
     allow_negative_numbers = true,
     override_usage = "agent-node send <ADDRESS> <LANE> <JSON>\n       agent-node send --file <FILE>"
@@ -149,8 +166,10 @@ enum Config {
     Send(LaneAddress, Body),
     Feed(send_file::Config),
     Get(LaneAddress),
+    GetAll { at: Vec<String>, output: Output, agent: String },
     Watch(watch::Config),
     Status { at: Vec<String>, output: Output },
+    Completion(Shell),
     Check { plans: Vec<PathBuf>, output: Output },
     Try { plan: PathBuf, cases: Vec<PathBuf>, output: Output },
 }
@@ -167,7 +186,15 @@ impl TryFrom<Args> for Config {
             Verb::Serve(args) => Config::Serve(args.try_into().map_err(|error| (Output::Text, error))?),
             Verb::Dev(args) => Config::Dev(args.into()),
             Verb::Send(args) => send(args)?,
-            Verb::Get(args) => Config::Get(args.into()),
+            Verb::Get(GetArgs { agent, lane: Some(lane), ask }) => {
+                Config::Get(LaneArgs { agent, lane, ask }.into())
+            }
+            Verb::Get(GetArgs { agent, lane: None, ask }) => {
+                let LaneAddress { at, output, agent, .. } =
+                    LaneArgs { agent, lane: String::new(), ask }.into();
+                Config::GetAll { at, output, agent }
+            }
+            Verb::Completion { shell } => Config::Completion(shell),
             Verb::Watch(WatchArgs { lane, from, count }) => {
                 Config::Watch(watch::Config { lane: lane.into(), from, count })
             }
@@ -250,6 +277,11 @@ async fn act(config: Config) -> Exit {
         Config::Send(lane, body) => calls::send(lane, body).await,
         Config::Feed(config) => send_file::run(config).await,
         Config::Get(lane) => calls::get(lane).await,
+        Config::GetAll { at, output, agent } => calls::get_all(at, output, &agent).await,
+        Config::Completion(shell) => {
+            clap_complete::generate(shell, &mut Args::command(), "agent-node", &mut std::io::stdout());
+            Exit::Done
+        }
         Config::Watch(config) => watch::run(config).await,
         Config::Status { at, output } => calls::status(at, output).await,
         Config::Check { plans, output } => check::check(&plans, output),

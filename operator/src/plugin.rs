@@ -5,13 +5,18 @@
 //! again.
 
 mod choice;
+mod completion;
 mod file;
+mod plans;
 mod tunnel;
 mod verbs;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use proto::shown::{self, Exit, Failure, Output, Target};
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
+use tunnel::{Cluster, Pods};
 
 /// Reads, watches and commands the agents of a plan on a cluster
 #[derive(Debug, Parser)]
@@ -40,14 +45,52 @@ pub struct Args {
 enum Verb {
     /// Show the state of each node of the plan
     Status,
+    /// Show the plans of the namespace
+    Plans {
+        /// Show those of all namespaces
+        #[arg(long, short = 'A')]
+        all_namespaces: bool,
+    },
+    /// Show what the nodes of the plan have logged, each line led by its pod
+    #[command(override_usage = "kubectl shoal logs [OPTIONS] <PLAN>")]
+    Logs {
+        /// The name of the plan; --plan names it as well
+        #[arg(value_name = "PLAN")]
+        of: Option<String>,
+        /// The number of the one node whose log is shown
+        #[arg(long)]
+        node: Option<u16>,
+        /// Show lines as they are logged, until interrupted
+        #[arg(long, short)]
+        follow: bool,
+        /// How old the oldest line may be: 90s, 5m, 2h, 3d
+        #[arg(long, value_parser = choice::since)]
+        since: Option<Duration>,
+    },
+    /// Print a script that completes this program's commands in a shell
+    #[command(after_help = COMPLETION)]
+    Completion {
+        /// The shell that is to run the script; `kubectl` is for the file kubectl_complete-shoal
+        shell: Script,
+    },
+    /// Print the words that can stand where a shell's cursor is, as kubectl asks for them
+    #[command(name = "__complete", hide = true, disable_help_flag = true)]
+    Complete {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Show all that is wrong in files with plans; no cluster is asked
     Check {
         /// A file with AgentPlans, beside which it may have other objects; `-` is standard input
         #[arg(long, short, required = true, value_name = "FILE")]
         filename: Vec<PathBuf>,
     },
-    /// Show the state of a Value or Map lane
-    Get { address: Target, lane: String },
+    /// Show the state of a Value or Map lane, or of all lanes of an agent
+    Get {
+        address: Target,
+        /// The name of the lane; if unset, all lanes of the agent are shown
+        lane: Option<String>,
+    },
     /// Show the events of a lane as they happen, until interrupted
     Watch {
         address: Target,
@@ -86,6 +129,20 @@ enum Verb {
     },
 }
 
+const COMPLETION: &str = "To complete `kubectl shoal`, put the script for kubectl on the PATH, and let it be run:\n\n    \
+    kubectl shoal completion kubectl > ~/.local/bin/kubectl_complete-shoal\n    \
+    chmod +x ~/.local/bin/kubectl_complete-shoal";
+
+/// Who is to run a script for completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Script {
+    Bash,
+    Zsh,
+    Fish,
+    /// kubectl, which has scripts of its own for each shell and asks this program for words.
+    Kubectl,
+}
+
 /// Prints what there is to say.
 pub async fn run(args: Args) -> Exit {
     let output = args.output;
@@ -97,16 +154,27 @@ pub async fn run(args: Args) -> Exit {
 
 async fn attempt(args: Args) -> Result<Exit, Failure> {
     let Args { plan, namespace, context, kubeconfig, output, verb } = args;
-    if let Verb::Check { filename } = &verb {
-        return Ok(verbs::check(filename, output));
+    match &verb {
+        Verb::Check { filename } => return Ok(verbs::check(filename, output)),
+        Verb::Completion { shell } => return Ok(completion::script(*shell)),
+        Verb::Complete { words } => return Ok(completion::words(words)),
+        Verb::Plans { all_namespaces } => {
+            let cluster = Cluster::of(namespace, context, kubeconfig).await?;
+            return verbs::plans(&cluster, output, *all_namespaces).await;
+        }
+        _ => {}
     }
+    let plan = match &verb {
+        Verb::Logs { of: Some(name), .. } => name.clone(),
+        _ => plan,
+    };
     if plan.is_empty() {
         return Err(usage("the name of the plan is missing: give --plan NAME"));
     }
     let asked = match &verb {
         Verb::Get { address, .. } | Verb::Watch { address, .. } => address.at.as_deref(),
         Verb::Send { address, .. } => address.as_ref().and_then(|address| address.at.as_deref()),
-        Verb::Status | Verb::Check { .. } => None,
+        _ => None,
     };
     if let Some(at) = asked {
         return Err(usage(format!(
@@ -119,11 +187,17 @@ async fn attempt(args: Args) -> Result<Exit, Failure> {
         Verb::Send { json: Some(json), .. } => Some(body(json)?),
         _ => None,
     };
-    let pods = tunnel::Pods::of(&plan, namespace, context, kubeconfig).await?;
+    let pods = Pods::of(&plan, Cluster::of(namespace, context, kubeconfig).await?);
     match verb {
-        Verb::Check { .. } => Ok(()),
+        Verb::Check { .. } | Verb::Completion { .. } | Verb::Complete { .. } | Verb::Plans { .. } => Ok(()),
+        Verb::Logs { of: _, node, follow, since } => {
+            return verbs::logs(&pods, output, &verbs::Logs { node, follow, since }).await;
+        }
         Verb::Status => return verbs::status(&pods, output).await,
-        Verb::Get { address, lane } => verbs::get(&pods, output, address.agent.as_str(), &lane).await,
+        Verb::Get { address, lane: Some(lane) } => {
+            verbs::get(&pods, output, address.agent.as_str(), &lane).await
+        }
+        Verb::Get { address, lane: None } => verbs::get_all(&pods, output, address.agent.as_str()).await,
         Verb::Watch { address, lane, from, count } => {
             let following = shown::Following::new(output, from, count);
             verbs::watch(&pods, following, address.agent.as_str(), &lane).await
@@ -187,7 +261,14 @@ mod tests {
             (&["send", "/a/1", "lane", "{}", "--file", "x"], false),
             (&["send", "/a/1", "lane"], false),
             (&["get", "a/1", "lane"], false),
-            (&["get", "/a/1"], false),
+            (&["get", "/a/1"], true),
+            (&["watch", "/a/1"], false),
+            (&["plans", "-A", "-o", "json"], true),
+            (&["logs", "p", "--node", "1", "-f", "--since", "5m", "-n", "x"], true),
+            (&["logs", "p", "--since", "5"], false),
+            (&["completion", "fish"], true),
+            (&["completion", "sh"], false),
+            (&["__complete", "get", "--plan", ""], true),
             (&["get", "/a/1", "lane", "--output", "xml"], false),
             (&["watch", "/a/1", "lane", "--count", "x"], false),
         ] {

@@ -4,11 +4,13 @@
 
 mod check;
 mod failure;
+mod lanes;
 #[cfg(test)]
 mod tests;
 
 pub use check::checked;
 pub use failure::Failure;
+pub use lanes::{Lane, has_state, lanes};
 
 use crate::address::{self, Address};
 use crate::json;

@@ -14,7 +14,7 @@
 //! | tests | what they hold, and what they need |
 //! |---|---|
 //! | `structure`, `documents` | the sources and what the documents name |
-//! | `cli`, `bad_input`, `samples`, `flights`, `strangers` | real processes on this machine, SIGKILL included |
+//! | `cli`, `plugin`, `bad_input`, `samples`, `flights`, `strangers` | real processes on this machine, SIGKILL included |
 //! | `crd` | the CRD under Kubernetes' validator: Go |
 //! | `chart` | the chart as Helm renders it: `tests/cluster build` |
 //! | `cluster`, `harness` | a real Kubernetes: root |

@@ -107,6 +107,26 @@ fn commands_are_sent_and_states_shown_to_people_and_to_programs() {
 }
 
 #[test]
+fn an_agent_is_shown_with_all_its_lanes() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    run(&dev.at(0), &["send", "/counter/1", "add", r#"{"n": 2}"#]);
+    let shown = run(&dev.at(1), &["get", "/counter/1"]);
+    let rows: Vec<Vec<&str>> = shown.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    for row in [&["add", "Command"][..], &["total", "Value", "2"], &["parts", "Map", r#"{"2":{"n":2}}"#]] {
+        assert!(rows.iter().any(|shown| shown == row), "{row:?} in {rows:?}");
+    }
+    let lanes: Vec<Value> =
+        run(&dev.at(0), &["get", "/counter/1", "-o", "json"]).out.lines().map(json_of).collect();
+    assert!(lanes.contains(&json!({"lane": "add", "type": "Command"})), "{lanes:?}");
+    let total = lanes.iter().find(|lane| lane["lane"] == "total").unwrap();
+    assert!(total["value"] == 2 && total["version"].as_u64().is_some_and(|version| version > 0), "{total}");
+    let nobody = run(&dev.at(0), &["get", "/nobody/1"]);
+    assert!(nobody.code == Some(1) && nobody.err.starts_with("404: "), "{nobody:?}");
+}
+
+#[test]
 fn every_end_has_its_code_and_says_why() {
     let scene = Scene::new();
     let dev = scene.start();
@@ -146,8 +166,8 @@ fn every_end_has_its_code_and_says_why() {
 fn no_variable_has_a_form_that_kubernetes_makes() {
     let mut variables = Vec::new();
     for (name, verbs) in [
-        ("agent-node", &["serve", "dev", "send", "get", "watch", "status", "check", "try"][..]),
-        ("kubectl-shoal", &["status"]),
+        ("agent-node", &["serve", "dev", "send", "get", "watch", "status", "check", "try", "completion"][..]),
+        ("kubectl-shoal", &["status", "plans", "logs"]),
         ("shoal-operator", &[]),
     ] {
         let helps = verbs.iter().map(|verb| vec![*verb, "--help"]).chain([vec!["--help"]]);

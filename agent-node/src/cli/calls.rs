@@ -3,6 +3,7 @@
 use super::out;
 use crate::cli::client::Client;
 use proto::shown::{self, Exit, Output};
+use proto::wire::v1::LaneDescription;
 use std::io::Read as _;
 
 /// One lane of one agent, and where to ask for it.
@@ -48,6 +49,28 @@ pub async fn get(lane: LaneAddress) -> Exit {
         Ok(response) => said(&shown::got(output, response.version, &response.body)),
         Err(failure) => out::failed(output, &failure),
     }
+}
+
+/// All lanes of an agent, each state as it is when it is asked for.
+pub async fn get_all(at: Vec<String>, output: Output, agent: &str) -> Exit {
+    let mut client = Client::new(at);
+    let lanes = match client.describe(agent).await {
+        Ok(described) => described.lanes,
+        Err(failure) => return out::failed(output, &failure),
+    };
+    let mut shown = Vec::new();
+    for LaneDescription { name, r#type } in lanes {
+        let mut state = None;
+        if shown::has_state(&r#type) {
+            match client.get(agent, &name).await {
+                Ok(got) => state = Some((got.version, got.body)),
+                Err(failure) => return out::failed(output, &failure),
+            }
+        }
+        shown.push(shown::Lane { name, kind: r#type, state });
+    }
+    shown::lanes(output, &shown).iter().all(|line| out::answer(line));
+    Exit::Done
 }
 
 /// Asks each of them.

@@ -4,7 +4,10 @@ pub mod retry;
 
 use proto::shown::Failure;
 use proto::wire::v1::lanes_client::LanesClient;
-use proto::wire::v1::{GetRequest, GetResponse, SendRequest, SendResponse, StatusRequest, StatusResponse};
+use proto::wire::v1::{
+    DescribeRequest, DescribeResponse, GetRequest, GetResponse, SendRequest, SendResponse, StatusRequest,
+    StatusResponse,
+};
 use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
 use std::error::Error;
 use std::time::Duration;
@@ -103,6 +106,11 @@ impl Client {
         let body = body.into();
         let request = SendRequest { agent: agent.into(), lane: lane.into(), body, ..SendRequest::default() };
         self.call(false, async |mut lanes| lanes.send(request.clone()).await).await
+    }
+
+    pub async fn describe(&mut self, agent: &str) -> Result<DescribeResponse, Failure> {
+        let request = DescribeRequest { agent: agent.into() };
+        self.call(true, async |mut lanes| lanes.describe(request.clone()).await).await
     }
 
     pub async fn status(&mut self) -> Result<StatusResponse, Failure> {

@@ -25,6 +25,11 @@ fn what_is_asked_is_what_the_arguments_say() {
     for (arguments, expected) in [
         (vec!["get", "/airport/JFK", "late"], Config::Get(lane(HERE, Output::Text))),
         (
+            vec!["get", "http://a:1/airport/JFK", "-o", "json"],
+            Config::GetAll { at: vec!["a:1".into()], output: Output::Json, agent: "/airport/JFK".into() },
+        ),
+        (vec!["completion", "zsh"], Config::Completion(Shell::Zsh)),
+        (
             vec!["get", "/airport/%4AFK", "late", "--at", "a:1,b:2", "--output", "json"],
             Config::Get(lane(&["a:1", "b:2"], Output::Json)),
         ),
@@ -81,7 +86,8 @@ fn what_cannot_be_asked_is_said() {
     for (arguments, said) in [
         (vec!["get", "airport/JFK", "late"], "an address begins with `/`"),
         (vec!["get", "/airport/JFK?lane=late", "late"], "`?`"),
-        (vec!["get", "/airport/JFK"], "<LANE>"),
+        (vec!["watch", "/airport/JFK"], "<LANE>"),
+        (vec!["completion", "sh"], "bash"),
         (vec!["get", "/a", "late", "--at", "localhost"], "HOST:PORT is expected"),
         (vec!["get", "/a", "late", "--at", "a:1,:2"], "HOST:PORT is expected"),
         (vec!["get", "/a", "late", "--at", "http://a:1"], "HOST:PORT is expected"),
@@ -115,9 +121,8 @@ fn what_cannot_be_asked_is_said() {
 
 #[test]
 fn every_command_describes_itself() {
-    use clap::CommandFactory as _;
     Args::command().debug_assert();
-    for verb in ["serve", "dev", "send", "get", "watch", "status", "check", "try"] {
+    for verb in ["serve", "dev", "send", "get", "watch", "status", "check", "try", "completion"] {
         let help = Args::try_parse_from(["agent-node", verb, "--help"]).unwrap_err();
         assert_eq!(help.exit_code(), 0, "{verb}");
     }

@@ -219,6 +219,16 @@ impl lanes_server::Lanes for Lanes {
         Ok(messages(source))
     }
 
+    async fn describe(
+        &self,
+        request: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
+        let lanes = self.node.lanes_of(&request.into_inner().agent);
+        let lanes = lanes.map_err(|refusal| answer::status(&refusal))?.into_iter();
+        let lanes = lanes.map(|(name, kind)| v1::LaneDescription { name, r#type: kind.to_string() });
+        Ok(Response::new(v1::DescribeResponse { lanes: lanes.collect() }))
+    }
+
     async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
         Ok(Response::new(status(self.node.status(), self.addresses)))
     }

@@ -2,11 +2,13 @@
 
 use super::choice;
 use crate::names;
+use futures::AsyncBufRead;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
+use kube::api::{ListParams, LogParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
+use proto::plan::AgentPlan;
 use proto::shown::Failure;
 use proto::wire::v1::lanes_client::LanesClient;
 use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
@@ -21,6 +23,36 @@ use tonic::transport::{Channel, Endpoint};
 const OPENING: Duration = Duration::from_secs(10);
 /// A tunnel that is silent for so long is asked whether it lives, and is given as long again.
 const SILENCE: Duration = Duration::from_secs(5);
+
+/// A cluster, and the namespace in which things are looked for.
+pub struct Cluster {
+    pub client: Client,
+    pub namespace: String,
+}
+
+impl Cluster {
+    pub async fn of(
+        namespace: Option<String>,
+        context: Option<String>,
+        kubeconfig: Option<PathBuf>,
+    ) -> Result<Cluster, Failure> {
+        let wrong = |error: String| Failure::unreachable(format!("the cluster can't be reached: {error}"));
+        let config = config(context, kubeconfig).await.map_err(wrong)?;
+        let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|error| wrong(error.to_string()))?;
+        Ok(Cluster { client, namespace })
+    }
+
+    /// The plans of the namespace, or of all.
+    pub async fn plans(&self, of_all: bool) -> Result<Vec<AgentPlan>, Failure> {
+        let api: Api<AgentPlan> = if of_all {
+            Api::all(self.client.clone())
+        } else {
+            Api::namespaced(self.client.clone(), &self.namespace)
+        };
+        Ok(within("listing plans", api.list(&ListParams::default())).await?.items)
+    }
+}
 
 pub struct Pods {
     api: Api<Pod>,
@@ -49,17 +81,8 @@ async fn config(context: Option<String>, kubeconfig: Option<PathBuf>) -> Result<
 }
 
 impl Pods {
-    pub async fn of(
-        plan: &str,
-        namespace: Option<String>,
-        context: Option<String>,
-        kubeconfig: Option<PathBuf>,
-    ) -> Result<Pods, Failure> {
-        let wrong = |error: String| Failure::unreachable(format!("the cluster can't be reached: {error}"));
-        let config = config(context, kubeconfig).await.map_err(wrong)?;
-        let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).map_err(|error| wrong(error.to_string()))?;
-        Ok(Pods { api: Api::namespaced(client, &namespace), plan: plan.to_owned(), namespace })
+    pub fn of(plan: &str, Cluster { client, namespace }: Cluster) -> Pods {
+        Pods { api: Api::namespaced(client, &namespace), plan: plan.to_owned(), namespace }
     }
 
     pub async fn list(&self) -> Result<Vec<Pod>, Failure> {
@@ -85,6 +108,11 @@ impl Pods {
         let mut names: Vec<String> = pods.iter().map(ResourceExt::name_any).collect();
         names.sort_by_key(|name| (name.len(), name.clone()));
         Ok(names)
+    }
+
+    /// The lines that a pod's node has logged.
+    pub async fn log(&self, pod: &str, wanted: &LogParams) -> Result<impl AsyncBufRead + use<>, Failure> {
+        within(&format!("the log of {pod}"), self.api.log_stream(pod, wanted)).await
     }
 
     /// The bytes to a pod and from it.

@@ -1,12 +1,18 @@
 //! The verbs, each over as many pods as it takes.
 
-use super::tunnel::{Pods, Tunnel};
+use super::tunnel::{Cluster, Pods, Tunnel};
+use super::{choice, plans};
+use futures::stream::{iter, select_all};
+use futures::{AsyncBufReadExt as _, StreamExt as _};
+use kube::api::LogParams;
 use proto::plan::Plan;
 use proto::shown::{self, Exit, Failure, Following, Output};
-use proto::wire::v1::{GetRequest, SendRequest, StatusRequest, WatchRequest};
+use proto::wire::v1::{
+    DescribeRequest, GetRequest, LaneDescription, SendRequest, StatusRequest, WatchRequest,
+};
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{sleep, timeout};
 use tonic::Status;
 
@@ -54,6 +60,59 @@ pub fn check(files: &[PathBuf], output: Output) -> Exit {
     exit
 }
 
+pub async fn plans(cluster: &Cluster, output: Output, of_all: bool) -> Result<Exit, Failure> {
+    let plans = cluster.plans(of_all).await?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    plans::lines(output, &plans, now).iter().all(|line| say(line));
+    if plans.is_empty() && output == Output::Text {
+        let namespace = &cluster.namespace;
+        eprintln!(
+            "There is no plan{}.",
+            if of_all { String::new() } else { format!(" in namespace `{namespace}`") }
+        );
+    }
+    Ok(Exit::Done)
+}
+
+/// What is wanted of logs.
+pub struct Logs {
+    pub node: Option<u16>,
+    pub follow: bool,
+    pub since: Option<Duration>,
+}
+
+/// The logs of all nodes, each line led by its node: one after the other, or as they come.
+pub async fn logs(pods: &Pods, output: Output, wanted: &Logs) -> Result<Exit, Failure> {
+    let names = choice::of_node(pods.names().await?, wanted.node);
+    if names.is_empty() {
+        let node = wanted.node.unwrap_or_default();
+        return Err(Failure::unreachable(format!("there is no pod of node {node} of plan `{}`", pods.plan)));
+    }
+    let parameters = LogParams {
+        follow: wanted.follow,
+        since_seconds: wanted.since.map(|since| since.as_secs().max(1) as i64),
+        ..LogParams::default()
+    };
+    let (mut exit, mut all) = (Exit::Done, Vec::new());
+    for name in names {
+        match pods.log(&name, &parameters).await {
+            Ok(log) => all.push(log.lines().map(move |line| (name.clone(), line)).boxed()),
+            Err(failure) => exit = failed(output, &failure),
+        }
+    }
+    let mut lines = if wanted.follow { select_all(all).boxed() } else { iter(all).flatten().boxed() };
+    while let Some((name, line)) = lines.next().await {
+        match line {
+            Ok(line) if !say(&choice::logged(output, &name, &line)) => break,
+            Ok(_) => {}
+            Err(error) => {
+                exit = failed(output, &Failure::unreachable(format!("the log of {name}: {error}")));
+            }
+        }
+    }
+    Ok(exit)
+}
+
 /// Every pod of the plan is asked.
 pub async fn status(pods: &Pods, output: Output) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
@@ -69,6 +128,27 @@ pub async fn status(pods: &Pods, output: Output) -> Result<Exit, Failure> {
 async fn status_of(pods: &Pods, name: &str) -> Result<proto::wire::v1::StatusResponse, Failure> {
     let mut tunnel = pods.open(name).await?;
     read(name, tunnel.lanes.status(StatusRequest {})).await
+}
+
+/// All lanes of an agent, each state as it is when it is asked for.
+pub async fn get_all(pods: &Pods, output: Output, agent: &str) -> Result<(), Failure> {
+    let got = first(pods, Failure::may_pass, async |tunnel| {
+        let request = DescribeRequest { agent: agent.into() };
+        let mut all = Vec::new();
+        for LaneDescription { name, r#type } in read(&tunnel.pod, tunnel.lanes.describe(request)).await?.lanes
+        {
+            let mut state = None;
+            if shown::has_state(&r#type) {
+                let request = GetRequest { agent: agent.into(), lane: name.clone(), ..GetRequest::default() };
+                let got = read(&tunnel.pod, tunnel.lanes.get(request)).await?;
+                state = Some((got.version, got.body));
+            }
+            all.push(shown::Lane { name, kind: r#type, state });
+        }
+        Ok(all)
+    });
+    shown::lanes(output, &got.await?).iter().all(|line| say(line));
+    Ok(())
 }
 
 pub async fn get(pods: &Pods, output: Output, agent: &str, lane: &str) -> Result<(), Failure> {
