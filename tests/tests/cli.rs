@@ -280,6 +280,27 @@ fn a_port_that_is_no_nodes_is_named() {
 }
 
 #[test]
+fn dev_prints_a_table_of_all_ports_which_answer_for_what_it_says() {
+    let scene = Scene::new();
+    let port = free_ports(2).unwrap();
+    let mut dev = Command::new(program("agent-node"));
+    dev.arg("dev").arg(scene.file("plan.yaml")).args(["--nodes", "2", "--port", &port.to_string(), "--data"]);
+    let mut dev = dev.arg(scene.file("data")).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines: Vec<String> =
+        BufReader::new(dev.stdout.take().unwrap()).lines().take(4).map(Result::unwrap).collect();
+    let words: Vec<Vec<&str>> = lines.iter().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[1], ["node", "clients", "peers", "metrics,", "probes"]);
+    for (node, row) in words[2..].iter().enumerate() {
+        let status = json_of(&run(row[1], &["status", "-o", "json"]).out);
+        let told = ["clientAt", "peerAt", "metricsAt"].map(|field| status[field].as_str().unwrap());
+        assert_eq!((row[0], &row[1..]), (&*node.to_string(), &told[..]), "{lines:?}");
+        assert!(Dev::metric(row[3], "shoal_ready").is_ok_and(|ready| ready == 1), "{lines:?}");
+    }
+    dev.kill().unwrap();
+    dev.wait().unwrap();
+}
+
+#[test]
 fn status_tells_where_every_port_is() {
     let scene = Scene::new();
     let dev = scene.start();

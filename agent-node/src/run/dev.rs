@@ -15,6 +15,7 @@ use crate::node::{self, Configuration, Node};
 use crate::peer::certificates::now_s;
 use crate::run::running::{MetricsPort, Running};
 use crate::run::signals::Signals;
+use crate::ways::grpc::Addresses;
 use crate::ways::site::Hosts;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use folder::Folder;
@@ -137,7 +138,7 @@ async fn lives(config: Config) -> Result<(), Error> {
             return Ok(());
         }
     };
-    println_or_not(&dev.ready());
+    println_or_not(&format!("{}\n{}", dev.ready(), ports::table(&dev.ports())));
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let failed = loop {
@@ -245,6 +246,10 @@ impl Dev {
         let (first, last) = (self.port, self.port + self.kept.nodes - 1);
         let more = if first == last { String::new() } else { format!("-{last}") };
         format!("ready: {} on {}:{first}{more}", self.kept.plan, Ipv4Addr::LOCALHOST)
+    }
+
+    fn ports(&self) -> Vec<Addresses> {
+        self.running.iter().map(Running::addresses).collect()
     }
 
     /// Waits until a node can't go on. May be dropped at any await.

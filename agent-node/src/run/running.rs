@@ -18,6 +18,7 @@ use tracing::error;
 
 pub struct Running {
     node: Node,
+    addresses: Addresses,
     client: Port,
     /// They tell how the node stops, and so end after it.
     metrics: Port,
@@ -83,7 +84,12 @@ impl Running {
         subject.has_begun(node.clone());
         let served = node.clone();
         let client = Port::begin(|stop| port::serve(client, served, counted, addresses, hosts, stop));
-        Ok(Running { node, client, metrics })
+        Ok(Running { node, addresses, client, metrics })
+    }
+
+    /// Where it answers.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
     }
 
     /// Waits until this node can't go on, and says why. May be dropped at any await.

@@ -1,5 +1,6 @@
 //! The public ports of a plan on this machine: held from the start, answered when all nodes serve.
 
+use crate::ways::grpc::Addresses;
 use anyhow::Context as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,6 +40,17 @@ fn taken(node: u16, at: SocketAddr) -> String {
     format!(
         "node {node} can't answer on {at}: end what answers there, or name another first port with --port"
     )
+}
+
+/// Where each node answers, for people.
+pub fn table(nodes: &[Addresses]) -> String {
+    let mut lines = vec![format!("{:<6}{:<18}{:<18}{}", "node", "clients", "peers", "metrics, probes")];
+    for (node, Addresses { client, peer, metrics }) in nodes.iter().enumerate() {
+        // Texts are padded, addresses are not.
+        let (client, peer) = (client.to_string(), peer.to_string());
+        lines.push(format!("{node:<6}{client:<18}{peer:<18}{metrics}"));
+    }
+    lines.join("\n")
 }
 
 /// For what may answer anywhere on this machine.
