@@ -346,9 +346,10 @@ impl Drop for Appender {
 }
 
 fn named(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let span = tracing::Span::current();
     thread::Builder::new()
         .name(name.into())
-        .spawn(run)
+        .spawn(move || span.in_scope(run))
         .map_err(Error::io("start the thread", Path::new(name)))
 }
 

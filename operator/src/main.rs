@@ -12,6 +12,7 @@ use operator::port::{self, Pulse};
 use operator::reconcile::Context;
 use operator::settings::{Args, Config, LogFormat};
 use operator::watch;
+use proto::shown::log_filter;
 use std::io::IsTerminal as _;
 use std::pin::pin;
 use std::sync::Arc;
@@ -102,7 +103,7 @@ async fn lead(
 }
 
 fn log(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log)
+    let filter = EnvFilter::try_new(log_filter(&config.log, "warn"))
         .with_context(|| format!("--log: `{}` is not a valid log filter", config.log))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let logs = logs.with_ansi(std::io::stderr().is_terminal());

@@ -5,12 +5,14 @@
 mod check;
 mod failure;
 mod lanes;
+mod log;
 #[cfg(test)]
 mod tests;
 
 pub use check::checked;
 pub use failure::Failure;
 pub use lanes::{Lane, has_state, lanes};
+pub use log::log_filter;
 
 use crate::address::{self, Address};
 use crate::json;

@@ -53,6 +53,13 @@ impl Dev {
         Dev::start_by(program, plan, nodes, data, free_ports(nodes)?)
     }
 
+    /// The same, with all that there is to log.
+    pub fn start_tracing(log: &Path, format: &str, plan: &Path, nodes: u16, data: &Path) -> Result<Dev> {
+        let mut program = Command::new(program("agent-node"));
+        program.env("SHOAL_LOG", "trace").env("SHOAL_LOG_FORMAT", format).stderr(fs::File::create(log)?);
+        Dev::start_by(program, plan, nodes, data, free_ports(nodes)?)
+    }
+
     /// The same, with a log that has much to say and is not read.
     pub fn start_with_unread_log(plan: &Path, nodes: u16, data: &Path) -> Result<Dev> {
         let mut program = Command::new(program("agent-node"));

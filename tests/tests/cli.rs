@@ -187,6 +187,48 @@ fn no_variable_has_a_form_that_kubernetes_makes() {
     }
 }
 
+/// A node's own lines: those of the modules that a node is made of.
+fn is_of_a_node(module: &str) -> bool {
+    module.starts_with("agent_node::") && !module.starts_with("agent_node::run")
+}
+
+#[test]
+fn each_line_of_a_node_names_it_and_libraries_say_nothing() {
+    for format in ["json", "text"] {
+        let scene = Scene::new();
+        let log = scene.file("log");
+        let dev = Dev::start_tracing(&log, format, &scene.file("plan.yaml"), 3, &scene.file("data")).unwrap();
+        run(&dev.all(), &["send", "/counter/1", "add", r#"{"n": 2}"#]);
+        // A stranger at a port for peers, and an edited plan.
+        let status = run(&dev.at(1), &["status", "-o", "json"]);
+        let peer = json_of(&status.out)["peerAt"].as_str().unwrap().to_owned();
+        TcpStream::connect(peer).unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        fs::write(scene.file("plan.yaml"), plans::COUNTERS.replace("initial: 0", "initial: 1")).unwrap();
+        let generation = || json_of(&run(&dev.at(2), &["status", "-o", "json"]).out)["generation"].clone();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while generation() == 1 {
+            assert!(std::time::Instant::now() < until, "the edited plan is not in force");
+        }
+        dev.stop().unwrap();
+        let text = fs::read_to_string(&log).unwrap();
+        let mut of_nodes = 0;
+        for line in text.lines() {
+            let (module, named) = if format == "json" {
+                let line = json_of(line);
+                (line["target"].as_str().unwrap().to_owned(), line["span"]["n"].is_u64())
+            } else {
+                let module = line.split_whitespace().find(|word| word.contains("agent_node"));
+                let module = module.unwrap_or(line).trim_end_matches(':');
+                (module.to_owned(), line.contains("node{n="))
+            };
+            assert!(module.starts_with("agent_node"), "{line}");
+            assert!(named || !is_of_a_node(&module), "{line}");
+            of_nodes += usize::from(named);
+        }
+        assert!(of_nodes > 12, "{text}");
+    }
+}
+
 /// The commands of a document's part and what it says that they print, in their order.
 fn examples(part: &str) -> Vec<(String, String)> {
     let mut examples: Vec<(String, String)> = Vec::new();

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::warn;
+use tracing::{Instrument as _, warn};
 
 /// The kinds of things that share the stream: what became of commands and messages, answers to reads, updates of lanes.
 const MAIL: usize = 0;
@@ -63,7 +63,7 @@ impl peers_server::Peers for PeersService {
         let said =
             first.hello.as_ref().ok_or_else(|| Status::invalid_argument("no Hello in the first frame"))?;
         if let Err(rejected) = self.core.greeted(said, None) {
-            warn!(node = said.identity.ordinal, why = %rejected, "another node was turned away");
+            warn!(other = said.identity.ordinal, why = %rejected, "another node was turned away");
             let mut batch = Batch::default();
             batch.hello(self.core.hello());
             batch.rejection(rejected.rejection());
@@ -101,7 +101,7 @@ impl PeersService {
             links,
             mailbox,
             replaced,
-            listening: tokio::spawn(listening.run(frames, first)),
+            listening: tokio::spawn(listening.run(frames, first).in_current_span()),
             said_hello: false,
             share: Share::default(),
             came: Vec::new(),

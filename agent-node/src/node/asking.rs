@@ -79,7 +79,7 @@ pub async fn run(core: Arc<Core>, peer: Arc<Peer>) {
                 // Nodes start together: who is not there yet is there in a moment.
                 let first = again == AGAIN_MIN && said.is_empty();
                 if why != said && !first {
-                    warn!(node = peer.ordinal, why, "cannot connect to another node");
+                    warn!(other = peer.ordinal, why, "cannot connect to another node");
                     said = why;
                 }
             }
@@ -140,7 +140,7 @@ async fn exchange(
         return Err(Lost::TurnedAway(rejection.error));
     }
     *lock(reached) = true;
-    info!(node = peer.ordinal, at = target.at, "connected to another node");
+    info!(other = peer.ordinal, at = target.at, "connected to another node");
     self::reached(core, peer);
     listen(core, peer, &gossip, frames, first).await
 }

@@ -15,7 +15,7 @@ use proto::wire::peer::ConfigureRequest;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tracing::{Span, info, warn};
 
 /// In the form in which the store keeps it.
 pub fn encode(given: &Configuration) -> Vec<u8> {
@@ -32,7 +32,8 @@ pub async fn configure(core: &Arc<Core>, given: Configuration) -> Result<(), Ref
         return Err(Refusal::unavailable(why, ""));
     }
     let this = core.clone();
-    let judged = spawn_blocking(move || judge_and_save(&this, given)).await;
+    let span = Span::current();
+    let judged = spawn_blocking(move || span.in_scope(|| judge_and_save(&this, given))).await;
     let judged = judged.map_err(|error| Refusal::new(500, error.to_string(), ""))?;
     match judged {
         Ok(Verdict::Same) => Ok(()),

@@ -49,10 +49,11 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
     let listener = listener.with_context(|| format!("cannot answer peers on {}", config.peer_listen))?;
     let at = listener.local_addr()?;
     let certificates = Arc::new(Certificates::open(&config.certificates, &config.plan_uid)?);
-    // Where several nodes live in one process, their logs say which one speaks.
+    // Threads and tasks of a node log under its span: several nodes may live in one process.
     let span = Span::current();
+    let opening = span.clone();
     let Loaded { store, identity, inboxes, shards, log, routing } =
-        spawn_blocking(move || span.in_scope(|| load(&config))).await??;
+        spawn_blocking(move || opening.in_scope(|| load(&config))).await??;
     let core = Core::new(identity, certificates, inboxes, store);
     if let Some(routing) = routing {
         configure::in_force(&core, routing);
@@ -67,13 +68,15 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
     let (ask, asked) = mpsc::channel();
     let (backlog, reader) = (core.clone(), log.reader());
     let named = thread::Builder::new().name("backlog".into());
-    let reading = named.spawn(move || backlog::run(&backlog, reader, &asked));
+    let of_backlog = span.clone();
+    let reading = named.spawn(move || of_backlog.in_scope(|| backlog::run(&backlog, reader, &asked)));
     for (index, shard) in shards.into_iter().enumerate() {
         let delivery = Delivery::new(core.clone(), ask.clone());
         let inboxes = core.inboxes.clone();
         let log = log.appender(move || inboxes[index].room());
         let thread = Thread { index, shard, log, parking: Parking::default(), delivery };
-        let named = thread::Builder::new().name(format!("shard-{index}")).spawn(move || thread.run());
+        let (named, span) = (thread::Builder::new().name(format!("shard-{index}")), span.clone());
+        let named = named.spawn(move || span.in_scope(|| thread.run()));
         lock(&hold.threads).push(named.context("cannot start a shard's thread")?);
     }
     drop(ask);
@@ -135,9 +138,11 @@ async fn tasks(core: Arc<Core>, listener: TcpListener) {
     let routes = Routes::new(answering::server(core.clone())).add_service(control::server(core.clone()));
     let mut all = JoinSet::new();
     let closing = core.life.closing.clone();
-    all.spawn(accepting::accept(listener, core.certificates.clone(), routes, closing.clone()));
-    all.spawn(core.certificates.clone().watch(closing));
-    all.spawn(look_for_late(core.clone()));
+    all.spawn(
+        accepting::accept(listener, core.certificates.clone(), routes, closing.clone()).in_current_span(),
+    );
+    all.spawn(core.certificates.clone().watch(closing).in_current_span());
+    all.spawn(look_for_late(core.clone()).in_current_span());
     let mut called = BTreeSet::new();
     while !core.life.closing.is_cancelled() {
         // Peers are only ever added.

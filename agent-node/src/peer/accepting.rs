@@ -11,10 +11,11 @@ use crate::connections::{is_of_one_connection, peers_max};
 use axum::Router;
 use axum::body::Body;
 use http_body_util::{BodyExt as _, Limited};
+use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::{Request, Response, body::Incoming};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use proto::trust::{Fault, Role};
 use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
 use std::collections::VecDeque;
@@ -35,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
-use tracing::{error, warn};
+use tracing::{Instrument as _, Span, error, warn};
 
 /// From the acceptance of a connection until its certificate is taken.
 const HANDSHAKE: Duration = Duration::from_secs(3);
@@ -87,7 +88,7 @@ pub async fn accept(
             () = stop.cancelled() => break,
             Some(shaken) = handshakes.join_next() => match shaken {
                 Ok(Some(caller)) if connections.len() < connections_max => {
-                    connections.spawn(port.clone().serve(caller));
+                    connections.spawn(port.clone().serve(caller).in_current_span());
                 }
                 Ok(Some(_)) if said.is_none_or(|said: Instant| said.elapsed() >= SAY_AGAIN) => {
                     said = Some(Instant::now());
@@ -108,7 +109,7 @@ pub async fn accept(
                     if let Some(from) = make_room(&mut begun, handshakes_max) {
                         certificates.complain(&from.to_string(), &Fault::Slow);
                     }
-                    let handshake = handshakes.spawn(shake_hands(stream, from, certificates.clone()));
+                    let handshake = handshakes.spawn(shake_hands(stream, from, certificates.clone()).in_current_span());
                     begun.push_back((from, handshake));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -144,8 +145,21 @@ fn make_room(begun: &mut VecDeque<(SocketAddr, AbortHandle)>, most: usize) -> Op
     Some(from)
 }
 
-fn builder() -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+/// Runs calls under the span of their node.
+#[derive(Clone)]
+struct Calls(Span);
+
+impl<F> Executor<F> for Calls
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, call: F) {
+        tokio::spawn(call.instrument(self.0.clone()));
+    }
+}
+
+fn builder() -> http2::Builder<Calls> {
+    let mut builder = http2::Builder::new(Calls(Span::current()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(CALLS_MAX)
@@ -208,7 +222,7 @@ async fn linger(mut stream: TcpStream) {
 }
 
 struct Port {
-    http: http2::Builder<TokioExecutor>,
+    http: http2::Builder<Calls>,
     router: Router,
     greeting: Semaphore,
     configuring: Semaphore,

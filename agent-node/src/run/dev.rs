@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{Instrument as _, error, info, info_span, warn};
+use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
 /// For the sockets of all nodes.
 pub const THREADS: usize = 2;
@@ -207,8 +207,11 @@ impl Dev {
         dev.configure(&dev.kept).await?;
         dev.all_serve().await?;
         for ((node, peer), client) in started.into_iter().zip(ports.listen()?) {
-            let metrics = MetricsPort::begin(ports::any().await?, Hosts::ThisMachine)?;
+            let listener = ports::any().await?;
+            let of_node = of_node(dev.running.len() as u16).entered();
+            let metrics = MetricsPort::begin(listener, Hosts::ThisMachine)?;
             dev.running.push(Running::begin(node, peer, client, metrics)?);
+            drop(of_node);
         }
         Ok(dev)
     }
@@ -224,8 +227,7 @@ impl Dev {
             peers: self.peers.clone(),
         };
         for (ordinal, node) in self.handles.iter().enumerate() {
-            let taken =
-                node.configure(configuration.clone()).instrument(info_span!("node", n = ordinal)).await;
+            let taken = node.configure(configuration.clone()).instrument(of_node(ordinal as u16)).await;
             taken.with_context(|| format!("node {ordinal} does not take plan and ring"))?;
         }
         Ok(())
@@ -315,10 +317,16 @@ impl Dev {
 
     async fn stop(self) {
         let Dev { running, handles, folder, .. } = self;
-        join_all(running.into_iter().map(Running::stop)).await;
+        let stop = |(node, running): (u16, Running)| running.stop().instrument(of_node(node));
+        join_all((0..).zip(running).map(stop)).await;
         drop(handles);
         drop(folder);
     }
+}
+
+/// Under which a node's lines are logged.
+fn of_node(ordinal: u16) -> Span {
+    info_span!("node", n = ordinal)
 }
 
 /// What is kept of the plan, with what the file says now.
@@ -368,7 +376,7 @@ async fn start(folder: &Folder, kept: &Kept, shards: usize) -> anyhow::Result<Ve
             shards,
             reading: Arc::default(),
         };
-        let start = Node::start(config).instrument(info_span!("node", n = ordinal));
+        let start = Node::start(config).instrument(of_node(ordinal));
         async move { start.await.with_context(|| format!("node {ordinal} does not start")) }
     });
     try_join_all(nodes).await

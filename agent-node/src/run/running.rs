@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{Instrument as _, error};
 
 pub struct Running {
     node: Node,
@@ -35,7 +35,7 @@ impl Port {
         F: Future<Output = ()> + Send + 'static,
     {
         let (mut task, stop) = (JoinSet::new(), CancellationToken::new());
-        task.spawn(serve(stop.clone()));
+        task.spawn(serve(stop.clone()).in_current_span());
         Port { task, stop }
     }
 

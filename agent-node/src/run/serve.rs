@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 use tokio::net::TcpListener;
-use tracing::{error, info};
+use tracing::{Instrument as _, error, info, info_span};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -95,10 +95,11 @@ pub async fn run(config: Config) -> Exit {
         Ok(logs) => logs,
         Err(exit) => return exit,
     };
-    match lives(config).await {
+    let of_node = info_span!("node", n = config.ordinal);
+    match lives(config).instrument(of_node.clone()).await {
         Ok(()) => Exit::Done,
         Err(error) => {
-            error!("{error:#}");
+            of_node.in_scope(|| error!("{error:#}"));
             Exit::Refused
         }
     }
@@ -147,7 +148,7 @@ async fn begin(config: Config) -> anyhow::Result<Running> {
     let reading = metrics.reading();
     let node = node::Config { data, ordinal, plan_uid, certificates, peer_listen, shards, reading };
     let (node, peer) = Node::start(node).await?;
-    info!(ordinal, %listen, %peer, "serving");
+    info!(%listen, %peer, "serving");
     Ok(Running::begin(node, peer, client, metrics)?)
 }
 
