@@ -39,7 +39,7 @@ pub use crate::shard::Body;
 pub use commands::Commands;
 pub use config::Config;
 pub use handle::Node;
-pub use request::{Full, Request};
+pub use request::{Full, Request, Ticket};
 pub use status::{LogMeasured, Measured, NodeStatus, Status};
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ mod window;
 pub use crate::holds::Stream;
 pub use crate::link::{Body, Got};
 pub use event::{
-    Assignment, Command, Counts, Effect, Event, Fetch, Key, Message, Ownership, Place, Read, Taken, Verdict,
+    Assignment, Command, Counts, Effect, Event, Fetch, Key, Message, Ownership, Place, Read, RouteCounts,
+    Taken, Verdict,
 };
 pub use names::{Held, Room, of_node as name_of_node};
 pub use record::messages;
@@ -74,6 +75,8 @@ pub struct Shard<R, W> {
     gate: Gate<R, W>,
     messages: u64,
     faults: u64,
+    /// By index of the kind.
+    routes: Vec<RouteCounts>,
 }
 
 impl<R: Clone, W: Clone + Eq> Shard<R, W> {
@@ -96,6 +99,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             gate: Gate::new(),
             messages: 0,
             faults: 0,
+            routes: Vec::new(),
         }
     }
 
@@ -207,6 +211,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             client_names: self.names.clients(),
             node_names: self.names.nodes(),
             holds: self.holds.len() as u64,
+            routes: self.routes.clone(),
         }
     }
 
@@ -310,6 +315,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let before = self.configuration.replace(configuration.clone());
         if before.is_none_or(|before| !Arc::ptr_eq(&before.plan, &configuration.plan)) {
             self.layouts.change(&configuration.plan);
+            self.count_routes_of(&configuration.plan);
         }
         for (id, owned) in configuration.owned.iter().enumerate() {
             if let Some(ownership) = owned {
@@ -318,6 +324,17 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
         self.end_watches(configuration);
         self.resend(Again::All);
+    }
+
+    /// Routes that stay go on counting.
+    fn count_routes_of(&mut self, plan: &Plan) {
+        let mut before = std::mem::take(&mut self.routes);
+        let counts = |kind: &proto::plan::Kind| {
+            let known = before.iter_mut().find(|counts| counts.route == kind.route.text.as_str());
+            let new = || RouteCounts { route: kind.route.text.as_str().into(), ..RouteCounts::default() };
+            known.map_or_else(new, std::mem::take)
+        };
+        self.routes = plan.kinds.iter().map(counts).collect();
     }
 
     fn end_watches(&mut self, configuration: &Assignment) {

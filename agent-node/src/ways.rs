@@ -2,6 +2,7 @@
 
 pub mod grpc;
 pub mod http;
+mod latency;
 pub mod metrics;
 pub mod port;
 pub mod site;

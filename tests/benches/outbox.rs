@@ -3,7 +3,7 @@
 //! What each of 200,000 waiting messages costs their sender's node in memory, and how fast they are taken once the
 //! receiver is back.
 
-use agent_node::node::{Body, Config, Configuration, Node, Request};
+use agent_node::node::{Body, Config, Configuration, Node, Request, Ticket};
 use agent_node::peer::certificates::now_s;
 use agent_node::run::dev::certificates;
 use proto::address::Address;
@@ -119,7 +119,7 @@ async fn send(node: &Node, sources: &[String], sink: &str, messages: usize) {
             let body = format!(r#"{{"to": "{sink}", "number": {next}, "text": "{next:0100}"}}"#);
             let agent = sources[next % sources.len()].clone();
             let request = Request { agent, lane: "go".into(), body: body.into(), key: None };
-            commands.submit(next as u64, request).expect("there is room");
+            commands.submit(Ticket { id: next as u64, came_us: 0 }, request).expect("there is room");
             next += 1;
         }
         commands.answers(&mut answers).await;

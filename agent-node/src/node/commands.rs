@@ -5,7 +5,7 @@ use crate::holds::Holds;
 use crate::link::Owner;
 use crate::node::core::{Core, Event, Reply};
 use crate::node::hold::Hold;
-use crate::node::request::{Full, Request};
+use crate::node::request::{Full, Request, Ticket};
 use crate::node::routing::{self, Routed};
 use crate::peer::mailbox::{Mail, Mailbox};
 use crate::refusal::{Fate, Refusal};
@@ -40,33 +40,34 @@ pub struct Commands {
     used: bool,
 }
 
-/// The client's number and the size of each command that is not answered, under a number of this stream.
+/// The ticket and the size of each command that is not answered, under a number of this stream.
 #[derive(Default)]
 struct Unanswered {
-    commands: Vec<Option<(u64, usize)>>,
+    commands: Vec<Option<(Ticket, u32)>>,
     free: Vec<u64>,
     count: usize,
     bytes: usize,
 }
 
 impl Unanswered {
-    fn add(&mut self, id: u64, bytes: usize) -> u64 {
+    /// Bodies are small enough for their sizes.
+    fn add(&mut self, ticket: Ticket, bytes: u32) -> u64 {
         self.count += 1;
-        self.bytes += bytes;
+        self.bytes += bytes as usize;
         if let Some(place) = self.free.pop() {
-            self.commands[place as usize] = Some((id, bytes));
+            self.commands[place as usize] = Some((ticket, bytes));
             return place;
         }
-        self.commands.push(Some((id, bytes)));
+        self.commands.push(Some((ticket, bytes)));
         self.commands.len() as u64 - 1
     }
 
-    fn remove(&mut self, place: u64) -> Option<u64> {
-        let (id, bytes) = self.commands.get_mut(place as usize)?.take()?;
+    fn remove(&mut self, place: u64) -> Option<Ticket> {
+        let (ticket, bytes) = self.commands.get_mut(place as usize)?.take()?;
         self.free.push(place);
         self.count -= 1;
-        self.bytes -= bytes;
-        Some(id)
+        self.bytes -= bytes as usize;
+        Some(ticket)
     }
 }
 
@@ -139,11 +140,11 @@ impl Commands {
     }
 
     /// Takes a command. It goes out with the next call of `answers` at the latest.
-    pub fn submit(&mut self, id: u64, request: Request) -> Result<(), Full> {
+    pub fn submit(&mut self, ticket: Ticket, request: Request) -> Result<(), Full> {
         if self.room() == 0 {
             return Err(Full);
         }
-        let place = self.unanswered.add(id, request.body.len());
+        let place = self.unanswered.add(ticket, request.body.len() as u32);
         if let Err(refusal) = self.gather(place, request) {
             self.refused.push(Mail::End(place, Err(refusal)));
         } else if self.gathered >= BATCH {
@@ -153,7 +154,7 @@ impl Commands {
     }
 
     /// Waits until something is answered, and adds all that is. May be dropped at any await.
-    pub async fn answers(&mut self, out: &mut Vec<(u64, Result<u64, Refusal>)>) {
+    pub async fn answers(&mut self, out: &mut Vec<(Ticket, Result<u64, Refusal>)>) {
         self.flush();
         loop {
             self.mailbox.drain(&mut self.mail);
@@ -162,7 +163,7 @@ impl Commands {
             for mail in mail {
                 if let Mail::End(place, end) = mail {
                     let end = end.map_err(not_here);
-                    out.extend(self.unanswered.remove(place).map(|id| (id, end)));
+                    out.extend(self.unanswered.remove(place).map(|ticket| (ticket, end)));
                 }
             }
             if out.len() > before {

@@ -8,16 +8,31 @@ use crate::node::routing::Routing;
 use crate::node::status::{Measured, NodeStatus, Status};
 use crate::peer::Report;
 use crate::peer::{Identity, Numbers};
-use crate::shard::Counts;
+use crate::shard::{Counts, RouteCounts};
 use proto::ring::Member;
 use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
+
+/// While a plan is on its way to all shards, some have other routes.
+fn with_routes(mut sum: Vec<RouteCounts>, counts: Vec<RouteCounts>) -> Vec<RouteCounts> {
+    for RouteCounts { route, done, refused, messages } in counts {
+        match sum.iter_mut().find(|sum| sum.route == route) {
+            Some(sum) => {
+                sum.done += done;
+                sum.refused += refused;
+                sum.messages += messages;
+            }
+            None => sum.push(RouteCounts { route, done, refused, messages }),
+        }
+    }
+    sum
+}
 
 const CUT_OFF: &str = "it has reached neither another node nor the operator for 10 s";
 
 impl Core {
     pub fn count(&self) -> Counts {
-        self.counts.iter().map(|counts| *lock(counts)).fold(Counts::default(), |sum, counts| Counts {
+        self.counts.iter().map(|counts| lock(counts).clone()).fold(Counts::default(), |sum, counts| Counts {
             slots_owned: sum.slots_owned + counts.slots_owned,
             slots_serving: sum.slots_serving + counts.slots_serving,
             agents: sum.agents + counts.agents,
@@ -27,6 +42,7 @@ impl Core {
             client_names: sum.client_names + counts.client_names,
             node_names: sum.node_names + counts.node_names,
             holds: sum.holds + counts.holds,
+            routes: with_routes(sum.routes, counts.routes),
         })
     }
 
@@ -62,7 +78,7 @@ impl Core {
     }
 
     pub fn measured(&self) -> Measured {
-        let Counts { messages, faults, outbox, client_names, node_names, holds, .. } = self.count();
+        let Counts { messages, faults, outbox, client_names, node_names, holds, routes, .. } = self.count();
         let (forwards, held) = self.forwards(|forwards, _| (forwards.count() as u64, forwards.held() as u64));
         Measured {
             messages,
@@ -72,6 +88,7 @@ impl Core {
             node_names,
             forwards,
             holds: holds + held,
+            routes,
             delivered: self.serving.delivered(),
             read_bytes: self.reads.bytes() as u64,
             handshakes_refused: self.certificates.refused(),

@@ -1,7 +1,7 @@
 //! What a node says of itself: how it stands, and what it has counted.
 
 use crate::peer::Report;
-use crate::shard::Held;
+use crate::shard::{Held, RouteCounts};
 use std::time::Duration;
 
 /// What a node says of itself to anyone.
@@ -30,6 +30,8 @@ pub struct Measured {
     pub forwards: u64,
     /// Slots in which a stream is held back after a refusal.
     pub holds: u64,
+    /// For each route of the plan.
+    pub routes: Vec<RouteCounts>,
     /// Events given to links.
     pub delivered: u64,
     /// Bytes of memory that answers to reads hold.

@@ -248,10 +248,10 @@ async fn send_all(node: &Node, requests: Vec<Request>) -> HashMap<u64, Result<u6
         while commands.room() > 0
             && let Some((id, request)) = requests.next()
         {
-            commands.submit(id, request).unwrap();
+            commands.submit(Ticket { id, came_us: 0 }, request).unwrap();
         }
         timeout(LIMIT, commands.answers(&mut out)).await.expect("commands are answered");
-        for (id, end) in out.drain(..) {
+        for (Ticket { id, .. }, end) in out.drain(..) {
             assert!(ends.insert(id, end).is_none(), "{id} is answered twice");
         }
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use proto::address::{Address, Slot};
 use proto::plan::Plan;
 use proto::ring::StoreId;
-use proto::value::Value;
+use proto::value::{Text, Value};
 use std::sync::Arc;
 
 /// Who sent a command with which number.
@@ -131,7 +131,7 @@ pub struct Message {
     pub previous: Place,
     pub sender: Address,
     pub agent: Address,
-    pub lane: proto::value::Text,
+    pub lane: Text,
     pub body: Value,
     /// How many sends led here, this one counted.
     pub hops: u8,
@@ -192,8 +192,20 @@ pub struct Fetch {
     pub bytes: usize,
 }
 
+/// What has come of commands and messages to the agents of one route.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteCounts {
+    pub route: Text,
+    /// Clients' commands and changes that took effect.
+    pub done: u64,
+    /// Those that were refused for good.
+    pub refused: u64,
+    /// Messages of agents that took effect.
+    pub messages: u64,
+}
+
 /// What `status` and the metrics say of a shard.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     pub slots_owned: u32,
     pub slots_serving: u32,
@@ -207,4 +219,6 @@ pub struct Counts {
     pub node_names: Held,
     /// Slots in which a stream is held back after a refusal.
     pub holds: u64,
+    /// As many as the plan has routes, in its order.
+    pub routes: Vec<RouteCounts>,
 }

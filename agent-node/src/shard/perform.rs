@@ -84,6 +84,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         if let Err(refusal) = &end {
             self.holds.note(command.stream, command.slot, refusal);
             self.note_refused(&command, refusal, now_ms);
+            self.count_refused(&command, refusal);
         }
         self.hold(command.slot, Effect::Answer { to: command.reply, id: command.id, end });
     }
@@ -102,6 +103,17 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let said = OwnRecord { refused: Some(key), ..OwnRecord::default() };
         if self.control(command.slot, now_ms, RECORD_MAX, &said).is_some() {
             self.names.refuse(command.slot, client, *sequence, now_ms);
+        }
+    }
+
+    /// What no route matches is counted by the ways in only.
+    fn count_refused(&mut self, command: &Command<R>, refusal: &Refusal) {
+        if refusal.fate() != Fate::Final || refusal.code == 409 {
+            return;
+        }
+        let found = self.configuration.as_ref().and_then(|given| given.plan.find(&command.agent));
+        if let Some(counts) = found.and_then(|found| self.routes.get_mut(found.kind)) {
+            counts.refused += 1;
         }
     }
 
@@ -228,6 +240,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         call: &Call,
         now_ms: u64,
     ) -> Result<u64, Refusal> {
+        let index = kind;
         let (layout, kind) = (self.layouts.of(kind).clone(), &configuration.plan.kinds[kind]);
         let Call { agent: address, slot: id, ref ask, event, sender, hops, ref origin } = *call;
         let slot = self.slot(id);
@@ -262,6 +275,12 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         if let Some(agent) = new {
             self.places.insert(address.clone(), self.agents.len() as u32);
             self.agents.push(agent);
+        }
+        let counts = &mut self.routes[index];
+        match origin {
+            Origin::Client(_) => counts.done += 1,
+            Origin::Slot(..) if matches!(ask, Ask::Fault { .. }) => {}
+            Origin::Slot(..) => counts.messages += 1,
         }
         match origin {
             Origin::Client(Some((client, sequence))) => {

@@ -229,6 +229,28 @@ fn each_wrong_command_has_its_code_and_leaves_nothing() {
 }
 
 #[test]
+fn what_comes_of_commands_and_messages_is_counted_by_route() {
+    let mut rig = Rig::new();
+    rig.send("/counter/1", "add", "{\"n\": 5, \"to\": \"x\"}", Some(1)).unwrap();
+    rig.send("/counter/2", "note", "1", None).unwrap();
+    for wrong in ["{\"n\": 0}", "no JSON"] {
+        rig.send("/counter/1", "add", wrong, None).unwrap_err();
+    }
+    rig.send("/counter/1", "add", "{\"n\": 5}", Some(1)).unwrap();
+    rig.send("/nobody/1", "add", "1", None).unwrap_err();
+    rig.send("/counter/1", "both", "null", None).unwrap();
+    rig.shard.handle(Event::Configured(configuration()), rig.now_ms);
+    rig.deliver();
+    let counts = rig.shard.counts().routes;
+    let counts: Vec<_> = counts.iter().map(|of| (&*of.route, of.done, of.refused, of.messages)).collect();
+    assert_eq!(
+        counts,
+        [("/counter/:id", 3, 2, 0), ("/sum/:id", 0, 0, 4), ("/echo/:id", 0, 0, 0)],
+        "a repeat is counted once"
+    );
+}
+
+#[test]
 fn all_steps_of_a_command_take_effect_in_one_record() {
     let mut rig = Rig::new();
     let first = rig.send("/counter/1", "add", "{\"n\": 5}", None).unwrap();

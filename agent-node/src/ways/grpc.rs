@@ -171,7 +171,7 @@ impl lanes_server::Lanes for Lanes {
     }
 
     async fn send(&self, request: Request<v1::SendRequest>) -> Result<Response<v1::SendResponse>, Status> {
-        let doubt = Doubt::of(&request);
+        let (doubt, came) = (Doubt::of(&request), Instant::now());
         let v1::SendRequest { agent, lane, body, client, sequence } = request.into_inner();
         let done = match command(agent, lane, body, &client, sequence, client.is_empty() && sequence == 0) {
             Ok(command) => {
@@ -182,6 +182,7 @@ impl lanes_server::Lanes for Lanes {
         };
         doubt.is(false);
         self.metrics.commands.count(&done);
+        self.metrics.latency.unary.observe(came.elapsed().as_micros() as u64);
         let version = done.map_err(|refusal| answer::status(&refusal))?;
         Ok(Response::new(v1::SendResponse { version }))
     }

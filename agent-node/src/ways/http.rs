@@ -19,7 +19,12 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use proto::value::BODY_MAX;
-use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 
 /// For all of a body; a connection that stops in the middle of one is not kept.
@@ -121,8 +126,10 @@ where
         Ok(body) => body,
         Err(refusal) => return refused(&refusal, READS),
     };
+    let came = Instant::now();
     let done = node.send(Request { agent: agent.to_owned(), lane, body, key }).await;
     metrics.commands.count(&done);
+    metrics.latency.http.observe(came.elapsed().as_micros() as u64);
     match done {
         Ok(version) => json(StatusCode::OK, answer::version_json(version).into()),
         Err(refusal) => refused(&refusal, READS),

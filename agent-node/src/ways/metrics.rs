@@ -5,11 +5,13 @@
 
 use crate::{
     connections::{self, Counted, Port, RequestBody},
+    lock::lock,
     log::Progress,
     logging,
     node::{LogMeasured, Measured, Node, Status},
     refusal::{Fate, Refusal},
-    ways::site,
+    shard::RouteCounts,
+    ways::{latency::Latency, site},
 };
 use axum::body::Body;
 use hyper::{Method, Request, Response, StatusCode, header};
@@ -19,7 +21,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 use std::sync::{
-    Arc, OnceLock,
+    Arc, Mutex, OnceLock,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 use tokio::net::TcpListener;
@@ -31,18 +33,76 @@ type Label = [(&'static str, &'static str); 1];
 pub struct Metrics {
     /// Clients' commands and changes, counted by the public port.
     pub commands: Outcomes,
+    /// How long those took.
+    pub latency: Latencies,
     /// Clients' `GET`s, counted by the public port.
     pub reads: Counter,
     /// What the public port counts of its connections.
     pub port: Counted,
     state: NodeGauges,
+    routes: Routes,
     registry: Registry,
+    /// One is written after the other.
+    writing: Mutex<()>,
+}
+
+/// How long commands took on each way in, from when all of one had come until its answer was there.
+pub struct Latencies {
+    pub http: Latency,
+    /// gRPC `Send`.
+    pub unary: Latency,
+    /// gRPC `SendAll`.
+    pub stream: Latency,
+}
+
+impl Latencies {
+    fn register(registry: &mut Registry) -> Self {
+        let family = Family::<Label, Latency>::default();
+        let text = "Time from when all of a client's command had come until it was answered";
+        registry.register("command_seconds", text, family.clone());
+        let way = |name| family.get_or_create(&[("way", name)]).clone();
+        Self { http: way("http"), unary: way("grpc_unary"), stream: way("grpc_stream") }
+    }
+}
+
+/// What the shards count for each route of the plan: there are no more labels than routes.
+struct Routes {
+    commands: Family<[(&'static str, String); 2], Counter>,
+    messages: Family<[(&'static str, String); 1], Counter>,
+}
+
+impl Routes {
+    fn register(registry: &mut Registry) -> Self {
+        let routes = Self { commands: Family::default(), messages: Family::default() };
+        let text =
+            "Commands and changes from clients to agents in this node's slots, by route and how they ended";
+        registry.register("route_commands", text, routes.commands.clone());
+        let text = "Messages of agents that took effect in this node's slots, by the receiver's route";
+        registry.register("route_messages", text, routes.messages.clone());
+        routes
+    }
+
+    /// Those that a plan has no more are gone.
+    fn set(&self, routes: &[RouteCounts]) {
+        self.commands.clear();
+        self.messages.clear();
+        for RouteCounts { route, done, refused, messages } in routes {
+            let route = || ("route", route.to_string());
+            for (outcome, count) in [("done", done), ("refused", refused)] {
+                let counter = self.commands.get_or_create_owned(&[route(), ("outcome", outcome.to_owned())]);
+                counter.inner().store(*count, Relaxed);
+            }
+            self.messages.get_or_create_owned(&[route()]).inner().store(*messages, Relaxed);
+        }
+    }
 }
 
 /// How commands ended, one counter for each end.
 pub struct Outcomes {
     pub done: Counter,
-    /// 4xx but 429: sending it again changes nothing.
+    /// 409: a command with its number was executed before.
+    pub repeated: Counter,
+    /// 4xx but 409 and 429: sending it again changes nothing.
     pub refused: Counter,
     /// 429.
     pub full: Counter,
@@ -136,6 +196,7 @@ impl Outcomes {
         let outcome = |name| family.get_or_create(&[("outcome", name)]).clone();
         Self {
             done: outcome("done"),
+            repeated: outcome("repeated"),
             refused: outcome("refused"),
             full: outcome("full"),
             unavailable: outcome("unavailable"),
@@ -147,6 +208,7 @@ impl Outcomes {
         match end {
             Ok(_) => &self.done,
             Err(refusal) if refusal.outcome_unknown => &self.unknown,
+            Err(refusal) if refusal.code == 409 => &self.repeated,
             Err(refusal) if refusal.code == 429 => &self.full,
             Err(refusal) if refusal.fate() == Fate::Final => &self.refused,
             Err(_) => &self.unavailable,
@@ -308,10 +370,13 @@ impl Default for Metrics {
         registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             commands: Outcomes::register(&mut registry),
+            latency: Latencies::register(&mut registry),
+            routes: Routes::register(&mut registry),
             reads: counter(&mut registry, "reads", "States that clients asked for"),
             port: port(&mut registry),
             state: NodeGauges::register(&mut registry),
             registry,
+            writing: Mutex::default(),
         }
     }
 }
@@ -319,7 +384,9 @@ impl Default for Metrics {
 impl Metrics {
     /// In the text format that Prometheus reads.
     pub fn text(&self, status: &Status, measured: &Measured, ready: bool) -> String {
+        let _one = lock(&self.writing);
         self.state.set(status, measured, ready);
+        self.routes.set(&measured.routes);
         let mut text = String::new();
         // Writing to a text cannot fail.
         let _ = encode(&mut text, &self.registry);
@@ -398,6 +465,7 @@ fn plain(code: StatusCode, kind: &'static str, text: String) -> Response<Body> {
 mod tests {
     use super::*;
     use crate::node::{NodeStatus, Report};
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     #[test]
@@ -407,6 +475,7 @@ mod tests {
             Ok(1),
             Err(Refusal::bad("no", "")),
             Err(Refusal::new(422, "no", "")),
+            Err(Refusal::new(409, "executed before", "sequence")),
             Err(Refusal::full("later", "")),
             Err(Refusal::unavailable("starting", "")),
             Err(Refusal::unknown("lost", "")),
@@ -417,6 +486,7 @@ mod tests {
         for line in [
             r#"shoal_commands_total{outcome="done"} 1"#,
             r#"shoal_commands_total{outcome="refused"} 2"#,
+            r#"shoal_commands_total{outcome="repeated"} 1"#,
             r#"shoal_commands_total{outcome="full"} 1"#,
             r#"shoal_commands_total{outcome="unavailable"} 1"#,
             r#"shoal_commands_total{outcome="unknown"} 1"#,
@@ -425,16 +495,58 @@ mod tests {
         }
     }
 
+    /// Names of metrics in backquotes, without labels.
+    fn names_in(text: &str) -> BTreeSet<&str> {
+        let quoted = text.split('`').skip(1).step_by(2).filter(|name| name.starts_with("shoal_"));
+        quoted.map(|name| name.split('{').next().unwrap_or(name)).collect()
+    }
+
     #[test]
-    fn every_metric_is_explained_in_the_document() {
+    fn the_document_explains_every_metric_and_no_other() {
         let document = include_str!("../../docs/api.md");
-        let text = Metrics::default().text(&Status::default(), &Measured::default(), true);
-        let names: Vec<&str> =
-            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert!(names.len() > 20, "{text}");
-        for name in names {
-            assert!(document.contains(&format!("`{name}")), "{name}");
+        let metrics = Metrics::default();
+        let routes = vec![RouteCounts { route: "/a".into(), ..RouteCounts::default() }];
+        let text = metrics.text(&Status::default(), &Measured { routes, ..Measured::default() }, true);
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let names: BTreeSet<String> = types
+            .map(|(name, kind)| match kind {
+                "counter" => format!("{name}_total"),
+                "info" => format!("{name}_info"),
+                _ => name.to_owned(),
+            })
+            .collect();
+        assert_eq!(names.iter().map(String::as_str).collect::<BTreeSet<_>>(), names_in(document));
+    }
+
+    #[test]
+    fn each_way_in_has_a_histogram_and_each_route_its_counters() {
+        let metrics = Metrics::default();
+        metrics.latency.http.observe(100);
+        metrics.latency.stream.observe(20_000_000);
+        let route = |route: &str, done, refused, messages| RouteCounts {
+            route: route.into(),
+            done,
+            refused,
+            messages,
+        };
+        let text =
+            |routes| metrics.text(&Status::default(), &Measured { routes, ..Measured::default() }, true);
+        let before = text(vec![route("/a/:id", 1, 2, 3), route("/b", 4, 0, 0)]);
+        for line in [
+            r#"shoal_command_seconds_bucket{le="0.000128",way="http"} 1"#,
+            r#"shoal_command_seconds_bucket{le="16.777216",way="grpc_stream"} 0"#,
+            r#"shoal_command_seconds_bucket{le="+Inf",way="grpc_stream"} 1"#,
+            r#"shoal_command_seconds_count{way="grpc_unary"} 0"#,
+            r#"shoal_command_seconds_sum{way="http"} 0.0001"#,
+            r#"shoal_route_commands_total{route="/a/:id",outcome="done"} 1"#,
+            r#"shoal_route_commands_total{route="/a/:id",outcome="refused"} 2"#,
+            r#"shoal_route_messages_total{route="/a/:id"} 3"#,
+            r#"shoal_route_commands_total{route="/b",outcome="done"} 4"#,
+        ] {
+            assert!(before.contains(line), "{line} in {before}");
         }
+        let after = text(vec![route("/b", 5, 0, 0)]);
+        assert!(!after.contains("/a/:id") && after.contains(r#"{route="/b",outcome="done"} 5"#), "{after}");
     }
 
     #[test]

@@ -200,7 +200,8 @@ async fn streams_of_a_node_that_is_killed_hold_nothing_back_at_owners() {
     let mut commands = cluster.node(0).commands();
     for n in 0..40 {
         let body = n.to_string().into();
-        commands.submit(n, Request { agent: agent.clone(), lane: "ring".into(), body, key: None }).unwrap();
+        let request = Request { agent: agent.clone(), lane: "ring".into(), body, key: None };
+        commands.submit(Ticket { id: n, came_us: 0 }, request).unwrap();
     }
     let mut ends = Vec::new();
     while ends.len() < 40 {

@@ -5,19 +5,20 @@
 use super::{Source, broken, command, deadline::Doubt, stopping};
 use crate::{
     answer,
-    node::{Commands, Request},
+    node::{Commands, Request, Ticket},
     refusal::Refusal,
     ways::metrics::Metrics,
 };
 use proto::wire::v1::{Answer, Command, SendAllRequest, SendAllResponse};
 use std::{collections::VecDeque, sync::Arc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 /// The most commands of one gRPC message: they take more memory than the message did.
 const COMMANDS_MAX: usize = 16_384;
 
-type Answered = (u64, Result<u64, Refusal>);
+type Answered = (Ticket, Result<u64, Refusal>);
 
 pub(super) struct Answers {
     commands: Commands,
@@ -26,10 +27,11 @@ pub(super) struct Answers {
     /// There is some while commands are unanswered.
     doubt: Doubt,
     stop: CancellationToken,
+    begun: Instant,
     /// Set by the first message.
     client: Option<String>,
     /// Read and not yet taken by the node, in order.
-    waiting: VecDeque<(u64, Request)>,
+    waiting: VecDeque<(Ticket, Request)>,
     /// Taken by the node and not yet answered.
     unanswered: usize,
     answered: Vec<Answered>,
@@ -56,6 +58,7 @@ impl Answers {
             metrics,
             doubt,
             stop,
+            begun: Instant::now(),
             client: None,
             waiting: VecDeque::new(),
             unanswered: 0,
@@ -77,10 +80,11 @@ impl Answers {
             return Err(answer::status(&Refusal::new(413, text, "commands")));
         }
         let client = self.client.clone().unwrap_or_default();
+        let came_us = self.now_us();
         for Command { id, agent, lane, body, sequence } in commands {
             match command(agent, lane, body, &client, sequence, sequence == 0) {
-                Ok(command) => self.waiting.push_back((id, command)),
-                Err(refusal) => self.answered.push((id, Err(refusal))),
+                Ok(command) => self.waiting.push_back((Ticket { id, came_us }, command)),
+                Err(refusal) => self.answered.push((Ticket { id, came_us }, Err(refusal))),
             }
         }
         Ok(())
@@ -88,8 +92,8 @@ impl Answers {
 
     fn submit(&mut self) {
         for _ in 0..self.commands.room().min(self.waiting.len()) {
-            let Some((id, command)) = self.waiting.pop_front() else { return };
-            match self.commands.submit(id, command) {
+            let Some((ticket, command)) = self.waiting.pop_front() else { return };
+            match self.commands.submit(ticket, command) {
                 Ok(()) => self.unanswered += 1,
                 // What follows must not overtake it.
                 Err(full) => return self.end(Err(answer::status(&Refusal::full(full.to_string(), "")))),
@@ -97,9 +101,15 @@ impl Answers {
         }
     }
 
+    fn now_us(&self) -> u32 {
+        self.begun.elapsed().as_micros() as u32
+    }
+
     fn message(&mut self) -> SendAllResponse {
-        let answers = self.answered.drain(..).map(|(id, end)| {
+        let now_us = self.now_us();
+        let answers = self.answered.drain(..).map(|(Ticket { id, came_us }, end)| {
             self.metrics.commands.count(&end);
+            self.metrics.latency.stream.observe(now_us.wrapping_sub(came_us).into());
             match end {
                 Ok(version) => Answer { id, version, refusal: None },
                 Err(refusal) => Answer { id, version: 0, refusal: Some(answer::message(refusal)) },
