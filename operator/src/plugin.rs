@@ -6,6 +6,7 @@
 
 mod choice;
 mod completion;
+mod connector;
 mod file;
 mod plans;
 mod tunnel;

@@ -7,12 +7,14 @@ use super::tunnel::Pods;
 use proto::shown::{Exit, Failure, Output};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::io::copy_bidirectional;
+use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
 const PROGRAM: &str = "agent-node";
+/// So much is passed on at once.
+const PIECE: usize = 64 << 10;
 
 /// What is passed on as it is.
 #[derive(Debug)]
@@ -93,8 +95,12 @@ async fn serve(pods: Arc<Pods>, listener: TcpListener) -> std::convert::Infallib
 }
 
 async fn pass_on(pods: Arc<Pods>, pod: String, mut stream: TcpStream) {
+    // Or answers wait for the acknowledgement of those before; where it can't be set, they do.
+    let _ = stream.set_nodelay(true);
     match pods.forward(&pod).await {
-        Ok(mut tunnel) => drop(copy_bidirectional(&mut stream, &mut tunnel).await),
+        Ok(mut tunnel) => {
+            drop(copy_bidirectional_with_sizes(&mut stream, &mut tunnel, PIECE, PIECE).await);
+        }
         Err(failure) => eprintln!("{}", failure.error),
     }
 }

@@ -1,6 +1,6 @@
 //! The pods of a plan, and a gRPC channel to one of them through the API server.
 
-use super::choice;
+use super::{choice, connector};
 use crate::names;
 use futures::AsyncBufRead;
 use hyper_util::rt::TokioIo;
@@ -39,7 +39,7 @@ impl Cluster {
         let wrong = |error: String| Failure::unreachable(format!("the cluster can't be reached: {error}"));
         let config = config(context, kubeconfig).await.map_err(wrong)?;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).map_err(|error| wrong(error.to_string()))?;
+        let client = connector::client(config).map_err(|error| wrong(error.to_string()))?;
         Ok(Cluster { client, namespace })
     }
 
