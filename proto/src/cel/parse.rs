@@ -84,14 +84,18 @@ fn foreign_at(text: &str, at: usize) -> Option<(usize, String)> {
     let offset = text.char_indices().nth(at - 1).map_or(text.len(), |(offset, _)| offset);
     let (before, after) = text.split_at(offset);
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let length = after.find(|c| !is_word(c)).unwrap_or(after.len());
-    let here = if length == 0 { after.get(..1).unwrap_or_default() } else { &after[..length] };
+    let is_sign = |c: char| "=&|!<>".contains(c);
+    let end = |of: fn(char) -> bool| after.find(|c| !of(c)).unwrap_or(after.len());
+    let here = &after[..end(is_word).max(end(is_sign))];
     if let Some(error) = foreign(here) {
         return Some((at, error));
     }
     let before = before.trim_end();
-    let start = before.rfind(|c| !is_word(c)).map_or(0, |last| last + 1);
-    foreign(before.get(start..)?).map(|error| (text[..start].chars().count() + 1, error))
+    let start = before.rfind(|c| !is_word(c)).map_or(0, |last| before.ceil_char_boundary(last + 1));
+    if before[..start].trim_end().ends_with('.') {
+        return None; // a member of that name
+    }
+    foreign(&before[start..]).map(|error| (text[..start].chars().count() + 1, error))
 }
 
 /// The parser counts lines and columns from 1.
@@ -101,7 +105,7 @@ fn at_line(text: &str, (line, column): (isize, isize)) -> usize {
     before + usize::try_from(column).unwrap_or(1).max(1)
 }
 
-/// Without the long list of what else could stand there.
+/// Without what else could stand there.
 fn plain(message: &str) -> String {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     let named = |word: &&str| message.ends_with(&format!("at input '.{word}'"));
@@ -112,7 +116,7 @@ fn plain(message: &str) -> String {
         let instead = if word == "if" { ": a choice is written `test ? one : other`" } else { "" };
         return format!("CEL keeps the word `{word}` for itself{instead}");
     }
-    let message = message.split(" expecting {").next().unwrap_or(message);
+    let message = message.split(" expecting ").next().unwrap_or(message);
     let message = message.replace("'<EOF>'", "the end").trim().to_owned();
     let after = |words| message.strip_prefix(words);
     if let Some("the end") = after("mismatched input ") {

@@ -64,6 +64,10 @@ fn what_may_be_meant_is_offered() {
         ("late > 1 & late < 3", "!10 `&` is written `&&`"),
         ("late > 1 | late < 3", "!10 `|` is written `||`"),
         ("sender = ", "!8 `=` is written `==`"),
+        ("late == == 1", "!9 '==' is not expected here"),
+        ("(event.and))", "!12 ')' is not expected here"),
+        ("(event . not))", "!14 ')' is not expected here"),
+        ("'ä'é late", "!4 unexpected character, or a string without its end: 'é'"),
         ("late land late", "!6 'land' is not expected here"),
     ]);
 }
