@@ -32,7 +32,12 @@ pub const PLANS: &[Rule] = &[
     rule("", "secrets", &["get", "create", "patch"], "the plan's CA, made once, and the nodes' certificates"),
     rule("", "configmaps", &["get", "list", "watch", "create"], "the ring"),
     rule("", "pods", &["list", "watch"], "where nodes are, and what keeps them"),
-    rule("", "persistentvolumeclaims", &["list", "watch"], "volumes of plans that are gone"),
+    rule(
+        "",
+        "persistentvolumeclaims",
+        &["list", "watch", "patch"],
+        "whose the volumes are, and whether they go with their plan",
+    ),
     rule("events.k8s.io", "events", &["create", "patch"], "what has changed"),
 ];
 

@@ -6,7 +6,7 @@ use crate::names;
 use crate::parts::{self, Part};
 use crate::plan::Plan;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::{Resource, Status};
@@ -66,6 +66,15 @@ pub async fn apply(client: &Client, plan: &Plan, part: Part, desired: &Value) ->
     let params = PatchParams::apply(names::FIELD_MANAGER).force();
     let name = part.name(plan.name());
     look::parts(client.clone(), plan, part).patch(&name, &params, &Patch::Apply(desired)).await?;
+    Ok(())
+}
+
+/// The patch names the version of the claim that it was made for.
+pub async fn patch_claim(client: &Client, plan: &Plan, claim: &str, patch: &Value) -> Result<(), Error> {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &plan.key.namespace);
+    let params =
+        PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    claims.patch_metadata(claim, &params, &Patch::Merge(patch)).await?;
     Ok(())
 }
 

@@ -24,7 +24,8 @@ pub fn is_applied(desired: &Value, seen: &Value) -> bool {
     hash_of(desired) == hash_of(seen) && covers(desired, seen)
 }
 
-fn covers(desired: &Value, seen: &Value) -> bool {
+/// Whether all that is desired is there.
+pub fn covers(desired: &Value, seen: &Value) -> bool {
     match (desired, seen) {
         (Value::Object(desired), Value::Object(seen)) => {
             desired.iter().all(|(name, value)| member(name, value, seen))

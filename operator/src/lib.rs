@@ -1,7 +1,7 @@
 //! The operator: turns an `AgentPlan` into a running set of nodes, and says in its status how that stands.
 //!
 //! What decides: `plan` and `observed` are what is wished and seen; `ring`, `node`, `authority`,
-//! `certificates` and `outlook` what they come to;
+//! `certificates`, `claims` and `outlook` what they come to;
 //! `words` says it; `parts`, `steps` and `status` what follows; `heard` and `backoff` what is kept from one look to the
 //! next; `queue` and `lease` when, and who. What waits: `look` and
 //! `nodes` see, `act` and `news` do, `reconcile` joins them, `control` turns, `hold` keeps the lease, `port` answers.
@@ -12,6 +12,7 @@ pub mod act;
 pub mod authority;
 pub mod backoff;
 pub mod certificates;
+pub mod claims;
 pub mod client;
 pub mod control;
 pub mod drift;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod as Manifest, Secret};
 use kube::api::{DynamicObject, ListParams};
-use kube::core::{ApiResource, PartialObjectMeta};
+use kube::core::ApiResource;
 use kube::{Api, Client, Result};
 use proto::trust::{self, Pair, Pems};
 use serde_json::Value;
@@ -121,10 +121,9 @@ fn ordinal(plan: &Plan, pod: &Manifest) -> Option<u16> {
 }
 
 async fn volumes(client: &Client, plan: &Plan) -> Result<Vec<Volume>> {
-    let api: Api<PartialObjectMeta<PersistentVolumeClaim>> =
-        Api::namespaced(client.clone(), &plan.key.namespace);
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &plan.key.namespace);
     let found = api.list(&of_plan(plan)).await?;
-    Ok(found.iter().map(|claim| Volume::of(&claim.metadata)).collect())
+    Ok(found.iter().map(Volume::of).collect())
 }
 
 fn of_plan(plan: &Plan) -> ListParams {

@@ -15,6 +15,8 @@ pub const STATUS_FIELD_MANAGER: &str = "shoal-operator-status";
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const MANAGED_BY_US: &str = "app.kubernetes.io/managed-by=shoal-operator";
 pub const PLAN: &str = "shoal.dev/plan";
+/// On no object of ours: tools that delete what is not wished for find by it what is theirs.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// On volumes, which outlive their plan.
 pub const PLAN_UID: &str = "shoal.dev/plan-uid";
 /// A hash of what was applied last.
@@ -89,7 +91,8 @@ pub fn selector(plan: &str) -> String {
 pub fn labels(plan: &str) -> Value {
     json!({
         "app.kubernetes.io/name": "shoal-node",
-        "app.kubernetes.io/instance": plan,
+        "app.kubernetes.io/component": "node",
+        "app.kubernetes.io/part-of": "shoal",
         MANAGED_BY: FIELD_MANAGER,
         PLAN: plan,
     })

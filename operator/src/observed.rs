@@ -5,8 +5,11 @@ use crate::names;
 use crate::parts::Part;
 use crate::plan::Plan;
 use bytes::Bytes;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod as Manifest};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::api::core::v1::{
+    ContainerStateTerminated, ContainerStatus, PersistentVolumeClaim, Pod as Manifest,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use proto::plan::Quantity;
 use proto::ring::StoreId;
 use proto::trust::{Digests, Pems};
 use serde_json::Value;
@@ -79,20 +82,32 @@ impl<T> Seen<T> {
 }
 
 /// A claim of a node's volume.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Volume {
     pub name: String,
+    pub resource_version: String,
     /// As its label says: of the plan that it was made for.
     pub plan_uid: Option<String>,
     pub is_going: bool,
+    /// As the claim asks for it.
+    pub size: Option<Quantity>,
+    pub owners: Vec<OwnerReference>,
+    /// Its label of this name.
+    pub instance: Option<String>,
 }
 
 impl Volume {
-    pub fn of(meta: &ObjectMeta) -> Volume {
+    pub fn of(claim: &PersistentVolumeClaim) -> Volume {
+        let meta = &claim.metadata;
+        let requests = || claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage");
         Volume {
             name: meta.name.clone().unwrap_or_default(),
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
             plan_uid: label(meta, names::PLAN_UID),
             is_going: meta.deletion_timestamp.is_some(),
+            size: requests().map(|size| Quantity(size.0.clone())),
+            owners: meta.owner_references.clone().unwrap_or_default(),
+            instance: label(meta, names::INSTANCE),
         }
     }
 }

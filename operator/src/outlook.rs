@@ -4,12 +4,12 @@
 use crate::certificates;
 use crate::names;
 use crate::node::{Meant, Node, Stand};
-use crate::observed::{Observed, Seen};
+use crate::observed::{Observed, Seen, Volume};
 use crate::parts::{InForce, Part};
 use crate::plan::{Plan, Wish};
 use crate::reason::Reason;
 use crate::ring::{self, RingState};
-use proto::plan::{Error, Quantity};
+use proto::plan::{Error, Keep, Quantity};
 use proto::ring::Ring;
 use serde_json::Value;
 
@@ -49,6 +49,8 @@ pub enum Fault {
         has: u16,
         wished: i32,
     },
+    /// The plan wishes that volumes go with nodes that are not needed any more.
+    KeepsVolumes,
 }
 
 impl Obstacle {
@@ -74,7 +76,7 @@ impl Fault {
             Fault::Authority(_) => Some(Reason::CertificatesUnusable),
             Fault::Node { stand, .. } => stand.fault(),
             Fault::Part { .. } => Some(Reason::PartRefused),
-            Fault::Size { .. } | Fault::Nodes { .. } => Some(Reason::NotSupportedYet),
+            Fault::Size { .. } | Fault::Nodes { .. } | Fault::KeepsVolumes => Some(Reason::NotSupportedYet),
         }
     }
 }
@@ -168,7 +170,8 @@ impl Outlook<'_> {
     }
 }
 
-/// A ring fixes the number of nodes, and so do stores that had one; the StatefulSet fixes the size of volumes.
+/// A ring fixes the number of nodes, and so do stores that had one; claims fix the size of volumes, and the StatefulSet
+/// that of those to come.
 fn in_force(plan: &Plan, seen: &Observed) -> InForce {
     let set = seen.objects.parts.get(&Part::StatefulSet).and_then(Seen::ours);
     let ring = seen.objects.ring.ours().and_then(|bytes| Ring::decode(bytes).ok());
@@ -180,15 +183,28 @@ fn in_force(plan: &Plan, seen: &Observed) -> InForce {
     let wished = plan.wish.as_ref().ok().map(|wish| &wish.spec);
     let replicas = ring.map(|ring| ring.members.len() as u16).or(running);
     let size = of_set("/spec/volumeClaimTemplates/0/spec/resources/requests/storage").and_then(Value::as_str);
+    let smallest = smallest(plan, &seen.objects.volumes).or(size.map(str::to_owned));
     InForce {
         replicas: replicas.or(wished.map(|spec| spec.replicas as u16)).unwrap_or(0),
-        size: size.map(str::to_owned).or(wished.map(|spec| spec.storage.size.0.clone())).unwrap_or_default(),
+        size: smallest.or(wished.map(|spec| spec.storage.size.0.clone())).unwrap_or_default(),
     }
+}
+
+/// The size of the smallest volume of the plan, if there is any.
+fn smallest(plan: &Plan, volumes: &[Volume]) -> Option<String> {
+    let ours = volumes.iter().filter(|volume| volume.plan_uid.as_ref() == Some(&plan.uid));
+    let sizes = ours.filter_map(|volume| volume.size.as_ref());
+    sizes.min_by_key(|size| size.value()).map(|size| size.0.clone())
 }
 
 /// What is wished and cannot be done yet; it waits, and the rest of the plan goes on.
 fn waiting_wishes(plan: &Plan, force: &InForce) -> impl Iterator<Item = Fault> {
-    other_number(plan, force).into_iter().chain(other_size(plan, force))
+    other_number(plan, force).into_iter().chain(other_size(plan, force)).chain(keeps_volumes(plan))
+}
+
+fn keeps_volumes(plan: &Plan) -> Option<Fault> {
+    let retention = &plan.wish.as_ref().ok()?.spec.storage.retention;
+    (retention.when_scaled == Keep::Delete).then_some(Fault::KeepsVolumes)
 }
 
 fn other_number(plan: &Plan, force: &InForce) -> Option<Fault> {

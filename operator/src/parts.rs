@@ -1,7 +1,7 @@
 //! The objects that a plan is made of in the cluster, as they should be.
 //!
 //! *Guarantees.* The same plan, settings and state in force give the same objects. A plan's spec changes of them only
-//! the StatefulSet and what lies in it.
+//! the StatefulSet and what lies in it, and the type and annotations of the Service for clients.
 
 mod network;
 mod services;
@@ -74,10 +74,11 @@ pub struct InForce {
 
 /// The part as the operator applies it. An invalid plan wishes for no StatefulSet; the rest does not depend on it.
 pub fn desired(part: Part, plan: &Plan, force: &InForce, settings: &Settings) -> Option<Value> {
+    let service = plan.wish.as_ref().map(|wish| wish.spec.service.clone()).unwrap_or_default();
     let mut object = match part {
         Part::ServiceAccount => json!({"automountServiceAccountToken": false}),
         Part::NodesService => services::nodes(plan.name()),
-        Part::ClientService => services::client(plan.name()),
+        Part::ClientService => services::client(plan.name(), &service),
         Part::NetworkPolicy => network::policy(plan.name(), settings),
         Part::DisruptionBudget => network::disruption_budget(plan.name()),
         Part::StatefulSet => stateful_set::of(plan, plan.wish.as_ref().ok()?, force, settings),
@@ -86,9 +87,28 @@ pub fn desired(part: Part, plan: &Plan, force: &InForce, settings: &Settings) ->
     object["apiVersion"] = api_version.into();
     object["kind"] = kind.into();
     object["metadata"] = metadata(plan, &part.name(plan.name()));
+    if part == Part::ClientService && !service.annotations.is_empty() {
+        object["metadata"]["annotations"] = json!(service.annotations);
+    }
     let hash = drift::hash(&object);
-    object["metadata"]["annotations"] = json!({names::APPLIED: hash});
+    object["metadata"]["annotations"][names::APPLIED] = hash.into();
     Some(object)
+}
+
+/// What Kubernetes lets nobody change in a StatefulSet.
+pub const IMMUTABLE: [&str; 4] = ["podManagementPolicy", "selector", "serviceName", "volumeClaimTemplates"];
+
+/// Takes what cannot be changed from the object that is there, where that is another: the rest can be applied. The hash
+/// stays that of what is desired.
+pub fn keep_immutable(part: Part, desired: &mut Value, live: &Value) {
+    if part != Part::StatefulSet {
+        return;
+    }
+    for field in IMMUTABLE {
+        if !drift::covers(&desired["spec"][field], &live["spec"][field]) {
+            desired["spec"][field] = live["spec"][field].clone();
+        }
+    }
 }
 
 /// The metadata of everything that belongs to the plan and goes when it goes.

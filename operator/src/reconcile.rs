@@ -5,6 +5,7 @@
 
 use crate::act;
 use crate::backoff::Backoff;
+use crate::claims::Mend;
 use crate::heard::Heard;
 use crate::look;
 use crate::metrics::Metrics;
@@ -210,6 +211,7 @@ async fn take_steps(
                 act::give_certificates(client, plan, &authority, pair, now_s()).await
             }
             Step::Apply(part, desired) => act::apply(client, plan, part, &desired).await,
+            Step::Mend(Mend { claim, patch }) => act::patch_claim(client, plan, &claim, &patch).await,
             Step::BeginRing { members, slots } => act::begin_ring(client, plan, members, slots).await,
         };
         match made {

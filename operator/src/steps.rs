@@ -7,6 +7,7 @@
 
 use crate::authority::AuthorityPems;
 use crate::certificates::Due;
+use crate::claims::{self, Mend};
 use crate::drift;
 use crate::names;
 use crate::observed::{Observed, Seen};
@@ -38,6 +39,7 @@ pub enum Step {
         why: &'static str,
     },
     Apply(Part, Value),
+    Mend(Mend),
     /// Makes the ConfigMap of the first ring, if there is none.
     BeginRing {
         members: Vec<Member>,
@@ -79,6 +81,7 @@ impl Step {
             Step::MakeAuthority { .. } => format!("Secret {}", names::authority(name)),
             Step::GiveCertificates { .. } => format!("Secret {}", names::certificates(name)),
             Step::Apply(part, _) => format!("{} {}", part.resource().kind, part.name(name)),
+            Step::Mend(mend) => format!("PersistentVolumeClaim {}", mend.claim),
             Step::BeginRing { .. } => format!("ConfigMap {}", names::ring(name)),
         }
     }
@@ -87,7 +90,10 @@ impl Step {
     pub fn hash(&self) -> &str {
         match self {
             Step::Apply(_, desired) => drift::hash_of(desired),
-            Step::MakeAuthority { .. } | Step::GiveCertificates { .. } | Step::BeginRing { .. } => "",
+            Step::MakeAuthority { .. }
+            | Step::GiveCertificates { .. }
+            | Step::Mend(_)
+            | Step::BeginRing { .. } => "",
         }
     }
 }
@@ -149,8 +155,11 @@ fn steps(plan: &Plan, seen: &Observed, outlook: &Outlook, settings: &Settings) -
         if part == Part::StatefulSet && seen.objects.certificates.ours().is_none() {
             continue;
         }
-        let Some(desired) = parts::desired(part, plan, &outlook.force, settings) else { continue };
+        let Some(mut desired) = parts::desired(part, plan, &outlook.force, settings) else { continue };
         let applied = seen.objects.parts.get(&part).and_then(Seen::ours);
+        if let Some(live) = applied {
+            parts::keep_immutable(part, &mut desired, live);
+        }
         // A plan that is not accepted changes nothing; what was lost is made again.
         let is_due = match applied {
             Some(seen) => outlook.verdict.is_ok() && !drift::is_applied(&desired, seen),
@@ -159,6 +168,9 @@ fn steps(plan: &Plan, seen: &Observed, outlook: &Outlook, settings: &Settings) -
         if is_due {
             steps.push(Step::Apply(part, desired));
         }
+    }
+    if let Ok(wish) = outlook.verdict {
+        steps.extend(claims::due(plan, wish, &seen.objects.volumes).into_iter().map(Step::Mend));
     }
     if let Ok(wish) = outlook.verdict
         && let RingState::ToBegin(members) = &outlook.ring
@@ -198,6 +210,7 @@ impl fmt::Display for Step {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
                 write!(out, "apply {} {name}", part.resource().kind)
             }
+            Step::Mend(mend) => write!(out, "patch PersistentVolumeClaim {}", mend.claim),
             Step::BeginRing { members, slots } => {
                 write!(out, "begin a ring of {slots} slots on {} nodes", members.len())
             }

@@ -56,6 +56,11 @@ pub fn fault(plan: &Plan, fault: &Fault) -> Option<Cause> {
             "spec.replicas: the plan has {has} nodes; changing their number to {wished} is not supported yet. Set it \
              back to {has}; the rest of the plan is applied"
         ),
+        Fault::KeepsVolumes => {
+            "spec.storage.retention.whenScaled: Delete has no effect yet: the volumes stay. Set it \
+                                to Retain; the rest of the plan is applied"
+                .to_owned()
+        }
     };
     Some(Cause { reason: fault.reason()?, text })
 }

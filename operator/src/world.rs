@@ -2,16 +2,17 @@
 //! steps as the real ones do, and is seen as they are.
 
 use crate::authority::AuthorityPems;
+use crate::claims::Mend;
 use crate::names;
 use crate::observed::{Life, Objects, Observed, Pod, Report, Seen, Volume};
-use crate::parts::Part;
+use crate::parts::{self, Part};
 use crate::plan::Plan;
 use crate::settings::Settings;
 use crate::steps::{self, Given, NewStatus, Next, Step};
 use bytes::Bytes;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DynamicObject;
-use proto::plan::AgentPlanStatus;
+use proto::plan::{AgentPlanStatus, Quantity};
 use proto::ring::{Ring, StoreId};
 use proto::trust::{Authority, Credentials, Digests, Pems, Role};
 use serde_json::{Value, json};
@@ -210,6 +211,16 @@ impl World {
                 self.certificates = Some(Pems { pair, bundle: authority.bundle() });
             }
             Done::Step(Step::Apply(part, desired)) => self.apply(part, desired),
+            Done::Step(Step::Mend(Mend { claim, patch })) => {
+                let claim = self.volumes.iter_mut().find(|volume| volume.name == claim).unwrap();
+                let owners = &patch["metadata"]["ownerReferences"];
+                if !owners.is_null() {
+                    claim.owners = serde_json::from_value(owners.clone()).unwrap();
+                }
+                if patch["metadata"]["labels"].is_object() {
+                    claim.instance = None;
+                }
+            }
             Done::Step(Step::BeginRing { members, slots }) => {
                 self.ring.get_or_insert_with(|| Ring::begin(UID, members, slots, 1).encode().into());
             }
@@ -231,6 +242,10 @@ impl World {
 
     /// As the API server merges it, and the StatefulSet's controller follows.
     fn apply(&mut self, part: Part, desired: Value) {
+        if let (Part::StatefulSet, Some(live)) = (part, self.parts.get(&part)) {
+            let fixed = |set: &Value| parts::IMMUTABLE.map(|field| set["spec"][field].clone());
+            assert_eq!(fixed(&desired), fixed(live), "the API server refuses it");
+        }
         let old = self.parts.insert(part, desired).unwrap_or_default();
         if part == Part::StatefulSet {
             self.follow(&old);
@@ -258,7 +273,10 @@ impl World {
         }
         let name = names::claim("flights", ordinal);
         if !self.volumes.iter().any(|volume| volume.name == name) {
-            self.volumes.push(Volume { name, plan_uid: Some(UID.to_owned()), is_going: false });
+            let asked =
+                set["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"].as_str();
+            let size = asked.map(|size| Quantity(size.to_owned()));
+            self.volumes.push(Volume { name, plan_uid: Some(UID.to_owned()), size, ..Volume::default() });
         }
         let Some(pems) = self.certificates.clone() else { return };
         self.nodes.entry(ordinal).or_insert_with(|| Node {

@@ -8,6 +8,7 @@ mod agent;
 mod crd;
 mod later;
 mod parse;
+mod pods;
 mod quantity;
 mod reserved;
 mod shape;
@@ -20,10 +21,11 @@ mod yaml;
 
 pub use agent::{Agent, Form};
 pub use crd::crd;
+pub use pods::{Pods, PullPolicy, Resources};
 pub use quantity::Quantity;
 pub use spec::{
-    AccessMode, AgentPlan, AgentPlanSpec, Durability, Http, Keep, Management, Mode, Pods, PullPolicy,
-    Resources, Retention, Storage,
+    AccessMode, AgentPlan, AgentPlanSpec, Durability, Http, Keep, Management, Mode, Retention, Service,
+    ServiceType, Storage,
 };
 pub use status::{AgentPlanStatus, DurabilityStatus, SlotsStatus};
 pub use yaml::{Checked, Lines, read_yaml};

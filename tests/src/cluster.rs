@@ -324,7 +324,9 @@ impl Scene {
             "logs",
             "--namespace",
             OPERATOR_NAMESPACE,
-            "deployment/shoal-operator",
+            "--selector",
+            "app.kubernetes.io/name=shoal-operator",
+            "--prefix",
             "--tail=30",
         ]));
         texts.push(self.cluster.run(&["status"], None).unwrap_or_else(|error| error.to_string()));

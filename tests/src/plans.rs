@@ -183,7 +183,17 @@ spec:
   management: Managed
   http: {origins: ['https://shop.example', 'http://[::1]:8080']}
   storage: {size: 10Gi, storageClassName: fast}
-  pods: {resources: {limits: {cpu: 2, memory: 1Gi}}, tolerations: [{key: a, operator: Exists}]}
+  pods:
+    resources: {limits: {cpu: 2, memory: 1Gi}}
+    tolerations: [{key: a, operator: Exists}]
+    labels: {team: a}
+    annotations: {example.org/a: b}
+    affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: rack}]}}
+    topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]
+    priorityClassName: high
+    serviceAccountName: nodes
+    securityContext: {fsGroup: 1000}
+  service: {type: LoadBalancer, annotations: {example.org/lb: internal}}
   agents:
   - route: /v/:fleet/:id
     partitionBy: [fleet]

@@ -55,6 +55,20 @@ fn the_samples_are_taken() -> Result<()> {
 /// As the plan with every field has it.
 const ORIGINS: &str = "http: {origins: ['https://shop.example', 'http://[::1]:8080']}";
 
+/// Each plan, edited so, is refused by the API server and by the parser, with the path; after `|` that of the parser where
+/// it is more exact.
+fn check_refusals(cases: &[(&str, &str, String)]) -> Result<()> {
+    let plans = cases.iter().map(|(from, to, _)| (edited(from, to), String::new()));
+    for ((from, to, at), verdict) in cases.iter().zip(verdicts(plans)?) {
+        let (theirs, ours) = at.split_once('|').unwrap_or((at, at));
+        let refused: Vec<_> = verdict.refused.iter().map(|fault| fault.at.as_str()).collect();
+        assert!(refused.contains(&theirs), "`{from}` -> `{to}`: {:?}", verdict.refused);
+        let faults = faults(&edited(from, to));
+        assert!(faults.iter().any(|at| at == ours), "`{from}` -> `{to}`: {faults:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_is_wrong_is_refused_with_its_path() -> Result<()> {
     let agent = |field: &str| format!("spec.agents[0].{field}");
@@ -117,16 +131,22 @@ fn what_is_wrong_is_refused_with_its_path() -> Result<()> {
         ("lane: v, to: event", "lane: v", agent("rules[0].do[0].set.to")),
         ("lane: v, to: event", "lane: 'v v', to: event", agent("rules[0].do[0].set.lane")),
     ];
-    let plans = cases.iter().map(|(from, to, _)| (edited(from, to), String::new()));
-    for ((from, to, at), verdict) in cases.iter().zip(verdicts(plans)?) {
-        // The API server's path, then the parser's where it is more exact.
-        let (theirs, ours) = at.split_once('|').unwrap_or((at, at));
-        let refused: Vec<_> = verdict.refused.iter().map(|fault| fault.at.as_str()).collect();
-        assert!(refused.contains(&theirs), "`{from}` -> `{to}`: {:?}", verdict.refused);
-        let faults = faults(&edited(from, to));
-        assert!(faults.iter().any(|at| at == ours), "`{from}` -> `{to}`: {faults:?}");
-    }
-    Ok(())
+    check_refusals(&cases)
+}
+
+#[test]
+fn what_is_wrong_of_pods_and_service_is_refused_with_its_path() -> Result<()> {
+    let term = "spec.pods.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]";
+    check_refusals(&[
+        ("team: a", "team: 1", "spec.pods.labels.team".into()),
+        ("team: a", "shoal.dev/plan: other", "spec.pods.labels".into()),
+        ("team: a", "app.kubernetes.io/name: other", "spec.pods.labels".into()),
+        ("podAntiAffinity", "podRepulsion", "spec.pods.affinity.podRepulsion".into()),
+        ("topologyKey: rack", "key: rack", term.to_owned() + ".key|" + term + ".topologyKey"),
+        ("maxSkew: 1", "maxSkew: one", "spec.pods.topologySpreadConstraints[0].maxSkew".into()),
+        ("fsGroup: 1000", "fsGroup: staff", "spec.pods.securityContext.fsGroup".into()),
+        ("type: LoadBalancer", "type: ExternalName", "spec.service.type".into()),
+    ])
 }
 
 #[test]

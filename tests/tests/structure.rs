@@ -48,6 +48,7 @@ const DECIDE: &[&str] = &[
     "agent-node/src/trial.rs",
     "operator/src/authority.rs",
     "operator/src/certificates.rs",
+    "operator/src/claims.rs",
     "operator/src/drift.rs",
     "operator/src/lease.rs",
     "operator/src/names.rs",

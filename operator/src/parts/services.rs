@@ -1,6 +1,7 @@
 //! The two Services of a plan.
 
 use crate::names;
+use proto::plan::Service;
 use serde_json::{Value, json};
 
 /// Gives every node a name of its own, also before it is ready: nodes find each other while they start.
@@ -18,9 +19,9 @@ pub fn nodes(plan: &str) -> Value {
 }
 
 /// Any node that is ready takes any client.
-pub fn client(plan: &str) -> Value {
+pub fn client(plan: &str, wished: &Service) -> Value {
     json!({"spec": {
-        "type": "ClusterIP",
+        "type": wished.kind,
         "selector": {names::PLAN: plan},
         "ports": [port("client", names::CLIENT_PORT)],
     }})

@@ -4,7 +4,7 @@ use super::InForce;
 use crate::names;
 use crate::plan::{Plan, Wish};
 use crate::settings::Settings;
-use proto::plan::{Pods, Storage};
+use proto::plan::{Pods, Resources, Storage};
 use serde_json::{Map, Value, json};
 
 /// A node ends within this, or is killed.
@@ -12,6 +12,8 @@ const GRACE_S: i64 = 30;
 /// A node answers before it reads its log: this is for the start of the process.
 const START_PERIOD_S: i64 = 2;
 const START_TRIES: i64 = 30;
+/// What a pod requests if its plan does not say: one that requests nothing is the first to be evicted.
+const REQUESTS: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "256Mi")];
 const CERTIFICATES_FOLDER: &str = "/certificates";
 const DATA_FOLDER: &str = "/data";
 
@@ -24,12 +26,10 @@ pub fn of(plan: &Plan, wish: &Wish, force: &InForce, settings: &Settings) -> Val
         "updateStrategy": {"type": "OnDelete"},
         "revisionHistoryLimit": 2,
         "selector": {"matchLabels": {names::PLAN: name}},
-        "persistentVolumeClaimRetentionPolicy": {
-            "whenDeleted": said(&storage.retention.when_deleted),
-            "whenScaled": said(&storage.retention.when_scaled),
-        },
+        // A set that is scaled or deleted by anyone takes no data with it; what goes with the plan says `claims`.
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
         "template": {
-            "metadata": {"labels": names::labels(name)},
+            "metadata": marks(name, &wish.spec.pods),
             "spec": pod(plan, &wish.spec.pods, settings),
         },
         "volumeClaimTemplates": [claim(plan, storage, force)],
@@ -50,21 +50,26 @@ fn claim(plan: &Plan, storage: &Storage, force: &InForce) -> Value {
     json!({"metadata": {"name": names::CLAIM, "labels": labels}, "spec": spec})
 }
 
+/// What the plan adds takes no label of ours away.
+fn marks(plan: &str, pods: &Pods) -> Value {
+    let mut labels = said(&pods.labels);
+    for (name, value) in names::labels(plan).as_object().into_iter().flatten() {
+        labels[name] = value.clone();
+    }
+    let mut metadata = json!({"labels": labels});
+    set_unless_empty(&mut metadata, "annotations", &pods.annotations);
+    metadata
+}
+
 fn pod(plan: &Plan, pods: &Pods, settings: &Settings) -> Value {
+    let own_account = names::service_account(plan.name());
     let mut spec = json!({
-        "serviceAccountName": names::service_account(plan.name()),
+        "serviceAccountName": pods.service_account_name.as_ref().unwrap_or(&own_account),
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": GRACE_S,
-        "securityContext": {
-            "runAsNonRoot": true,
-            "runAsUser": names::NODE_USER,
-            "runAsGroup": names::NODE_USER,
-            "fsGroup": names::NODE_USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "topologySpreadConstraints": [spread(plan, "kubernetes.io/hostname"), spread(plan, "topology.kubernetes.io/zone")],
+        "securityContext": pods.security_context.as_ref().map_or_else(security, said),
+        "topologySpreadConstraints": spreads(plan, pods),
         "containers": [container(plan, pods, settings)],
         "volumes": [{
             "name": names::CERTIFICATES,
@@ -74,7 +79,38 @@ fn pod(plan: &Plan, pods: &Pods, settings: &Settings) -> Value {
     set_unless_empty(&mut spec, "imagePullSecrets", &pods.image_pull_secrets);
     set_unless_empty(&mut spec, "nodeSelector", &pods.node_selector);
     set_unless_empty(&mut spec, "tolerations", &pods.tolerations);
+    set_unless_empty(&mut spec, "affinity", &pods.affinity);
+    if let Some(class) = &pods.priority_class_name {
+        spec["priorityClassName"] = class.clone().into();
+    }
     spec
+}
+
+fn security() -> Value {
+    json!({
+        "runAsNonRoot": true,
+        "runAsUser": names::NODE_USER,
+        "runAsGroup": names::NODE_USER,
+        "fsGroup": names::NODE_USER,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    })
+}
+
+/// The plan's, or ours. Without a selector Kubernetes would count no pod at all.
+fn spreads(plan: &Plan, pods: &Pods) -> Vec<Value> {
+    if pods.topology_spread_constraints.is_empty() {
+        return ["kubernetes.io/hostname", "topology.kubernetes.io/zone"].map(|key| spread(plan, key)).into();
+    }
+    let mut spreads: Vec<Value> = pods.topology_spread_constraints.iter().map(said).collect();
+    for spread in spreads.iter_mut().filter(|spread| spread["labelSelector"].is_null()) {
+        spread["labelSelector"] = selector(plan);
+    }
+    spreads
+}
+
+fn selector(plan: &Plan) -> Value {
+    json!({"matchLabels": {names::PLAN: plan.name()}})
 }
 
 /// Nodes go to different machines and zones where there are some, and start anyway where there are none.
@@ -83,7 +119,7 @@ fn spread(plan: &Plan, key: &str) -> Value {
         "maxSkew": 1,
         "topologyKey": key,
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": {names::PLAN: plan.name()}},
+        "labelSelector": selector(plan),
     })
 }
 
@@ -120,10 +156,19 @@ fn container(plan: &Plan, pods: &Pods, settings: &Settings) -> Value {
     if let Some(policy) = pods.image_pull_policy.as_ref().map(said).or(ours) {
         container["imagePullPolicy"] = policy;
     }
-    if pods.resources != proto::plan::Resources::default() {
-        container["resources"] = said(&pods.resources);
-    }
+    container["resources"] = resources(&pods.resources);
     container
+}
+
+/// A limit is a request too, where there is no other.
+fn resources(wished: &Resources) -> Value {
+    let mut resources = said(wished);
+    for (name, amount) in REQUESTS {
+        if !wished.requests.contains_key(name) && !wished.limits.contains_key(name) {
+            resources["requests"][name] = amount.into();
+        }
+    }
+    resources
 }
 
 /// The arguments of `agent-node`.
@@ -161,8 +206,9 @@ fn said(value: &impl serde::Serialize) -> Value {
 
 fn set_unless_empty(spec: &mut Value, name: &str, value: &impl serde::Serialize) {
     let value = said(value);
-    let is_empty =
-        value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty);
+    let is_empty = value.is_null()
+        || value.as_array().is_some_and(Vec::is_empty)
+        || value.as_object().is_some_and(Map::is_empty);
     if !is_empty {
         spec[name] = value;
     }

@@ -1,10 +1,13 @@
 //! Which steps follow from a plan and what is seen, one situation after the other.
 
 use super::*;
+use crate::names;
 use crate::observed::{Life, Volume};
+use crate::parts;
 use crate::reason::Reason;
 use crate::world::{World, all_of, flights};
 use expect_test::{Expect, expect};
+use proto::plan::Quantity;
 use proto::ring::{Ring, StoreId};
 use serde_json::json;
 
@@ -210,6 +213,92 @@ fn another_size_of_volumes_is_said_and_the_rest_of_the_plan_goes_on() {
 }
 
 #[test]
+fn a_set_made_anew_has_the_size_of_its_claims() {
+    let mut world = World::settled();
+    world.edit(|spec| spec["storage"]["size"] = "20Gi".into());
+    world.parts.remove(&Part::StatefulSet);
+    world.settle();
+    let template = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
+    assert_eq!(world.parts[&Part::StatefulSet].pointer(template), Some(&json!("10Gi")));
+    assert!(
+        world
+            .condition("Degraded")
+            .starts_with("True NotSupportedYet: spec.storage.size: the volumes have 10Gi")
+    );
+    // Volumes that somebody has enlarged are as large as they ask to be, whatever the set says.
+    let size = Some(Quantity("20480Mi".into()));
+    world.volumes.iter_mut().for_each(|volume| volume.size = size.clone());
+    world.settle();
+    assert!(world.condition("Degraded").starts_with("False Healthy"));
+    world.volumes[2].size = Some(Quantity("15Gi".into()));
+    world.settle();
+    assert!(world.condition("Degraded").contains("the volumes have 15Gi"));
+}
+
+#[test]
+fn what_cannot_be_changed_in_a_set_is_left_as_it_is_and_the_rest_is_applied() {
+    let mut world = World::settled();
+    let set = world.parts.get_mut(&Part::StatefulSet).unwrap();
+    // As an earlier version has made it.
+    set["metadata"]["annotations"] = json!({names::APPLIED: "another"});
+    let claims = &mut set["spec"]["volumeClaimTemplates"][0]["metadata"]["labels"];
+    *claims = json!({"app.kubernetes.io/instance": "flights", "shoal.dev/plan": "flights"});
+    set["spec"]["podManagementPolicy"] = "OrderedReady".into();
+    let before = set.clone();
+    check(&world, &expect!["apply StatefulSet flights\n"]);
+    world.settle();
+    let after = &world.parts[&Part::StatefulSet];
+    for field in parts::IMMUTABLE {
+        assert_eq!(after["spec"][field], before["spec"][field], "{field}");
+    }
+    // Another template goes into it.
+    world.edit(|spec| spec["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
+    world.settle();
+    let selector = "/spec/template/spec/nodeSelector/disk";
+    assert_eq!(world.parts[&Part::StatefulSet].pointer(selector), Some(&json!("ssd")));
+}
+
+#[test]
+fn volumes_go_with_the_plan_when_it_says_so() {
+    let mut world = World::settled();
+    world
+        .edit(|spec| spec["storage"]["retention"] = json!({"whenDeleted": "Delete", "whenScaled": "Delete"}));
+    world.volumes.push(Volume {
+        name: "data-flights-9".into(),
+        plan_uid: Some("another".into()),
+        ..Volume::default()
+    });
+    check(
+        &world,
+        &expect![[r"
+        patch PersistentVolumeClaim data-flights-0
+        patch PersistentVolumeClaim data-flights-1
+        patch PersistentVolumeClaim data-flights-2
+        give node 0 generation 2
+        give node 1 generation 2
+        give node 2 generation 2
+        report
+    "]],
+    );
+    world.settle();
+    let owners = |world: &World| world.volumes.iter().map(|volume| volume.owners.len()).collect::<Vec<_>>();
+    assert_eq!(owners(&world), [1, 1, 1, 0]);
+    assert!(
+        world.condition("Degraded").starts_with("True NotSupportedYet: spec.storage.retention.whenScaled")
+    );
+    // A plan that is wrong changes nothing.
+    world.edit(|spec| {
+        spec["storage"]["retention"] = json!({"whenDeleted": "Retain"});
+        spec["agents"][0]["rules"][0]["do"][0]["set"]["to"] = "flights +".into();
+    });
+    world.settle();
+    assert_eq!(owners(&world), [1, 1, 1, 0]);
+    world.edit(|spec| spec["agents"][0]["rules"][0]["do"][0]["set"]["to"] = "flights + 1".into());
+    world.settle();
+    assert_eq!(owners(&world), [0, 0, 0, 0]);
+}
+
+#[test]
 fn an_invalid_plan_changes_nothing_and_says_where() {
     let mut world = World::settled();
     let parts = world.parts.clone();
@@ -261,8 +350,12 @@ fn a_paused_plan_has_nothing_changed_but_its_status() {
 #[test]
 fn volumes_of_another_plan_are_left_alone_until_a_person_deletes_them() {
     let mut world = World::new(flights());
-    let of =
-        |uid: &str, is_going| Volume { name: "data-flights-1".into(), plan_uid: Some(uid.into()), is_going };
+    let of = |uid: &str, is_going| Volume {
+        name: "data-flights-1".into(),
+        plan_uid: Some(uid.into()),
+        is_going,
+        ..Volume::default()
+    };
     world.volumes = vec![of("the-one-before", false)];
     world.settle();
     assert!(world.parts.is_empty() && world.authority.is_none());

@@ -75,6 +75,7 @@ struct Parameter(#[schemars(length(min = 1, max = 32))] String);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LaneSpec {
+    /// A letter, then letters, digits and `_`; expressions and clients name the lane by it.
     #[schemars(length(max = 63), regex(pattern = NAME))]
     pub name: String,
 
@@ -112,6 +113,7 @@ pub struct LaneSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Form {
+    /// What each value is; a command or a write of anything else is refused.
     #[serde(default, rename = "type")]
     pub kind: Schema,
 }
@@ -135,6 +137,7 @@ pub struct Retain {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Queue {
+    /// How many items wait for a watcher at most.
     #[serde(default = "queue_items")]
     #[schemars(range(min = 1, max = 65536))]
     pub items: i32,

@@ -2,10 +2,9 @@
 
 /// Where a name would stand, and the names there.
 const NAMES: &[(&str, &str)] = &[
-    ("spec", "access tls service limits connectors modules queries update recovery"),
+    ("spec", "access tls limits connectors modules queries update recovery"),
     ("spec.durability", "copies minInSync"),
     ("spec.durability.mode", "Relaxed Replicated"),
-    ("spec.pods", "affinity labels annotations"),
     ("spec.agents[]", "passivateAfter expire logic"),
     ("spec.agents[].lanes[]", "persistence compute join window model"),
     ("spec.agents[].lanes[].type", "Demand DemandMap JoinValue JoinMap Window Model"),

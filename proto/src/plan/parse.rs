@@ -5,7 +5,7 @@ use super::reserved::FAULTS;
 use super::spec::AgentPlanSpec;
 use super::step::Only;
 use super::{
-    Access, Act, Error, Expr, Kind, Lane, LaneId, LaneKind, Plan, Queue, Retain, Rule, Schema, Step,
+    Access, Act, Error, Expr, Kind, Lane, LaneId, LaneKind, Plan, Queue, Retain, Rule, Schema, Step, pods,
     reserved, shape,
 };
 use crate::address::Route;
@@ -48,6 +48,7 @@ fn of(spec: &AgentPlanSpec) -> Result<Plan, Vec<Error>> {
         let error = format!("`{}` is no quantity of at least 1Gi", spec.storage.size);
         errors.push(Error::invalid("spec.storage.size", error));
     }
+    find_reserved_labels(spec, &mut errors);
     let origins = origins(spec, &mut errors);
     let agents = spec.agents.iter().enumerate();
     let kinds: Vec<_> = agents.map(|(n, agent)| Parser::new(spec, n, &mut errors).kind(agent)).collect();
@@ -60,6 +61,14 @@ fn of(spec: &AgentPlanSpec) -> Result<Plan, Vec<Error>> {
     let mut order: Vec<usize> = (0..kinds.len()).collect();
     order.sort_by_key(|kind| kinds[*kind].route.precedence());
     Ok(Plan { slots: spec.slots as u32, kinds, order, origins })
+}
+
+fn find_reserved_labels(spec: &AgentPlanSpec, errors: &mut Vec<Error>) {
+    let reserved = |name: &&String| pods::RESERVED_LABELS.iter().any(|prefix| name.starts_with(prefix));
+    for name in spec.pods.labels.keys().filter(reserved) {
+        let error = format!("`{name}`: labels of shoal.dev and app.kubernetes.io are the operator's");
+        errors.push(Error::invalid("spec.pods.labels", error));
+    }
 }
 
 fn origins(spec: &AgentPlanSpec, errors: &mut Vec<Error>) -> Vec<Origin> {

@@ -4,9 +4,9 @@
 //! *Guarantees*: what is here is what the schema lets through; the rest is checked by [`super::Plan::of`].
 
 use super::agent::Agent;
+use super::pods::Pods;
 use super::quantity::Quantity;
 use super::status::AgentPlanStatus;
-use k8s_openapi::api::core::v1::{LocalObjectReference, Toleration};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,10 @@ pub struct AgentPlanSpec {
     /// What the nodes' pods have beside what Shoal gives them. A pod takes a change of it when it is deleted.
     #[serde(default, skip_serializing_if = "Pods::is_unset")]
     pub pods: Pods,
+
+    /// The Service by which clients reach the nodes.
+    #[serde(default, skip_serializing_if = "Service::is_unset")]
+    pub service: Service,
 
     /// What nodes take over HTTP.
     #[serde(default, skip_serializing_if = "Http::is_unset")]
@@ -176,10 +180,11 @@ pub enum AccessMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Retention {
-    /// When the plan is deleted.
+    /// When the plan is deleted. `Delete`: each node's claim belongs to the plan, and goes with it and its data. A
+    /// StatefulSet that is deleted or scaled by someone takes no volume with it.
     #[serde(default)]
     pub when_deleted: Keep,
-    /// When the plan has fewer nodes than before.
+    /// When the plan has fewer nodes than before. `Delete` has no effect yet: volumes stay, and a condition says so.
     #[serde(default)]
     pub when_scaled: Keep,
 }
@@ -191,45 +196,37 @@ pub enum Keep {
     Delete,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// The Service by which clients reach the nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Pods {
-    /// Unset: the image that belongs to the operator.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", length(min = 1, max = 1024))]
-    pub image: Option<String>,
+pub struct Service {
+    /// How it is reached: `ClusterIP` from within the cluster, the others from outside as well. Port 7777 has neither
+    /// authentication nor TLS yet.
+    #[serde(rename = "type", default, skip_serializing_if = "is_default")]
+    pub kind: ServiceType,
 
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "PullPolicy")]
-    pub image_pull_policy: Option<PullPolicy>,
-
-    /// Secrets with which the image is fetched.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
-    pub image_pull_secrets: Vec<LocalObjectReference>,
-
-    #[serde(default, skip_serializing_if = "Resources::is_unset")]
-    pub resources: Resources,
-
+    /// Annotations of it, as load balancers and DNS controllers read them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub node_selector: BTreeMap<String, String>,
-
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
-    pub tolerations: Vec<Toleration>,
+    #[schemars(extend("maxProperties" = 64))]
+    pub annotations: BTreeMap<String, String>,
 }
 
-impl Pods {
+impl Service {
     fn is_unset(&self) -> bool {
-        self == &Pods::default()
+        self == &Service::default()
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum PullPolicy {
-    Always,
-    IfNotPresent,
-    Never,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceType {
+    #[default]
+    ClusterIP,
+    NodePort,
+    LoadBalancer,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -249,22 +246,6 @@ pub struct Http {
 impl Http {
     fn is_unset(&self) -> bool {
         self == &Http::default()
-    }
-}
-
-/// What each pod may use (`limits`) and has reserved for it (`requests`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Resources {
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub limits: BTreeMap<String, Quantity>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub requests: BTreeMap<String, Quantity>,
-}
-
-impl Resources {
-    fn is_unset(&self) -> bool {
-        self == &Resources::default()
     }
 }
 

@@ -37,6 +37,7 @@ pub struct AgentPlanStatus {
     #[schemars(with = "String")]
     pub selector: Option<String>,
 
+    /// How many slots there are, and how they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SlotsStatus")]
     pub slots: Option<SlotsStatus>,
@@ -60,6 +61,7 @@ pub struct AgentPlanStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SlotsStatus {
+    /// All of the plan.
     #[serde(default)]
     pub total: i32,
     /// Their owner serves them.
@@ -76,6 +78,7 @@ pub struct SlotsStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DurabilityStatus {
+    /// What an acknowledged command survives.
     pub mode: String,
     /// Nodes beside the owner that hold each slot.
     #[serde(default)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Set {
+    /// The Value lane.
     #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression: the new value.
@@ -23,6 +24,7 @@ pub struct Set {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Put {
+    /// The Map lane.
     #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression: the entry's key.
@@ -41,6 +43,7 @@ pub struct Put {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Remove {
+    /// The Map lane.
     #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression: the entry's key.
@@ -56,6 +59,7 @@ pub struct Remove {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Clear {
+    /// The Map lane.
     #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression: whether this step runs. Evaluated just before it.
@@ -68,6 +72,7 @@ pub struct Clear {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Emit {
+    /// The Supply lane.
     #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression.
@@ -86,6 +91,7 @@ pub struct Send {
     /// A CEL expression: the address of the receiver.
     #[schemars(length(min = 1, max = 2048))]
     pub agent: String,
+    /// The Command lane of the receiver.
     #[schemars(length(max = 63), regex(pattern = NAME))]
     pub lane: String,
     /// A CEL expression. Unset: `event`.

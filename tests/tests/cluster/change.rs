@@ -148,7 +148,7 @@ async fn another_template_restarts_nothing_and_a_deleted_pod_takes_it() {
     let asked = |name: &str| {
         scene.get("pod", name).unwrap()["spec"]["containers"][0]["resources"]["requests"]["cpu"].clone()
     };
-    assert_eq!((asked("counters-1"), asked("counters-0")), (json!("7m"), json!(null)));
+    assert_eq!((asked("counters-1"), asked("counters-0")), (json!("7m"), json!("100m")));
     scene.kubectl(&["delete", "pod", "counters-0", "counters-2"]).unwrap();
     scene.settled().await;
     assert_eq!(asked("counters-2"), "7m");

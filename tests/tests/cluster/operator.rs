@@ -146,7 +146,8 @@ async fn operator_and_nodes_may_do_no_more_than_they_need() {
     let before = scene.cluster.operator_requests().unwrap().len();
     // What happens again is an event that is told again.
     for _ in 0..2 {
-        scene.change(&plan("counters", 1));
+        scene
+            .change(&plan("counters", 1).replace("size: 1Gi", "size: 1Gi, retention: {whenDeleted: Delete}"));
         scene.settled().await;
         scene.change(&plan("counters", 1).replace("total + event.n", "total + evnt.n"));
         scene.becomes("Accepted", "False", "InvalidPlan").await;
@@ -233,7 +234,6 @@ async fn with_namespaces_named_plans_elsewhere_are_left_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_operator_that_acts_is_gone_another_one_takes_over() {
     let mut scene = Scene::with_plan("takeover", &plan("counters", 1)).await;
-    let _two = Installed::with(scene.cluster, &["replicas=2"]);
     let holder = || {
         let lease = ["get", "lease", OPERATOR, "--namespace", OPERATOR_NAMESPACE, "--output"];
         scene.cluster.kubectl(&[&lease[..], &["jsonpath={.spec.holderIdentity}"]].concat())

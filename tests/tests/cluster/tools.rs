@@ -118,11 +118,11 @@ async fn a_watch_of_kubectl_shoal_goes_on_over_the_loss_of_its_pod() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn helm_test_runs_a_plan_and_leaves_nothing() {
+async fn helm_test_runs_a_plan_and_leaves_no_more_than_its_log() {
     let scene = Scene::begin("helm").await;
-    let run = ["helm", "test", "shoal", "--namespace", OPERATOR_NAMESPACE, "--timeout", "180s"];
+    let run = ["helm", "test", "shoal", "--namespace", OPERATOR_NAMESPACE, "--timeout", "180s", "--logs"];
     let said = scene.cluster.run(&run, None).unwrap();
-    assert!(said.contains("Succeeded"), "{said}");
+    assert!(said.contains("Succeeded") && said.contains("POD LOGS: shoal-test\n1\n"), "{said}");
     let of = ["--namespace", OPERATOR_NAMESPACE, "--output", "name"];
     eventually("all of it to go", 60, async || {
         let left = scene.cluster.kubectl(&[&["get", "aplan,pvc,statefulset"], &of[..]].concat())?;

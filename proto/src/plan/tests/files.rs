@@ -37,6 +37,33 @@ fn the_document_of_the_plan_lists_the_reserved_names() {
     }
 }
 
+/// The paths of fields without a description, which is what `kubectl explain` says of them.
+fn unexplained(at: &str, schema: &Json, found: &mut Vec<String>) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let at = format!("{at}.{name}");
+        if field["description"].as_str().is_none_or(|text| text.trim().is_empty()) {
+            found.push(at.clone());
+        }
+        unexplained(&at, field, found);
+    }
+    for inner in ["items", "additionalProperties"] {
+        if schema[inner].is_object() {
+            unexplained(at, &schema[inner], found);
+        }
+    }
+}
+
+#[test]
+fn every_field_has_a_text_in_kubectl_explain() {
+    let crd = serde_json::to_value(crd()).unwrap();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut found = Vec::new();
+    for root in ["spec", "status"] {
+        unexplained(root, &schema["properties"][root], &mut found);
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 fn yaml() -> String {
     serde_yaml_ng::to_string(&whole(serde_json::to_value(crd()).unwrap())).unwrap()
 }

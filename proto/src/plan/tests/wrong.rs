@@ -116,10 +116,9 @@ const FIELDS: &[(&str, Expect)] = &[
     ),
     ("pods: {resources: {limits: {cpu: 2, memory: 1Gi}}, nodeSelector: {disk: ssd}}", expect![[""]]),
     (
-        "pods: {nodeSelector: {disk: 1}, labels: {a: b}, imagePullPolicy: Sometimes}",
+        "pods: {nodeSelector: {disk: 1}, imagePullPolicy: Sometimes}",
         expect![[r#"
             I spec.pods.imagePullPolicy: `Sometimes` is none of Always, IfNotPresent, Never
-            N spec.pods.labels: `labels` is not supported yet
             I spec.pods.nodeSelector.disk: a text is expected: quote it, "1"
         "#]],
     ),
@@ -127,6 +126,12 @@ const FIELDS: &[(&str, Expect)] = &[
         "pods: {tolerations: [{key: a, operator: Exists, until: now}]}",
         expect![[r#"
         I spec.pods.tolerations[0].until: there is no field `until` here, only effect, key, operator, tolerationSeconds, value
+    "#]],
+    ),
+    (
+        "pods: {labels: {team: a, shoal.dev/plan: b}}",
+        expect![[r#"
+        I spec.pods.labels: `shoal.dev/plan`: labels of shoal.dev and app.kubernetes.io are the operator's
     "#]],
     ),
     (
@@ -138,7 +143,7 @@ const FIELDS: &[(&str, Expect)] = &[
     (
         "nodes: 3",
         expect![[r#"
-            I spec.nodes: there is no field `nodes` here, only agents, durability, http, management, pods, replicas, slots, storage
+            I spec.nodes: there is no field `nodes` here, only agents, durability, http, management, pods, replicas, service, slots, storage
         "#]],
     ),
 ];
