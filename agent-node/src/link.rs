@@ -71,6 +71,18 @@ pub struct Update {
     pub changes: Vec<Versioned>,
     /// With `first`, of a Map lane of this node: a snapshot of all entries.
     pub entries: Option<Map>,
+    /// The highest question of the attachment that is answered when this has been said; 0: none. What was acknowledged
+    /// before it was asked has been said then. The attachment itself is question [`mirror::ATTACHMENT`].
+    pub answered: u64,
+}
+
+/// Asks the owner of a lane, in order with what it says on the attachment, whether all that it acknowledged until now has
+/// been said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub attachment: u64,
+    /// Counted by attachment.
+    pub number: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]

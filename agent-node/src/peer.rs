@@ -21,6 +21,7 @@ pub mod share;
 pub mod transport;
 pub mod wire;
 
+use crate::link::Question;
 use crate::refusal::Refusal;
 use crate::shard::{Command, Got, Key, Message, Stream, Taken};
 use bytes::Bytes;
@@ -28,7 +29,7 @@ use proto::address::{Address, Slot};
 use proto::ring::StoreId;
 
 /// The format of frames and of what they carry; a node beyond its neighbours' is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// A frame is closed when it has this much. One item may be larger.
 pub const FRAME_BYTES: usize = 64 << 10;
 
@@ -140,6 +141,7 @@ pub struct Asked {
     pub attaches: Vec<Attach>,
     pub detaches: Vec<u64>,
     pub limits: Vec<Limit>,
+    pub questions: Vec<Question>,
     pub messages: Vec<Message>,
     pub ended: Vec<Stream>,
 }

@@ -288,7 +288,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         slot: address::Slot,
         lane: &str,
     ) -> Result<crate::link::Update, Refusal> {
-        use crate::link::{Change, Update, Versioned};
+        use crate::link::{Change, Update, Versioned, mirror::ATTACHMENT};
         let configuration = self.owns(slot)?;
         let (kind, index) = lane_of(&configuration.plan, agent, slot, lane)?;
         let (version, declared) = (self.slot(slot).version(), &configuration.plan.kinds[kind].lanes[index]);
@@ -307,7 +307,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             }
             _ => Vec::new(),
         };
-        Ok(Update { version, first: true, synced: true, changes, entries })
+        Ok(Update { version, first: true, synced: true, changes, entries, answered: ATTACHMENT })
     }
 
     /// A newer plan, another ring, or both.

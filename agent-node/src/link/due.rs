@@ -3,7 +3,7 @@
 
 use crate::lock::lock;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -23,6 +23,8 @@ pub struct Mark {
     state: AtomicU8,
     /// All links of the stream have passed this order.
     passed: AtomicU64,
+    /// Some link of the stream waits for an answer of the lane's owner.
+    awaits: AtomicBool,
 }
 
 /// The stream has looked.
@@ -64,7 +66,8 @@ impl Due {
 
 impl Mark {
     pub fn new(due: Arc<Due>, place: u32) -> Mark {
-        Mark { due, place, state: AtomicU8::new(CLEAR), passed: AtomicU64::new(0) }
+        let (state, passed, awaits) = (AtomicU8::new(CLEAR), AtomicU64::new(0), AtomicBool::new(false));
+        Mark { due, place, state, passed, awaits }
     }
 
     /// The stream will look. Says whether that is new to it.
@@ -103,5 +106,14 @@ impl Mark {
 
     pub fn passed(&self) -> u64 {
         self.passed.load(Ordering::Acquire)
+    }
+
+    /// Set and read under the lock of the lane.
+    pub fn set_awaits(&self, awaits: bool) {
+        self.awaits.store(awaits, Ordering::Relaxed);
+    }
+
+    pub fn awaits(&self) -> bool {
+        self.awaits.load(Ordering::Relaxed)
     }
 }

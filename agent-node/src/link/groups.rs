@@ -88,6 +88,20 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         self.links.contains_key(&link)
     }
 
+    pub fn lane_of(&self, link: K) -> Option<&WatchedLane> {
+        let Place { group, .. } = self.links.get(&link)?;
+        self.lanes[*group as usize].as_ref().map(|group| &*group.lane)
+    }
+
+    /// There is something to tell the link beside what its lane says.
+    pub fn wake(&mut self, link: K) {
+        if let Some(Place { group, .. }) = self.links.get(&link)
+            && let Some(group) = &mut self.lanes[*group as usize]
+        {
+            group.wake();
+        }
+    }
+
     /// Adds a link. The caller has counted one watcher of `lane`. False: the stream had a link to this lane before, and
     /// the caller takes the extra watcher off again.
     pub fn open(&mut self, link: K, lane: Arc<WatchedLane>, cursor: Cursor, credit: Option<u32>) -> bool {
@@ -212,7 +226,7 @@ impl<K: Copy> Group<K> {
             }
             return false;
         }
-        let (mut passed, mut more, mut waiting) = (u64::MAX, false, 0);
+        let (mut passed, mut more, mut waiting, mut awaits) = (u64::MAX, false, 0, false);
         let count = self.members.len();
         for step in 0..count {
             let turn = (self.turn + step) % count;
@@ -247,7 +261,9 @@ impl<K: Copy> Group<K> {
                 if *credit == Some(0) { waiting += 1 } else { more = true }
             }
             passed = passed.min(lane.mirror.passed(cursor));
+            awaits |= lane.mirror.awaits(cursor);
         }
+        self.mark.set_awaits(awaits);
         if lane.mirror.keeps_items() {
             self.mark.pass(passed);
             grants.extend(lane.passed());

@@ -1,9 +1,9 @@
 //! One watched lane of one node: its mirror, and whom to tell that it has changed.
 
-use super::Update;
 use super::due::Mark;
 use super::mirror::{Applied, Mirror};
 use super::table::{Number, Owner, Target};
+use super::{Question, Update};
 use crate::link::Got;
 use crate::lock::lock;
 use crate::refusal::Refusal;
@@ -39,6 +39,15 @@ pub struct Grant {
     pub limit: u64,
 }
 
+/// What follows from an update of a lane.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// The owner's state is whole here now, as it was not before.
+    pub whole: bool,
+    pub grant: Option<Grant>,
+    pub question: Option<Question>,
+}
+
 impl WatchedLane {
     pub fn new(number: Number, target: &Target) -> WatchedLane {
         let Target { agent: _, slot: _, lane: _, kind, queue, internal, owner } = *target;
@@ -65,6 +74,11 @@ impl WatchedLane {
         let mut state = self.lock();
         state.mirror.recount();
         state.limit = state.mirror.limit();
+        if attachment == 0 {
+            state.mirror.questions.lose();
+        } else {
+            state.mirror.questions.attach();
+        }
         let moved = state.owner != owner;
         (state.attachment, state.owner) = (attachment, owner);
         if moved {
@@ -73,17 +87,32 @@ impl WatchedLane {
         state.queue.blocks().then_some(state.limit)
     }
 
-    /// True: the owner's state is whole here now, as it was not before.
-    pub fn update(&self, attachment: u64, update: Update) -> (bool, Option<Grant>) {
+    pub fn update(&self, attachment: u64, update: Update) -> Heard {
         let mut state = self.lock();
         if state.attachment != attachment {
-            return (false, None);
+            return Heard::default();
         }
+        let is_answer = update.answered > 0;
         let applied = state.mirror.apply(update);
         if applied != Applied::Nothing {
             state.mark_changed();
+        } else if is_answer {
+            state.mark_awaiting();
         }
-        (applied == Applied::Whole, state.grant())
+        Heard { whole: applied == Applied::Whole, grant: state.grant(), question: state.question() }
+    }
+
+    /// Somebody comes to watch; `owner` is the lane's owner by the ring of now. Gives the question that is yet to be
+    /// answered before it has been told all that was acknowledged until now.
+    pub fn come(&self, owner: Owner) -> u64 {
+        let mut state = self.lock();
+        let is_here = state.owner == Owner::Here && owner == Owner::Here;
+        state.mirror.questions.come(is_here)
+    }
+
+    /// What the owner is to be asked now.
+    pub fn question(&self) -> Option<Question> {
+        self.lock().question()
     }
 
     pub fn stale(&self) {
@@ -139,6 +168,18 @@ impl WatchState {
             mark.set();
         }
         self.release();
+    }
+
+    /// The streams look of which a link waits for what the owner has answered.
+    fn mark_awaiting(&self) {
+        for mark in self.marks.iter().filter(|mark| mark.awaits()) {
+            mark.set();
+        }
+    }
+
+    fn question(&mut self) -> Option<Question> {
+        let number = self.mirror.questions.next()?;
+        Some(Question { attachment: self.attachment, number })
     }
 
     /// All streams that watch look at it, also those that wait for credit: their links may have ended.

@@ -37,8 +37,8 @@ impl Links {
     pub fn open(&self, link: u32, agent: &str, lane: &str, from: Option<u64>, credit: Option<u32>) {
         let mut state = self.lock();
         match self.watch(agent, lane) {
-            Ok(lane) => {
-                let cursor = from.map_or_else(Cursor::new, Cursor::resume);
+            Ok((lane, question)) => {
+                let cursor = from.map_or_else(Cursor::new, Cursor::resume).awaiting(question);
                 if !state.groups.open(link, lane.clone(), cursor, credit) {
                     self.serving.leave(&lane);
                 }
@@ -50,7 +50,7 @@ impl Links {
         }
     }
 
-    fn watch(&self, agent: &str, lane: &str) -> Result<Arc<super::lane::WatchedLane>, Refusal> {
+    fn watch(&self, agent: &str, lane: &str) -> Result<(Arc<super::lane::WatchedLane>, u64), Refusal> {
         self.serving.admit_link(agent)?;
         let hidden = || Refusal::not_found(format!("there is no lane {lane}"), agent);
         let watched = self.serving.watch(agent, lane, |target| target.internal.then(hidden));

@@ -6,16 +6,19 @@
 //!
 //! *Guarantees.* Whatever updates come between the pieces of a flush: a watcher that was told all holds the owner's
 //! state. The watermark (`id`) stands on `synced` and on the last event of a flush that has reached the end, and falls
-//! only after `reset`. Memory is bounded by live keys and by the declared queue. *Assumptions.* Updates come in the
-//! order in which the owner said them; versions do not fall within them.
+//! only after `reset`. `synced` comes when all is told that was acknowledged before the watcher came. Memory is bounded by
+//! live keys and by the declared queue. *Assumptions.* Updates come in the order in which the owner said them; versions do
+//! not fall within them.
 
 mod cell;
 mod items;
 mod map;
+mod questions;
 #[cfg(test)]
 mod tests;
 
 pub use cell::Cell;
+pub use questions::ATTACHMENT;
 
 use super::{Change, Update, Versioned};
 use crate::link::{Body, Got};
@@ -25,6 +28,7 @@ use map::Entries;
 use proto::plan::{LaneKind, Queue};
 use proto::ring;
 use proto::value::Value;
+use questions::Questions;
 
 #[derive(Debug)]
 pub struct Mirror {
@@ -43,6 +47,7 @@ pub struct Mirror {
     era: u32,
     /// No owner can be reached.
     stale: bool,
+    pub questions: Questions,
 }
 
 /// An owner's state while it comes.
@@ -93,6 +98,8 @@ pub struct Cursor {
     from: u64,
     /// The watermark that it was given last.
     told: u64,
+    /// It is `synced` when the owner has answered this question.
+    awaits: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,6 +189,7 @@ impl Cursor {
             began: 0,
             from: 0,
             told: 0,
+            awaits: 0,
         }
     }
 
@@ -192,9 +200,20 @@ impl Cursor {
         Cursor { phase: Phase::Begin { reset: true }, ..Cursor::new() }
     }
 
+    /// It came when this question was yet to be asked: what was acknowledged before is told with the answer.
+    #[must_use]
+    pub fn awaiting(self, question: u64) -> Cursor {
+        Cursor { awaits: question, ..self }
+    }
+
     /// The watermark that it was given last.
     pub fn told(&self) -> u64 {
         self.told
+    }
+
+    /// It was told `synced`.
+    pub fn is_synced(&self) -> bool {
+        self.phase == Phase::Following
     }
 }
 
@@ -211,7 +230,17 @@ impl Mirror {
             LaneKind::Map => Content::Map(Box::default()),
             LaneKind::Command | LaneKind::Supply => Content::Items(Box::new(Items::new(queue.items))),
         };
-        Mirror { state, whole: false, next: None, version: 0, changed: 0, head: 0, era: 0, stale: false }
+        Mirror {
+            state,
+            whole: false,
+            next: None,
+            version: 0,
+            changed: 0,
+            head: 0,
+            era: 0,
+            stale: false,
+            questions: Questions::default(),
+        }
     }
 
     /// How many items of an event lane are kept for watchers from now on.
@@ -227,7 +256,8 @@ impl Mirror {
     }
 
     pub fn apply(&mut self, update: Update) -> Applied {
-        let Update { version, first, synced, changes, entries } = update;
+        let Update { version, first, synced, changes, entries, answered } = update;
+        self.questions.answer(answered);
         if first {
             self.next = Some(Box::new(Next { entries: entries.unwrap_or_default(), changes: Vec::new() }));
         }
@@ -367,6 +397,10 @@ impl Mirror {
             cursor.phase = Phase::Begin { reset: true };
         }
         if let Phase::Begin { reset } = cursor.phase {
+            if self.keeps_items() && self.awaits(cursor) {
+                // What came before it is on its way, and is not for it.
+                return Told::All;
+            }
             if reset {
                 if budget.is_spent() {
                     return Told::Part;
@@ -422,7 +456,11 @@ impl Mirror {
             cursor.at = order;
             budget.spend(out.change(said, version, complete.then_some(self.version)));
         }
+        (cursor.at, cursor.from) = (self.head, self.version + 1);
         if matches!(cursor.phase, Phase::Syncing(_)) {
+            if self.awaits(cursor) {
+                return Told::All;
+            }
             if budget.is_spent() {
                 return Told::Part;
             }
@@ -430,8 +468,17 @@ impl Mirror {
             budget.spend(0);
             cursor.phase = Phase::Following;
         }
-        (cursor.at, cursor.from, cursor.told) = (self.head, self.version + 1, self.version);
+        cursor.told = self.version;
         Told::All
+    }
+
+    /// Whether the owner has yet to answer what this watcher waits for.
+    pub fn awaits(&self, cursor: &Cursor) -> bool {
+        !self.has_answered(cursor.awaits)
+    }
+
+    pub fn has_answered(&self, question: u64) -> bool {
+        question <= self.questions.answered()
     }
 
     /// Whether items have been dropped that this watcher has not been told.

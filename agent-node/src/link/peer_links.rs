@@ -3,13 +3,14 @@
 use super::due::Due;
 use super::groups::{Groups, Teller};
 use super::lane::WatchState;
-use super::mirror::{Budget, Cell, Cursor, Listener, MirrorChange, Told};
+use super::mirror::{ATTACHMENT, Budget, Cell, Cursor, Listener, MirrorChange, Told};
 use super::table::Owner;
-use super::{Change, Serving, Update, Versioned};
+use super::{Change, Question, Serving, Update, Versioned};
 use crate::lock::lock;
 use crate::refusal::Refusal;
 use proto::json;
 use proto::value::Value;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// In one piece of a flush.
@@ -27,6 +28,16 @@ pub struct PeerLinks {
 struct PeerLinksState {
     groups: Groups<u64>,
     refused: Vec<(u64, Refusal)>,
+    /// The newest question of each attachment that has one.
+    questions: HashMap<u64, Asked>,
+}
+
+/// A question of the other node that is not answered yet.
+#[derive(Clone, Copy)]
+struct Asked {
+    number: u64,
+    /// The question of this node's own mirror that is to be answered before.
+    awaits: u64,
 }
 
 impl PeerLinks {
@@ -43,8 +54,9 @@ impl PeerLinks {
         }
         let elsewhere = || Refusal::elsewhere(agent);
         match self.serving.watch(agent, lane, |target| (target.owner != Owner::Here).then(elsewhere)) {
-            Ok(lane) => {
+            Ok((lane, awaits)) => {
                 let credit = limit.map(|limit| limit.try_into().unwrap_or(u32::MAX));
+                state.questions.insert(attachment, Asked { number: ATTACHMENT, awaits });
                 if !state.groups.open(attachment, lane.clone(), Cursor::new(), credit) {
                     self.serving.leave(&lane);
                 }
@@ -61,8 +73,20 @@ impl PeerLinks {
         self.lock().groups.limit(attachment, items);
     }
 
+    /// The other node asks whether all that was acknowledged until now has been told; the answer follows it.
+    pub fn ask(&self, question: Question) {
+        let Question { attachment, number } = question;
+        let mut state = self.lock();
+        let Some(lane) = state.groups.lane_of(attachment) else { return };
+        let awaits = lane.come(Owner::Here);
+        state.questions.insert(attachment, Asked { number, awaits });
+        state.groups.wake(attachment);
+    }
+
     pub fn close(&self, attachment: u64) {
-        if let Some(lane) = self.lock().groups.close(attachment) {
+        let mut state = self.lock();
+        state.questions.remove(&attachment);
+        if let Some(lane) = state.groups.close(attachment) {
             self.serving.leave(&lane);
         }
     }
@@ -75,9 +99,10 @@ impl PeerLinks {
     /// Adds what is due now, up to about so many bytes; one value may be larger. True: there may be more.
     pub fn next_updates(&self, bytes_max: usize, out: &mut Vec<(u64, Result<Update, Refusal>)>) -> bool {
         let mut state = self.lock();
-        let PeerLinksState { groups, refused } = &mut *state;
+        let PeerLinksState { groups, refused, questions } = &mut *state;
         let mut room = Budget { events: EVENTS_MAX, bytes: bytes_max };
-        for attachment in groups.tell_due(&mut room, &mut Peer { out, refused }) {
+        for attachment in groups.tell_due(&mut room, &mut Peer { out, refused, questions }) {
+            questions.remove(&attachment);
             if let Some(lane) = groups.close(attachment) {
                 self.serving.leave(&lane);
             }
@@ -103,6 +128,7 @@ impl Drop for PeerLinks {
 struct Peer<'a> {
     out: &'a mut Vec<(u64, Result<Update, Refusal>)>,
     refused: &'a mut Vec<(u64, Refusal)>,
+    questions: &'a mut HashMap<u64, Asked>,
 }
 
 impl Teller<u64> for Peer<'_> {
@@ -120,6 +146,15 @@ impl Teller<u64> for Peer<'_> {
         let mut updates =
             Updates { attachment: link, told: cursor.told(), due: None, items: 0, out: self.out };
         let told = lane.mirror.tell(cursor, budget, &mut updates);
+        if told == Told::All
+            && cursor.is_synced()
+            && !self.questions.is_empty()
+            && let Some(asked) = self.questions.get(&link)
+            && lane.mirror.has_answered(asked.awaits)
+        {
+            updates.answer(asked.number, cursor.told());
+            self.questions.remove(&link);
+        }
         updates.finish();
         (told, updates.items)
     }
@@ -153,7 +188,14 @@ impl Updates<'_> {
             synced: false,
             changes: Vec::new(),
             entries: None,
+            answered: 0,
         })
+    }
+
+    /// All up to this version has been told.
+    fn answer(&mut self, question: u64, version: u64) {
+        let update = self.due();
+        (update.version, update.answered) = (version, question);
     }
 
     fn finish(&mut self) {
@@ -164,8 +206,14 @@ impl Updates<'_> {
 impl Listener for Updates<'_> {
     fn begin(&mut self, _reset: bool) {
         self.told = 0;
-        self.due =
-            Some(Update { version: 0, first: true, synced: false, changes: Vec::new(), entries: None });
+        self.due = Some(Update {
+            version: 0,
+            first: true,
+            synced: false,
+            changes: Vec::new(),
+            entries: None,
+            answered: 0,
+        });
     }
 
     fn change(&mut self, said: MirrorChange<'_>, version: u64, id: Option<u64>) -> usize {
@@ -183,8 +231,14 @@ impl Listener for Updates<'_> {
             }
             MirrorChange::Gap(_, to) => {
                 self.finish();
-                let gap =
-                    Update { version: to, first: true, synced: true, changes: Vec::new(), entries: None };
+                let gap = Update {
+                    version: to,
+                    first: true,
+                    synced: true,
+                    changes: Vec::new(),
+                    entries: None,
+                    answered: 0,
+                };
                 self.out.push((self.attachment, Ok(gap)));
                 self.told = to;
                 return CHANGE_BYTES;

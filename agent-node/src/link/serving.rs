@@ -3,9 +3,9 @@
 //! Whoever watches holds a lane and looks into it; whoever owns one says what happens to it. Nobody waits here: shards'
 //! threads and the tasks of connections call in, and leave again.
 
-use super::Update;
-use super::lane::{Grant, WatchedLane};
+use super::lane::{Grant, Heard, WatchedLane};
 use super::table::{Owner, Step, Table, Target};
+use super::{Question, Update};
 use crate::link::Got;
 use crate::lock::lock;
 use crate::refusal::Refusal;
@@ -26,6 +26,8 @@ pub trait Upstream: Send + Sync {
     fn ask_to_attach(&self, attachment: u64, target: &Target, limit: Option<u64>);
     /// So many items of it may come in all.
     fn limit(&self, attachment: u64, target: &Target, limit: u64);
+    /// Asks `target.owner`, which is another node. The answer comes by [`Serving::update`].
+    fn ask(&self, question: Question, target: &Target);
     fn detach(&self, attachment: u64, target: &Target);
 }
 
@@ -61,11 +63,12 @@ impl Serving {
             let Some(lane) = lane else { continue };
             match said {
                 Ok(update) => {
-                    let (whole, grant) = lane.update(attachment, update);
+                    let Heard { whole, grant, question } = lane.update(attachment, update);
                     if whole {
                         self.table().settled(attachment);
                     }
                     self.grant(&mut Vec::from_iter(grant));
+                    self.ask(question);
                 }
                 Err(refusal) => {
                     self.act(|table, _, steps| table.closed(attachment, refusal, steps));
@@ -134,22 +137,38 @@ impl Serving {
         self.shared.delivered.fetch_add(events as u64, Relaxed);
     }
 
-    /// The lane, with one watcher more, unless `refuse` says why not. It is looked up under the lock under which it
-    /// is watched: a ring or plan that comes meanwhile finds either the lane here, or its own word taken for it.
+    /// The lane, with one watcher more, and the question whose answer tells all that was acknowledged until now; unless
+    /// `refuse` says why not. The lane is looked up under the lock under which it is watched: a ring or plan that comes
+    /// meanwhile finds either the lane here, or its own word taken for it.
     pub(super) fn watch(
         &self,
         agent: &str,
         lane: &str,
         refuse: impl FnOnce(&Target) -> Option<Refusal>,
-    ) -> Result<Arc<WatchedLane>, Refusal> {
+    ) -> Result<(Arc<WatchedLane>, u64), Refusal> {
         let watched = self.act(|table, upstream, steps| {
             let target = upstream.find(agent, lane)?;
             if let Some(refusal) = refuse(&target) {
                 return Err(refusal);
             }
-            table.watch(&target, |number, target| Arc::new(WatchedLane::new(number, target)), steps)
+            let make = |number, target: &Target| Arc::new(WatchedLane::new(number, target));
+            let lane = table.watch(&target, make, steps)?;
+            // Before the steps: an attachment that is among them is asked for after it came.
+            let question = lane.come(target.owner);
+            Ok((lane, question))
         });
-        watched.unwrap_or_else(|| Err(Refusal::unavailable("this node is stopping", agent)))
+        let watched = watched.unwrap_or_else(|| Err(Refusal::unavailable("this node is stopping", agent)))?;
+        self.ask(watched.0.question());
+        Ok(watched)
+    }
+
+    /// An attachment that has ended meanwhile needs no answer: the next one is a question of its own.
+    fn ask(&self, question: Option<Question>) {
+        let Some(question) = question else { return };
+        let Some(upstream) = self.shared.upstream.upgrade() else { return };
+        if let Some(target) = self.table().target_of(question.attachment) {
+            upstream.ask(question, target);
+        }
     }
 
     pub(super) fn leave(&self, lane: &WatchedLane) {

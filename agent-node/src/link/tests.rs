@@ -1,5 +1,6 @@
 //! Links of clients and of other nodes over a serving side whose owners are the test.
 
+use super::mirror::ATTACHMENT;
 use super::serving::LINKS_MAX;
 use super::*;
 use expect_test::{Expect, expect};
@@ -20,6 +21,8 @@ struct Node {
     /// What was asked and not looked at.
     asked: Mutex<Vec<(bool, u64, Target)>>,
     queue: AtomicU64,
+    /// What owners on other nodes were asked by [`Question`].
+    questions: Mutex<Vec<Question>>,
     /// How many items of each attachment may come.
     limits: Mutex<Vec<(u64, Option<u64>)>>,
     /// Runs when a lane has been found, and before it is watched.
@@ -41,6 +44,10 @@ impl Node {
 
     fn asked(&self) -> Vec<(bool, u64, Target)> {
         std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    fn questions(&self) -> Vec<Question> {
+        std::mem::take(&mut self.questions.lock().unwrap())
     }
 
     /// The number of the only attachment that was asked for.
@@ -91,6 +98,11 @@ impl Upstream for Node {
         self.limits.lock().unwrap().push((attachment, Some(limit)));
     }
 
+    fn ask(&self, question: Question, target: &Target) {
+        assert!(matches!(target.owner, Owner::Node(_)), "{target:?}");
+        self.questions.lock().unwrap().push(question);
+    }
+
     fn detach(&self, attachment: u64, target: &Target) {
         self.asked.lock().unwrap().push((false, attachment, target.clone()));
     }
@@ -113,13 +125,13 @@ fn event(version: u64, value: i64) -> Versioned {
 }
 
 fn whole(serving: &Serving, attachment: u64, version: u64, changes: Vec<Versioned>) {
-    let update = Update { version, first: true, synced: true, changes, entries: None };
+    let update = Update { version, first: true, synced: true, changes, entries: None, answered: 1 };
     serving.update(&mut vec![(attachment, Ok(update))]);
 }
 
 fn change(serving: &Serving, attachment: u64, changes: Vec<Versioned>) {
     let version = changes.last().map_or(0, |last| last.version);
-    let update = Update { version, first: false, synced: false, changes, entries: None };
+    let update = Update { version, first: false, synced: false, changes, entries: None, answered: 0 };
     serving.update(&mut vec![(attachment, Ok(update))]);
 }
 
@@ -532,8 +544,10 @@ fn another_node_is_told_in_values_and_only_by_the_owner() {
     let missing = Refusal::not_found("there is no such lane", "/a");
     assert_eq!(take(1_000), [(71, Err(missing))]);
     whole(&serving, asked[0].1, 9, vec![put(1, 1, "a"), put(2, 2, "b"), put(3, 3, "c")]);
-    let update =
-        |version, first, synced, changes| Ok(Update { version, first, synced, changes, entries: None });
+    let update = |version, first, synced, changes| {
+        let answered = u64::from(synced);
+        Ok(Update { version, first, synced, changes, entries: None, answered })
+    };
     assert_eq!(take(40), [(70, update(0, true, false, vec![put(1, 1, "a"), put(2, 2, "b")]))]);
     assert_eq!(take(1_000), [(70, update(9, false, true, vec![put(3, 3, "c")]))]);
     change(&serving, asked[0].1, vec![put(10, 4, "d"), put(10, 5, "e")]);
@@ -546,6 +560,263 @@ fn another_node_is_told_in_values_and_only_by_the_owner() {
     assert_eq!(ended.len(), 2);
     peer.open(73, "/a", "map", None);
     assert!(matches!(&take(1_000)[..], [(73, Err(refusal))] if refusal.code == 421));
+}
+
+/// A serving side whose lanes another node owns, with a link that is synced, and the attachment of its lane.
+fn far(lane: &str) -> (Arc<Node>, Serving, Links, u64) {
+    let (node, serving) = Node::start();
+    *node.owner.lock().unwrap() = Some(Owner::Node(1));
+    let links = Links::new(&serving);
+    links.open(1, "/a", lane, None, None);
+    let attachment = node.attachment();
+    whole(&serving, attachment, 5, if lane == "value" { vec![set(2, 7)] } else { vec![] });
+    taken(&links);
+    (node, serving, links, attachment)
+}
+
+fn answer(serving: &Serving, attachment: u64, version: u64, number: u64) {
+    let (changes, entries) = (vec![], None);
+    let update = Update { version, first: false, synced: false, changes, entries, answered: number };
+    serving.update(&mut vec![(attachment, Ok(update))]);
+}
+
+#[test]
+fn who_comes_to_a_mirror_is_synced_when_the_owner_has_answered() {
+    let (node, serving, first, attachment) = far("value");
+    assert_eq!(node.questions(), [], "an attachment is a question");
+    let links = Links::new(&serving);
+    links.open(1, "/a", "value", None, None);
+    links.open(2, "/a", "value", Some(4), None);
+    check(
+        &links,
+        &expect![[r"
+        1: Set 7
+        2: Reset
+        2: Set 7
+    "]],
+    );
+    assert_eq!(node.questions(), [Question { attachment, number: 2 }]);
+    change(&serving, attachment, vec![set(8, 8)]);
+    check(
+        &links,
+        &expect![[r"
+        1: Set 8
+        2: Set 8
+    "]],
+    );
+    check(
+        &first,
+        &expect![[r"
+        1: Set 8 id 8
+    "]],
+    );
+    answer(&serving, attachment, 9, 2);
+    check(
+        &links,
+        &expect![[r"
+        1: Synced id 9
+    "]],
+    );
+    // The other came when that question was under way.
+    assert_eq!(node.questions(), [Question { attachment, number: 3 }]);
+    answer(&serving, attachment, 9, 3);
+    check(
+        &links,
+        &expect![[r"
+        2: Synced id 9
+    "]],
+    );
+    check(&first, &expect![""]);
+}
+
+#[test]
+fn one_question_serves_all_who_came_before_it() {
+    let (node, serving, _first, attachment) = far("value");
+    let come = |count: u32| {
+        let links = Links::new(&serving);
+        (0..count).for_each(|link| links.open(link, "/a", "value", None, None));
+        links
+    };
+    let synced = |links: &Links| {
+        let is_synced = |output: &LinkOutput| {
+            matches!(output, LinkOutput::Event { event: Event { kind: EventKind::Synced, .. }, .. })
+        };
+        taken(links).iter().filter(|output| is_synced(output)).count()
+    };
+    let one = come(1);
+    assert_eq!(node.questions(), [Question { attachment, number: 2 }]);
+    // They come while it is under way.
+    let (many, few) = (come(100), come(3));
+    assert_eq!(node.questions(), []);
+    answer(&serving, attachment, 5, 2);
+    assert_eq!((synced(&one), synced(&many), synced(&few)), (1, 0, 0));
+    assert_eq!(node.questions(), [Question { attachment, number: 3 }]);
+    answer(&serving, attachment, 5, 2);
+    assert_eq!((synced(&many), node.questions()), (0, vec![]), "an old answer is none");
+    answer(&serving, attachment, 5, 3);
+    assert_eq!((synced(&one), synced(&many), synced(&few)), (0, 100, 3));
+    assert_eq!(node.questions(), []);
+    // Whoever comes and goes costs no more.
+    for _ in 0..100 {
+        drop(come(2));
+    }
+    assert_eq!(node.questions(), [Question { attachment, number: 4 }]);
+}
+
+#[test]
+fn an_attachment_that_begins_after_a_watcher_came_is_its_answer() {
+    let (node, serving, _first, attachment) = far("value");
+    let links = Links::new(&serving);
+    links.open(1, "/a", "value", None, None);
+    taken(&links);
+    assert_eq!(node.questions().len(), 1);
+    serving.lost(&[1]);
+    answer(&serving, attachment, 9, 2);
+    check(&links, &expect![""]);
+    let anew = node.asked().last().map(|(_, attachment, _)| *attachment).unwrap();
+    let late = Links::new(&serving);
+    late.open(1, "/a", "value", None, None);
+    whole(&serving, anew, 9, vec![set(8, 8)]);
+    check(
+        &links,
+        &expect![[r"
+        1: Set 8
+        1: Synced id 9
+    "]],
+    );
+    check(
+        &late,
+        &expect![[r"
+        1: Set 8
+    "]],
+    );
+    assert_eq!(node.questions(), [Question { attachment: anew, number: 2 }], "who came after it began");
+    *node.owner.lock().unwrap() = None;
+    serving.lost(&[1]);
+    let last = Links::new(&serving);
+    last.open(1, "/a", "value", None, None);
+    check(
+        &last,
+        &expect![[r"
+        1: Set 8
+    "]],
+    );
+    *node.owner.lock().unwrap() = Some(Owner::Here);
+    node.asked();
+    serving.tick(60);
+    let own = node.attachment();
+    let here = Links::new(&serving);
+    here.open(1, "/a", "value", None, None);
+    check(
+        &here,
+        &expect![[r"
+        1: Set 8
+    "]],
+    );
+    whole(&serving, own, 12, vec![set(8, 8)]);
+    for links in [&late, &last, &here] {
+        check(
+            links,
+            &expect![[r"
+            1: Synced id 12
+        "]],
+        );
+    }
+    assert_eq!(node.questions(), [], "the owner's own node has nobody to ask");
+}
+
+#[test]
+fn items_that_were_under_way_when_a_watcher_came_are_not_for_it() {
+    let (node, serving, first, attachment) = far("supply");
+    let links = Links::new(&serving);
+    links.open(1, "/a", "supply", Some(3), None);
+    assert_eq!(node.questions(), [Question { attachment, number: 2 }]);
+    change(&serving, attachment, vec![event(6, 6)]);
+    check(&links, &expect![""]);
+    check(
+        &first,
+        &expect![[r"
+        1: Event 6 id 6
+    "]],
+    );
+    answer(&serving, attachment, 6, 2);
+    check(
+        &links,
+        &expect![[r"
+        1: Reset
+        1: Synced id 6
+    "]],
+    );
+    change(&serving, attachment, vec![event(7, 7)]);
+    check(
+        &links,
+        &expect![[r"
+        1: Event 7 id 7
+    "]],
+    );
+}
+
+#[test]
+fn a_link_without_credit_is_synced_when_it_has_some() {
+    let (_node, serving, _first, attachment) = far("value");
+    let links = Links::new(&serving);
+    links.open(1, "/a", "value", None, Some(1));
+    check(
+        &links,
+        &expect![[r"
+        1: Set 7
+    "]],
+    );
+    answer(&serving, attachment, 5, 2);
+    check(&links, &expect![""]);
+    links.credit(1, 1);
+    check(
+        &links,
+        &expect![[r"
+        1: Synced id 5
+    "]],
+    );
+}
+
+#[test]
+fn an_owner_answers_another_node_behind_all_that_it_has_to_tell() {
+    let (node, serving) = Node::start();
+    let peer = PeerLinks::new(&serving);
+    let take = |bytes| {
+        let mut out = Vec::new();
+        peer.next_updates(bytes, &mut out);
+        let line = |(_, said): (u64, Result<Update, Refusal>)| {
+            let Update { version, changes, answered, .. } = said.unwrap();
+            (version, changes.len(), answered)
+        };
+        out.into_iter().map(line).collect::<Vec<_>>()
+    };
+    let ask = |number| peer.ask(Question { attachment: 70, number });
+    ask(2);
+    peer.open(70, "/a", "map", None);
+    let attachment = node.attachment();
+    assert_eq!(take(1_000), []);
+    whole(&serving, attachment, 9, vec![put(1, 1, "a")]);
+    assert_eq!(take(1_000), [(9, 1, ATTACHMENT)]);
+    ask(2);
+    assert_eq!(take(1_000), [(9, 0, 2)]);
+    assert_eq!(take(1_000), []);
+    change(&serving, attachment, vec![put(10, 1, "b"), put(10, 2, "b")]);
+    ask(3);
+    ask(4);
+    assert_eq!(take(20), [(9, 1, 0)]);
+    assert_eq!(take(20), [(10, 1, 4)]);
+    // What this node has of the lane may be old: its own shard has yet to tell it anew.
+    serving.lost(&[1]);
+    ask(5);
+    assert_eq!(take(1_000), []);
+    let anew = node.asked().last().map(|(_, attachment, _)| *attachment).unwrap();
+    whole(&serving, anew, 12, vec![put(10, 1, "b"), put(10, 2, "b"), put(11, 3, "c")]);
+    assert_eq!(take(1_000), [(12, 1, 5)]);
+    peer.close(70);
+    ask(6);
+    assert_eq!(take(1_000), []);
+    assert_eq!(node.questions(), []);
 }
 
 #[test]
@@ -561,9 +832,9 @@ fn another_node_that_falls_behind_has_a_gap_and_goes_on() {
     }
     let mut out = Vec::new();
     peer.next_updates(1_000, &mut out);
-    let gap = Update { version: 4, first: true, synced: true, changes: vec![], entries: None };
+    let gap = Update { version: 4, first: true, synced: true, changes: vec![], entries: None, answered: 0 };
     let changes = (5..=8).map(|n| event(n, n as i64)).collect();
-    let rest = Update { version: 8, first: false, synced: false, changes, entries: None };
+    let rest = Update { version: 8, first: false, synced: false, changes, entries: None, answered: 0 };
     assert_eq!(out, [(70, Ok(gap)), (70, Ok(rest))]);
 }
 

@@ -289,7 +289,7 @@ impl Listening {
     fn admit(&mut self, asked: Asked, theirs: Numbers) -> bool {
         let peer = self.peer.clone();
         let Some(_turn) = peer.turn(self.number) else { return false };
-        let Asked { forwards, reads, attaches, detaches, limits, messages, ended } = asked;
+        let Asked { forwards, reads, attaches, detaches, limits, questions, messages, ended } = asked;
         let ours = self.core.numbers();
         let judges = theirs.generation <= ours.generation && self.core.life.open("").is_ok();
         let (mut here, mut mail) = (self.core.inboxes.iter().map(|_| Vec::new()).collect::<Vec<_>>(), vec![]);
@@ -332,6 +332,9 @@ impl Listening {
         }
         for limit in limits {
             self.links.limit(limit.attachment, limit.items);
+        }
+        for question in questions {
+            self.links.ask(question);
         }
         for stream in ended {
             if let Some(stream) = self.admission.ended(stream) {

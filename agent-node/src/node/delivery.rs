@@ -1,4 +1,7 @@
 //! What leaves a shard, sorted by where it goes: each place is locked and woken once for all that a batch has for it.
+//!
+//! *Guarantees.* Mirrors come first: who has an answer, or sees what came of a message, and then watches a lane that was
+//! changed with it, finds that change in the mirror of the owner's node.
 
 use crate::link::Owner;
 use crate::link::Update;
@@ -14,9 +17,10 @@ use std::sync::{Arc, mpsc};
 pub struct Delivery {
     pub core: Arc<Core>,
     backlog: mpsc::Sender<Ask>,
-    /// Answers in a row for one place.
-    to: Option<Reply>,
-    mail: Vec<Mail>,
+    /// For clients and other nodes, in the order in which it left.
+    mail: Vec<(Reply, Mail)>,
+    /// Empty, with the memory that it has already.
+    run: Vec<Mail>,
     /// By shard of this node.
     here: Vec<Vec<Event>>,
     /// By ordinal.
@@ -32,8 +36,8 @@ impl Delivery {
             here: core.inboxes.iter().map(|_| Vec::new()).collect(),
             core,
             backlog,
-            to: None,
             mail: Vec::new(),
+            run: Vec::new(),
             messages: BTreeMap::new(),
             taken: BTreeMap::new(),
             updates: Vec::new(),
@@ -51,10 +55,10 @@ impl Delivery {
         let owner = |slot: Slot| routing.as_ref().map_or(Owner::Nobody, |routing| routing.owner(slot));
         for effect in effects.drain(..) {
             match effect {
-                Effect::Answer { to, id, end } => self.answer(to, Mail::End(id, end)),
+                Effect::Answer { to, id, end } => self.mail.push((to, Mail::End(id, end))),
                 Effect::Got { to, id, end } => {
                     let end = end.and_then(|got| self.core.reads.admit(got, ""));
-                    self.answer(to, Mail::Got(id, end));
+                    self.mail.push((to, Mail::Got(id, end)));
                 }
                 Effect::Update { to, update } => self.updates.push((to, Ok(update))),
                 Effect::Closed { to, refusal } => self.updates.push((to, Err(refusal))),
@@ -76,23 +80,21 @@ impl Delivery {
         self.hand_over();
     }
 
-    fn answer(&mut self, to: Reply, mail: Mail) {
-        if self.to.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &to)) {
-            self.post();
-            self.to = Some(to);
-        }
-        self.mail.push(mail);
-    }
-
+    /// Who gets several in a row is woken once.
     fn post(&mut self) {
-        if let Some(to) = self.to.take() {
-            to.post(&mut self.mail);
+        let mut mail = self.mail.drain(..).peekable();
+        while let Some((to, first)) = mail.next() {
+            self.run.push(first);
+            while let Some((_, more)) = mail.next_if(|(next, _)| Arc::ptr_eq(next, &to)) {
+                self.run.push(more);
+            }
+            to.post(&mut self.run);
         }
     }
 
     fn hand_over(&mut self) {
-        self.post();
         self.core.update(&mut self.updates);
+        self.post();
         for (node, mail) in &mut self.taken {
             self.core.peers.answer(*node, mail);
         }

@@ -1,6 +1,6 @@
 //! What the links of this node need of it: where a lane lies, and the way to its owner.
 
-use crate::link::{Owner, Target, Upstream};
+use crate::link::{Owner, Question, Target, Upstream};
 use crate::node::core::{Core, Event};
 use crate::node::routing;
 use crate::peer::{Attach, Limit};
@@ -40,6 +40,13 @@ impl Upstream for Core {
             }
             Owner::Node(node) => self.peers.get_or_add(node).limit(Limit { attachment, items: limit }),
             Owner::Nobody => {}
+        }
+    }
+
+    fn ask(&self, question: Question, target: &Target) {
+        match target.owner {
+            Owner::Node(node) => self.peers.get_or_add(node).question(question),
+            Owner::Here | Owner::Nobody => {}
         }
     }
 

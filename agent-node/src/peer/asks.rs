@@ -7,6 +7,7 @@
 
 use super::wire::Batch;
 use super::{Attach, Limit, Piece, Read};
+use crate::link::Question;
 use crate::peer::mailbox::Mailbox;
 use crate::reads::{Answer, Reads};
 use crate::refusal::Refusal;
@@ -27,6 +28,8 @@ pub struct Asks {
     detaches: VecDeque<u64>,
     /// The last one of each attachment.
     limits: BTreeMap<u64, u64>,
+    /// The last one of each attachment.
+    questions: BTreeMap<u64, u64>,
     messages: VecDeque<Message>,
     ended: VecDeque<Stream>,
 }
@@ -99,12 +102,19 @@ impl Asks {
         if self.connected {
             self.detaches.push_back(attachment);
             self.limits.remove(&attachment);
+            self.questions.remove(&attachment);
         }
     }
 
     pub fn limit(&mut self, limit: Limit) {
         if self.connected {
             self.limits.insert(limit.attachment, limit.items);
+        }
+    }
+
+    pub fn question(&mut self, question: Question) {
+        if self.connected {
+            self.questions.insert(question.attachment, question.number);
         }
     }
 
@@ -140,10 +150,10 @@ impl Asks {
         }
     }
 
-    /// Moves into the frame reads, attachments and ends of streams, until it has `full` bytes. True: there is more.
+    /// Moves into the frame all that is asked but messages, until it has `full` bytes. True: there is more.
     pub fn add_asked(&mut self, batch: &mut Batch, full: usize) -> bool {
         while batch.bytes() < full {
-            // Of an attachment, its beginning goes before its limits and its end.
+            // Of an attachment, its beginning goes before its limits, its questions and its end.
             if let Some(id) = self.unsent.pop_front() {
                 if let Some(reading) = self.reads.get(&id) {
                     batch.read(reading.read.clone());
@@ -154,6 +164,8 @@ impl Asks {
                 batch.detach(attachment);
             } else if let Some((attachment, items)) = self.limits.pop_first() {
                 batch.limit(Limit { attachment, items });
+            } else if let Some((attachment, number)) = self.questions.pop_first() {
+                batch.question(Question { attachment, number });
             } else if let Some(stream) = self.ended.pop_front() {
                 batch.ended(stream);
             } else {

@@ -111,7 +111,7 @@ mod tests {
         for (hello, called, incarnation, expected) in [
             (good.clone(), None, 0, None),
             (good.clone(), called(1, 8), 5, None),
-            (Hello { format: 2, ..good.clone() }, None, 0, Some(("format 2", 0))),
+            (Hello { format: 1, ..good.clone() }, None, 0, Some(("format 1", 0))),
             (Hello { identity: other_plan, ..good.clone() }, None, 0, Some(("uid other", 0))),
             (good.clone(), called(2, 9), 0, Some(("is node 1", 0))),
             (good.clone(), called(1, 9), 0, Some(("the ring has another", 0))),

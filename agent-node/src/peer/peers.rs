@@ -2,6 +2,7 @@
 
 use super::asks::Asks;
 use super::{Attach, Limit, Read};
+use crate::link::Question;
 use crate::lock::lock;
 use crate::peer::mailbox::{Mail, Mailbox};
 use crate::refusal::Refusal;
@@ -187,6 +188,10 @@ impl Peer {
 
     pub fn limit(&self, limit: Limit) {
         self.ask(|asks| asks.limit(limit));
+    }
+
+    pub fn question(&self, question: Question) {
+        self.ask(|asks| asks.question(question));
     }
 
     pub fn reached(&self) -> bool {

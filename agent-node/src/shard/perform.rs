@@ -307,7 +307,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 of_lane.map(|(_, change)| Versioned { change: change.clone(), version }).collect();
             if !changes.is_empty() {
                 watching.told(changes.len());
-                let update = Update { version, first: false, synced: false, changes, entries: None };
+                let update =
+                    Update { version, first: false, synced: false, changes, entries: None, answered: 0 };
                 self.gate.hold(end, Effect::Update { to: watching.watch.clone(), update });
             }
         }

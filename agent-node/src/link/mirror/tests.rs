@@ -73,7 +73,14 @@ fn queue(items: usize) -> Queue {
 fn mirror(kind: LaneKind, state: Vec<Versioned>, version: u64) -> Mirror {
     let mut mirror = Mirror::new(kind, queue(3));
     assert_eq!(
-        mirror.apply(Update { version, first: true, synced: true, changes: state, entries: None }),
+        mirror.apply(Update {
+            version,
+            first: true,
+            synced: true,
+            changes: state,
+            entries: None,
+            answered: 0
+        }),
         Applied::Whole
     );
     mirror
@@ -102,11 +109,11 @@ fn event(version: u64, value: i64) -> Versioned {
 /// One record's changes.
 fn record(mirror: &mut Mirror, changes: Vec<Versioned>) -> Applied {
     let version = changes.last().map_or(0, |last| last.version);
-    mirror.apply(Update { version, first: false, synced: false, changes, entries: None })
+    mirror.apply(Update { version, first: false, synced: false, changes, entries: None, answered: 0 })
 }
 
 fn owner_again(mirror: &mut Mirror, version: u64, state: Vec<Versioned>) {
-    mirror.apply(Update { version, first: true, synced: true, changes: state, entries: None });
+    mirror.apply(Update { version, first: true, synced: true, changes: state, entries: None, answered: 0 });
 }
 
 #[test]
@@ -149,7 +156,8 @@ fn nothing_is_told_before_the_state_is_whole() {
     let mut mirror = Mirror::new(LaneKind::Map, queue(3));
     let mut cursor = Cursor::new();
     record(&mut mirror, vec![put(3, "lost", 3)]);
-    let piece = |first, synced, changes| Update { version: 8, first, synced, changes, entries: None };
+    let piece =
+        |first, synced, changes| Update { version: 8, first, synced, changes, entries: None, answered: 0 };
     mirror.apply(piece(true, false, vec![put(7, "b", 1)]));
     all(&mirror, &mut cursor, &expect![""]);
     mirror.apply(piece(false, true, vec![put(5, "a", 2)]));
@@ -269,7 +277,14 @@ fn a_flush_in_pieces_has_its_watermark_at_the_end() {
 #[test]
 fn who_begins_while_a_flush_has_come_in_part_is_told_all_that_is_there() {
     let mut mirror = mirror(LaneKind::Map, vec![put(1, "a", 1)], 1);
-    let piece = |version, changes| Update { version, first: false, synced: false, changes, entries: None };
+    let piece = |version, changes| Update {
+        version,
+        first: false,
+        synced: false,
+        changes,
+        entries: None,
+        answered: 0,
+    };
     mirror.apply(piece(1, vec![put(2, "b", 1), put(3, "c", 1)]));
     let mut cursor = Cursor::new();
     check(
@@ -693,14 +708,21 @@ impl Model {
                 None => {}
             }
         }
-        Update { version: self.version, first: false, synced: false, changes: said, entries: None }
+        Update {
+            version: self.version,
+            first: false,
+            synced: false,
+            changes: said,
+            entries: None,
+            answered: 0,
+        }
     }
 
     fn clear(&mut self) -> Update {
         self.version += 1;
         self.entries.clear();
         let changes = vec![at(self.version, Change::Clear)];
-        Update { version: self.version, first: false, synced: false, changes, entries: None }
+        Update { version: self.version, first: false, synced: false, changes, entries: None, answered: 0 }
     }
 
     fn whole(&self, piece: usize) -> Vec<Update> {
@@ -717,6 +739,7 @@ impl Model {
             synced: place == last,
             changes,
             entries: None,
+            answered: 0,
         };
         pieces.into_iter().enumerate().map(update).collect()
     }
@@ -850,7 +873,7 @@ proptest! {
         bound in 1..6_usize,
     ) {
         let mut mirror = Mirror::new(LaneKind::Supply, queue(bound));
-        mirror.apply(Update { version: 0, first: true, synced: true, changes: vec![], entries: None });
+        mirror.apply(Update { version: 0, first: true, synced: true, changes: vec![], entries: None, answered: 0 });
         let (mut version, mut number, mut said) = (0, 0, Vec::new());
         let mut watchers = [Heard::default(), Heard::default(), Heard::default()];
         for watcher in &mut watchers {

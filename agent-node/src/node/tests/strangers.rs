@@ -93,7 +93,7 @@ async fn another_format_or_plan_is_turned_away_with_the_reason() {
     let good = hello(&cluster.members[1]);
     let mut foreign = good.clone();
     foreign.identity.as_mut().unwrap().plan_uid = "other".into();
-    for (hello, part) in [(Hello { format: 2, ..good }, "format 2"), (foreign, "uid other")] {
+    for (hello, part) in [(Hello { format: 1, ..good }, "format 1"), (foreign, "uid other")] {
         let Rejection { error, later_start } = said(&cluster, first(hello)).await.unwrap().rejected.unwrap();
         assert!(error.contains(part) && later_start == 0, "{error}");
     }

@@ -213,3 +213,55 @@ async fn streams_of_a_node_that_is_killed_hold_nothing_back_at_owners() {
     until(|| cluster.node(1).measured().holds == 0).await;
     drop(commands);
 }
+
+/// Whichever node is asked, and though it has a mirror of the lane to which the owner's word is still under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_before_a_watch_is_told_before_synced() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent_of(1);
+    let watching: Vec<Links> = (0..3).map(|node| cluster.node(node).links()).collect();
+    for links in &watching {
+        links.open(1, &agent, "marks", None, None);
+        told(links, 1, |event| event.kind == EventKind::Synced).await;
+    }
+    let long = "x".repeat(100_000);
+    for round in 1..=100 {
+        let value = format!("\"{round} {long}\"");
+        let body = format!("{{\"update\": {{\"key\": {}, \"value\": {value}}}}}", round % 2).into();
+        let request = Request { agent: agent.clone(), lane: "marks".into(), body, key: None };
+        cluster.node(if round % 3 == 0 { 2 } else { 1 }).send(request).await.unwrap();
+        for node in [0, 1, 2] {
+            let links = cluster.node(node).links();
+            let from = (round % 5 == 0).then_some(1);
+            links.open(1, &agent, "marks", from, None);
+            let events = told(&links, 1, |event| event.kind == EventKind::Synced).await;
+            let is_there = events.iter().any(|event| event.value == value.as_bytes());
+            assert!(is_there, "round {round}, node {node}: {} events", events.len());
+        }
+    }
+}
+
+/// The owner answers many commands in one batch, and each answer comes when all watchers can see what it answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_answered_by_the_owner_finds_it_in_the_owners_mirror() {
+    let cluster = Cluster::start().await;
+    let node = cluster.node(1);
+    let agents: Vec<String> = cluster.agents_of(1).take(256).collect();
+    let watching = node.links();
+    for (link, agent) in (0..).zip(&agents) {
+        watching.open(link, agent, "n", None, None);
+    }
+    for round in 1..=100 {
+        let requests = agents.iter().map(|agent| add(agent, round, None)).collect();
+        let ends = send_all(node, requests).await;
+        assert!(ends.values().all(Result::is_ok));
+        let last = round.to_string();
+        // The last that are answered.
+        for agent in agents.iter().rev().take(8) {
+            let links = node.links();
+            links.open(1, agent, "n", None, None);
+            let events = told(&links, 1, |event| event.kind == EventKind::Synced).await;
+            assert!(events.iter().any(|event| is_value(event, &last)), "round {round}: {events:?}");
+        }
+    }
+}

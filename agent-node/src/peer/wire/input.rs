@@ -1,7 +1,7 @@
 //! What came from a peer, checked.
 
 use super::Error;
-use crate::link::{Change, Update, Versioned};
+use crate::link::{Change, Question, Update, Versioned};
 use crate::map::Map;
 use crate::peer::Configuration;
 use crate::peer::{
@@ -43,6 +43,7 @@ pub fn open(frame: peer::Frame) -> Result<Incoming, Error> {
         messages,
         ended_streams,
         limits,
+        questions,
         settled,
         answers,
         updates,
@@ -55,6 +56,7 @@ pub fn open(frame: peer::Frame) -> Result<Incoming, Error> {
         attaches: all(attaches, attach)?,
         detaches,
         limits: limits.into_iter().map(limit).collect(),
+        questions: questions.into_iter().map(question).collect(),
         messages: all(messages, message)?,
         ended: ended_streams,
     };
@@ -127,6 +129,11 @@ fn limit(limit: peer::Limit) -> Limit {
     Limit { attachment, items }
 }
 
+fn question(question: peer::Question) -> Question {
+    let peer::Question { attachment, number } = question;
+    Question { attachment, number }
+}
+
 fn message(message: peer::Message) -> Result<Message, Error> {
     let peer::Message { from_slot, to_slot, place: at, previous, sender, agent, lane, body, hops } = message;
     Ok(Message {
@@ -187,11 +194,12 @@ fn entries(mut bytes: &[u8]) -> Result<Map, Error> {
 }
 
 fn update(update: peer::Update) -> Result<(u64, Result<Update, Refusal>), Error> {
-    let peer::Update { attachment, version, first, synced, changes, refusal: refused } = update;
+    let peer::Update { attachment, version, first, synced, changes, refusal: refused, answered } = update;
     if let Some(refused) = refused {
         return Ok((attachment, Err(refusal(refused))));
     }
-    Ok((attachment, Ok(Update { version, first, synced, changes: all(changes, change)?, entries: None })))
+    let changes = all(changes, change)?;
+    Ok((attachment, Ok(Update { version, first, synced, changes, entries: None, answered })))
 }
 
 fn change(change: peer::Change) -> Result<Versioned, Error> {

@@ -1,6 +1,6 @@
 //! What goes to a peer, gathered until a frame is full.
 
-use crate::link::{Change, Update, Versioned};
+use crate::link::{Change, Question, Update, Versioned};
 use crate::map::Walk;
 use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Limit, Numbers, Read, Rejection};
 use crate::peer::{Configuration, Report};
@@ -107,6 +107,12 @@ impl Batch {
         self.frame.limits.push(peer::Limit { attachment, items });
     }
 
+    pub fn question(&mut self, question: Question) {
+        let Question { attachment, number } = question;
+        self.bytes += ITEM_BYTES;
+        self.frame.questions.push(peer::Question { attachment, number });
+    }
+
     pub fn detach(&mut self, attachment: u64) {
         self.bytes += ITEM_BYTES;
         self.frame.detaches.push(attachment);
@@ -199,7 +205,7 @@ impl Batch {
     }
 
     pub fn update(&mut self, attachment: u64, update: Update) {
-        let Update { version, first, synced, changes, entries } = update;
+        let Update { version, first, synced, changes, entries, answered } = update;
         self.bytes += ITEM_BYTES;
         let entries = entries.unwrap_or_default();
         let entries = entries.entries().map(|(key, entry)| Versioned {
@@ -212,7 +218,8 @@ impl Batch {
             peer::Change { change: Some(change), version: versioned.version }
         });
         let changes = changes.collect();
-        let update = peer::Update { attachment, version, first, synced, changes, refusal: None };
+        let refusal = None;
+        let update = peer::Update { attachment, version, first, synced, changes, refusal, answered };
         self.frame.updates.push(update);
     }
 

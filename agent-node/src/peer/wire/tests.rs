@@ -1,7 +1,7 @@
 //! What goes into a frame comes out of it; what is no frame is an error.
 
 use super::*;
-use crate::link::{Change, Update, Versioned};
+use crate::link::{Change, Question, Update, Versioned};
 use crate::map::Map;
 use crate::peer::{Attach, FORMAT, FRAME_BYTES, Forward, Hello, Identity, Numbers, Read};
 use crate::reads::Reads;
@@ -45,6 +45,7 @@ fn what_is_asked_arrives_as_it_was() {
     batch.forward(forward.clone());
     batch.read(read.clone());
     batch.add_attach(attach.clone());
+    batch.question(Question { attachment: 5, number: u64::MAX });
     batch.detach(8);
     batch.ended(2);
     let message = |body| Message {
@@ -68,6 +69,7 @@ fn what_is_asked_arrives_as_it_was() {
     assert_eq!(format!("{:?}", came.asked.reads), format!("{:?}", [read]));
     assert_eq!(format!("{:?}", came.asked.attaches), format!("{:?}", [attach]));
     assert_eq!((came.asked.detaches, came.asked.ended), (vec![8], vec![2]));
+    assert_eq!(came.asked.questions, [Question { attachment: 5, number: u64::MAX }]);
     assert_eq!(format!("{:?}", came.asked.messages), format!("{messages:?}"));
 }
 
@@ -94,7 +96,7 @@ fn what_is_answered_arrives_as_it_was() {
         [Change::Set(value.clone()), put, Change::Remove(value.clone()), Change::Clear, Change::Event(value)]
     });
     let changes = changes.map(|change| Versioned { change, version: 7 }).collect();
-    let update = Update { version: 8, first: true, synced: false, changes, entries: None };
+    let update = Update { version: 8, first: true, synced: false, changes, entries: None, answered: 3 };
     batch.update(4, update.clone());
     batch.detached(5, refusals[2].clone());
     let came = sent(batch).answered;
