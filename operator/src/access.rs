@@ -38,7 +38,12 @@ pub const PLANS: &[Rule] = &[
         &["list", "watch", "patch"],
         "whose the volumes are, and whether they go with their plan",
     ),
-    rule("events.k8s.io", "events", &["create", "patch"], "what has changed"),
+    rule(
+        "events.k8s.io",
+        "events",
+        &["list", "create", "patch"],
+        "what has changed, and why pods do not come",
+    ),
 ];
 
 /// In its own namespace.

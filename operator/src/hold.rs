@@ -21,6 +21,8 @@ pub struct Hold {
     identity: String,
     held: Lease,
     renewed: Instant,
+    /// Renewals of which no answer came: the time that each wrote, and when it was begun.
+    unanswered: Vec<(MicroTime, Instant)>,
 }
 
 /// `None`: stopped before it was ours.
@@ -39,7 +41,8 @@ pub async fn acquire(
             Ok(Some(held)) => {
                 info!(lease, "this operator holds the Lease and acts");
                 let (lease, identity) = (lease.to_owned(), identity.to_owned());
-                return Some(Hold { leases, lease, identity, held, renewed: asked });
+                let unanswered = Vec::new();
+                return Some(Hold { leases, lease, identity, held, renewed: asked, unanswered });
             }
             Ok(None) => {}
             Err(error) => warn!(%error, "the Lease cannot be acquired now; trying again"),
@@ -84,40 +87,65 @@ impl Hold {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(RENEW.saturating_sub(self.renewed.elapsed()).max(REQUEST / 4)) => {}
             }
-            let asked = Instant::now();
-            match self.renew().await {
-                Ok(()) => self.renewed = asked,
-                Err(error) => {
-                    warn!(%error, "the Lease was not renewed");
-                    if is_lost(&error) || self.renewed.elapsed() + REQUEST > GIVE_UP {
-                        return;
-                    }
+            if let Err(error) = self.renew().await {
+                warn!(%error, "the Lease was not renewed");
+                let is_lost = is_overtaken(&error) && !self.has_landed().await;
+                if is_lost || self.renewed.elapsed() + REQUEST > GIVE_UP {
+                    return;
                 }
             }
         }
     }
 
     async fn renew(&mut self) -> Result<(), Error> {
-        let spec = self.held.spec.get_or_insert_default();
-        spec.renew_time = Some(MicroTime(now()));
-        self.held = in_time(self.leases.replace(&self.lease, &PostParams::default(), &self.held)).await?;
+        let (time, asked) = (MicroTime(now()), Instant::now());
+        self.held.spec.get_or_insert_default().renew_time = Some(time.clone());
+        self.unanswered.push((time, asked));
+        let held = in_time(self.leases.replace(&self.lease, &PostParams::default(), &self.held)).await?;
+        self.holds(held, asked);
         Ok(())
+    }
+
+    fn holds(&mut self, held: Lease, since: Instant) {
+        self.held = held;
+        self.renewed = since;
+        self.unanswered.clear();
+    }
+
+    /// Whether the Lease is as a renewal of ours has written it of which no answer came.
+    async fn has_landed(&mut self) -> bool {
+        let Ok(Some(found)) = in_time(self.leases.get_opt(&self.lease)).await else { return false };
+        let spec = found.spec.clone().unwrap_or_default();
+        let ours = self.unanswered.iter().find(|(time, _)| spec.renew_time.as_ref() == Some(time));
+        let since =
+            ours.filter(|_| spec.holder_identity.as_ref() == Some(&self.identity)).map(|(_, since)| *since);
+        if let Some(since) = since {
+            self.holds(found, since);
+        }
+        since.is_some()
     }
 
     /// So that another need not wait.
     pub async fn let_go(mut self) {
-        let spec = self.held.spec.get_or_insert_default();
+        while let Err(error) = self.release().await {
+            if !is_overtaken(&error) || !self.has_landed().await {
+                warn!(%error, identity = self.identity, "the Lease was not released; it expires by itself");
+                return;
+            }
+        }
+    }
+
+    async fn release(&mut self) -> Result<(), Error> {
+        let mut released = self.held.clone();
+        let spec = released.spec.get_or_insert_default();
         spec.holder_identity = Some(String::new());
         spec.renew_time = Some(MicroTime(now()));
-        let written = in_time(self.leases.replace(&self.lease, &PostParams::default(), &self.held)).await;
-        if let Err(error) = written {
-            warn!(%error, identity = self.identity, "the Lease was not released; it expires by itself");
-        }
+        in_time(self.leases.replace(&self.lease, &PostParams::default(), &released)).await.map(drop)
     }
 }
 
-/// Written by someone else, or deleted.
-fn is_lost(error: &Error) -> bool {
+/// Someone has written it since it was read, or deleted it.
+fn is_overtaken(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 409 || status.code == 404)
 }
 
@@ -143,13 +171,114 @@ fn spec(identity: &str, transitions: i32, now: Timestamp) -> LeaseSpec {
     }
 }
 
+/// As precise as a Lease has it, so that what was written is told again when it is read.
 fn now() -> Timestamp {
-    Timestamp::now()
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 async fn in_time<T>(request: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     match tokio::time::timeout(REQUEST, request).await {
         Ok(answer) => answer,
         Err(late) => Err(Error::Service(Box::new(late))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http_body_util::{BodyExt as _, Full};
+    use hyper::{Method, Request, Response, StatusCode};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use std::convert::Infallible;
+    use std::sync::{Arc, Mutex};
+
+    /// One Lease, of an API server whose answers to writes may be lost on their way.
+    #[derive(Default)]
+    struct Server {
+        lease: Value,
+        revision: u64,
+        loses_answers: bool,
+    }
+
+    impl Server {
+        fn answer(&mut self, method: &Method, body: &Value) -> (StatusCode, Value) {
+            let failure = |code: u16, reason: &str| {
+                let status = json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason});
+                (StatusCode::from_u16(code).unwrap(), status)
+            };
+            if *method == Method::GET && self.lease.is_null() {
+                return failure(404, "NotFound");
+            }
+            if *method == Method::GET {
+                return (StatusCode::OK, self.lease.clone());
+            }
+            let version = |lease: &Value| lease["metadata"]["resourceVersion"].clone();
+            if *method == Method::PUT && version(body) != version(&self.lease) {
+                return failure(409, "Conflict");
+            }
+            self.write(body);
+            if self.loses_answers { failure(504, "Timeout") } else { (StatusCode::OK, self.lease.clone()) }
+        }
+
+        fn write(&mut self, lease: &Value) {
+            self.revision += 1;
+            self.lease = lease.clone();
+            self.lease["metadata"]["resourceVersion"] = self.revision.to_string().into();
+        }
+
+        fn holder(&self) -> &str {
+            self.lease["spec"]["holderIdentity"].as_str().unwrap()
+        }
+    }
+
+    async fn hold() -> (Arc<Mutex<Server>>, Hold) {
+        let server = Arc::new(Mutex::new(Server::default()));
+        let served = server.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let served = served.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+                let (code, answer) = served.lock().unwrap().answer(&head.method, &body);
+                let answer = Full::new(Bytes::from(answer.to_string()));
+                Ok::<_, Infallible>(Response::builder().status(code).body(answer).unwrap())
+            }
+        });
+        let client = Client::new(service, "default");
+        let hold = acquire(client, "default", "shoal", "one", &CancellationToken::new()).await.unwrap();
+        (server, hold)
+    }
+
+    #[tokio::test]
+    async fn a_renewal_whose_answer_was_lost_is_settled_by_reading() {
+        let (server, mut hold) = hold().await;
+        server.lock().unwrap().loses_answers = true;
+        assert!(!is_overtaken(&hold.renew().await.unwrap_err()));
+        server.lock().unwrap().loses_answers = false;
+        let before = hold.renewed;
+        assert!(is_overtaken(&hold.renew().await.unwrap_err()) && hold.has_landed().await);
+        assert!(hold.renewed > before);
+        hold.renew().await.unwrap();
+        // It is given back all the same when the last answer was lost.
+        server.lock().unwrap().loses_answers = true;
+        hold.renew().await.unwrap_err();
+        server.lock().unwrap().loses_answers = false;
+        hold.let_go().await;
+        assert_eq!(server.lock().unwrap().holder(), "");
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_somebody_else_has_written_is_lost_and_left_alone() {
+        let (server, mut hold) = hold().await;
+        let mut other = server.lock().unwrap().lease.clone();
+        other["spec"]["holderIdentity"] = "two".into();
+        server.lock().unwrap().write(&other);
+        assert!(is_overtaken(&hold.renew().await.unwrap_err()) && !hold.has_landed().await);
+        hold.let_go().await;
+        assert_eq!(server.lock().unwrap().holder(), "two");
     }
 }

@@ -5,18 +5,22 @@
 
 use crate::authority::AuthorityPems;
 use crate::names;
-use crate::observed::{Objects, Pod, Seen, Volume};
+use crate::observed::{self, Objects, Pod, Seen, Volume};
 use crate::parts::Part;
 use crate::plan::{Key, Plan};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod as Manifest, Secret};
+use k8s_openapi::api::events::v1::Event;
 use kube::api::{DynamicObject, ListParams};
 use kube::core::ApiResource;
 use kube::{Api, Client, Result};
 use proto::trust::{self, Pair, Pems};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most events of one object that are read.
+const EVENTS_MAX: u32 = 64;
 
 /// The key of the ring in its ConfigMap.
 pub const RING_KEY: &str = "ring";
@@ -41,12 +45,27 @@ pub async fn objects(client: &Client, plan: &Plan) -> Result<Objects> {
         volumes(client, plan)
     )?;
     let parts: BTreeMap<Part, Seen<Value>> = parts.into_iter().collect();
-    let set = parts[&Part::StatefulSet]
-        .ours()
-        .map_or("", |set| set["metadata"]["uid"].as_str().unwrap_or_default());
-    let pods =
-        pods.iter().filter(|pod| is_of(pod, set)).filter_map(|pod| Some((ordinal(plan, pod)?, Pod::of(pod))));
-    Ok(Objects { pods: pods.collect(), parts, authority, certificates, ring, volumes })
+    let mut objects = Objects { pods: BTreeMap::new(), parts, authority, certificates, ring, volumes };
+    let ours = pods.iter().filter(|pod| is_of(pod, objects.set_uid()));
+    objects.pods = ours.filter_map(|pod| Some((ordinal(plan, pod)?, Pod::of(pod)))).collect();
+    Ok(objects)
+}
+
+/// What the newest event of each of these objects warns of. Never watched: there may be very many events.
+pub async fn warnings(
+    client: &Client,
+    plan: &Plan,
+    uids: &BTreeSet<String>,
+) -> Result<BTreeMap<String, String>> {
+    let events: Api<Event> = Api::namespaced(client.clone(), &plan.key.namespace);
+    let events = &events;
+    let of = async |uid: String| {
+        let of_object = ListParams::default().fields(&format!("regarding.uid={uid}")).limit(EVENTS_MAX);
+        let found = events.list(&of_object).await?;
+        Ok::<_, kube::Error>(observed::warning(&found.items).map(|warning| (uid, warning)))
+    };
+    let found = try_join_all(uids.iter().cloned().map(of)).await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 async fn part(client: &Client, plan: &Plan, part: Part) -> Result<(Part, Seen<Value>)> {

@@ -16,7 +16,8 @@ pub struct Node {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stand {
-    NoPod,
+    /// Why it has none, if that is known.
+    NoPod(String),
     /// Its pod is on its way; why it is not there yet, if that is known.
     Starting(String),
     /// Its container ends soon after each start; its last words.
@@ -73,7 +74,7 @@ impl Stand {
             Stand::Exchanged { .. } => Some(Reason::StoreExchanged),
             Stand::RolledBack { .. } => Some(Reason::RolledBack),
             Stand::AheadOfPlan(_) => Some(Reason::PlanOlder),
-            Stand::NoPod
+            Stand::NoPod(_)
             | Stand::Starting(_)
             | Stand::Silent(_)
             | Stand::Untrusted(_)
@@ -87,7 +88,7 @@ impl Stand {
 
     fn wait(&self) -> Option<Reason> {
         match self {
-            Stand::NoPod | Stand::Starting(_) => Some(Reason::NodesStarting),
+            Stand::NoPod(_) | Stand::Starting(_) => Some(Reason::NodesStarting),
             Stand::Silent(_) => Some(Reason::NodesSilent),
             Stand::Untrusted(_) => Some(Reason::CertificatesSpreading),
             Stand::Empty | Stand::Behind => Some(Reason::Configuring),
@@ -147,7 +148,10 @@ impl Meant<'_> {
     }
 
     fn stand(&self, ordinal: u16, seen: &Observed) -> Stand {
-        let Some(pod) = seen.objects.pods.get(&ordinal) else { return Stand::NoPod };
+        let warning = |uid: &str| seen.warnings.get(uid).cloned().unwrap_or_default();
+        let Some(pod) = seen.objects.pods.get(&ordinal) else {
+            return Stand::NoPod(warning(seen.objects.set_uid()));
+        };
         let answer: Option<&Answer> = seen.answers.get(&ordinal);
         match (answer, &pod.life) {
             (_, Life::Going) => Stand::Starting("its pod is being deleted".to_owned()),
@@ -159,6 +163,7 @@ impl Meant<'_> {
             (Some(Err(Silence::Untrusted(why))), _) => Stand::Untrusted(why.clone()),
             (Some(Err(Silence::Nonsense(why))), _) => Stand::Silent(why.clone()),
             (_, Life::Failing(words)) => Stand::Failing(words.clone()),
+            (_, Life::Pending(why)) if why.is_empty() => Stand::Starting(warning(&pod.uid)),
             (_, Life::Pending(why)) => Stand::Starting(why.clone()),
             (_, Life::Starting) => Stand::Starting(String::new()),
             (_, Life::Ready) => Stand::Silent("it does not answer the operator".to_owned()),

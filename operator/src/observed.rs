@@ -8,7 +8,9 @@ use bytes::Bytes;
 use k8s_openapi::api::core::v1::{
     ContainerStateTerminated, ContainerStatus, PersistentVolumeClaim, Pod as Manifest,
 };
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::jiff::Timestamp;
 use proto::plan::Quantity;
 use proto::ring::StoreId;
 use proto::trust::{Digests, Pems};
@@ -27,6 +29,8 @@ pub struct Observed {
     pub answers: BTreeMap<u16, Answer>,
     /// These have not answered just now, and are asked again before that counts.
     pub missed: BTreeSet<u16>,
+    /// By the uids of StatefulSet and pods that are waited for: what their newest event warns of.
+    pub warnings: BTreeMap<String, String>,
     /// By ordinal: why a node did not take what it was given last.
     pub refusals: BTreeMap<u16, String>,
     /// What the API server says against a part as it was applied last.
@@ -45,6 +49,14 @@ pub struct Objects {
     pub volumes: Vec<Volume>,
     /// By ordinal.
     pub pods: BTreeMap<u16, Pod>,
+}
+
+impl Objects {
+    /// The StatefulSet's; empty where there is none.
+    pub fn set_uid(&self) -> &str {
+        let set = self.parts.get(&Part::StatefulSet).and_then(Seen::ours);
+        set.and_then(|set| set["metadata"]["uid"].as_str()).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -216,6 +228,20 @@ fn unscheduled(pod: &Manifest) -> Option<String> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let condition = conditions.iter().find(|one| one.type_ == "PodScheduled" && one.status == "False")?;
     condition.message.clone()
+}
+
+/// What the newest of an object's events warns of, if it is a warning.
+pub fn warning(events: &[Event]) -> Option<String> {
+    let newest = events.iter().max_by_key(|event| told(event))?;
+    let note = newest.note.as_deref().filter(|_| newest.type_.as_deref() == Some("Warning"))?;
+    Some(note.chars().take(LAST_WORDS_MAX).collect())
+}
+
+/// When an event was told last; each of those who make events writes another field.
+fn told(event: &Event) -> Option<Timestamp> {
+    let series = event.series.as_ref().map(|series| series.last_observed_time.0);
+    let last = event.deprecated_last_timestamp.as_ref().map(|time| time.0);
+    series.or(last).or(event.event_time.as_ref().map(|time| time.0))
 }
 
 fn label(meta: &ObjectMeta, name: &str) -> Option<String> {

@@ -74,28 +74,8 @@ impl Plan {
 fn wish(spec: &Value) -> Result<Wish, Vec<plan::Error>> {
     let invalid = |error: serde_json::Error| vec![plan::Error::invalid("spec", error.to_string())];
     plan::Plan::parse(&serde_json::to_vec(spec).map_err(invalid)?)?;
-    let json = serde_json::to_vec(&for_nodes(spec)).map_err(invalid)?;
     let spec = AgentPlanSpec::deserialize(spec).map_err(invalid)?;
-    Ok(Wish { spec, json: json.into() })
-}
-
-/// What of `pods` nodes of earlier versions know as well; they have no use for any of it.
-const PODS_KNOWN: [&str; 6] =
-    ["image", "imagePullPolicy", "imagePullSecrets", "nodeSelector", "resources", "tolerations"];
-
-/// The spec without what only the cluster's objects are made of: nodes refuse a plan with fields that they do not know,
-/// and those that run are often older than the operator.
-fn for_nodes(spec: &Value) -> Value {
-    let mut spec = spec.clone();
-    let Some(fields) = spec.as_object_mut() else { return spec };
-    fields.remove("service");
-    if let Some(pods) = fields.get_mut("pods").and_then(Value::as_object_mut) {
-        pods.retain(|name, _| PODS_KNOWN.contains(&name.as_str()));
-    }
-    if fields.get("pods") == Some(&json!({})) {
-        fields.remove("pods");
-    }
-    spec
+    Ok(Wish { json: spec.for_nodes().to_json().into(), spec })
 }
 
 /// A status as far as it can be read: if another version has written it, at least that there was a ring. Conditions
@@ -116,7 +96,7 @@ mod tests {
     use crate::world;
 
     #[test]
-    fn nodes_get_nothing_of_pods_and_service_that_an_earlier_version_does_not_know() {
+    fn nodes_get_nothing_of_pods_and_service() {
         let given = |change: Value| {
             let mut object = world::flights();
             for (name, value) in change.as_object().unwrap() {
@@ -131,10 +111,5 @@ mod tests {
             "pods": {"labels": {"a": "b"}, "affinity": {}, "securityContext": {}, "serviceAccountName": "theirs"},
         });
         assert_eq!(given(more), plain);
-        let known = json!({"nodeSelector": {"disk": "ssd"}});
-        let mut both = known.clone();
-        both["priorityClassName"] = "high".into();
-        assert_eq!(given(json!({"pods": both})), given(json!({"pods": known})));
-        assert_ne!(given(json!({"pods": known})), plain);
     }
 }

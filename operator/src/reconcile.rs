@@ -28,6 +28,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// How many nodes are given plan and ring at the same time: few, since a plan may be large; enough that nodes that do not
 /// answer cannot use up the time.
 const GIVEN_AT_ONCE: usize = 64;
+/// Events of what is waited for are read this often.
+const EXPLAINED_EACH: Duration = Duration::from_secs(5);
 /// How often one reconcile sees and acts. What is left is done in the next.
 const ROUNDS: usize = 5;
 
@@ -55,6 +57,8 @@ struct Past {
     backoff: Backoff,
     /// The uid of a plan whose namespace is being deleted.
     leaving: Option<String>,
+    /// What events warned of, and when they were read.
+    warnings: (Option<Duration>, BTreeMap<String, String>),
 }
 
 /// Why nodes do not take what they were given last, with its generation.
@@ -112,7 +116,11 @@ async fn rounds(
             return Ok((None, Outcome::Obstructed));
         }
         let (mut seen, heard) = ask(context, &plan, objects, past).await;
-        let next = toward(context, &plan, &mut seen, past, since);
+        let mut next = toward(context, &plan, &mut seen, past, since);
+        if !next.unexplained.is_empty() {
+            explain(context, &plan, &mut seen, &next.unexplained, past, since).await?;
+            next = toward(context, &plan, &mut seen, past, since);
+        }
         if next.is_empty() {
             let refused = !past.backoff.is_empty();
             past.heard = heard;
@@ -154,6 +162,24 @@ async fn rounds(
     Ok((None, Outcome::Failed))
 }
 
+/// Reads why something is waited for, though not at each look.
+async fn explain(
+    context: &Context,
+    plan: &Plan,
+    seen: &mut Observed,
+    unexplained: &BTreeSet<String>,
+    past: &mut Past,
+    since: Duration,
+) -> Result<(), act::Error> {
+    let (read, warnings) = &mut past.warnings;
+    if read.is_none_or(|read| since >= read + EXPLAINED_EACH) {
+        let found = look::warnings(&context.client, plan, unexplained).await;
+        (*read, *warnings) = (Some(since), found.map_err(act::Error::Failed)?);
+        seen.warnings = warnings.clone();
+    }
+    Ok(())
+}
+
 /// What is next, but for what the API server has refused just now.
 fn toward(context: &Context, plan: &Plan, seen: &mut Observed, past: &mut Past, since: Duration) -> Next {
     let mut next = steps::toward(plan, seen, &context.settings, now());
@@ -186,6 +212,7 @@ async fn ask(context: &Context, plan: &Plan, objects: Objects, past: &Past) -> (
         missed: heard.stood_in(),
         refusals: past.refusals_of(plan.generation),
         rejections: past.backoff.reasons(),
+        warnings: past.warnings.1.clone(),
         objects,
     };
     (seen, heard)

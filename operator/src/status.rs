@@ -50,7 +50,7 @@ pub fn of(plan: &Plan, outlook: &Outlook, now: Timestamp) -> AgentPlanStatus {
         observed_generation: Some(plan.generation as i64),
         accepted_generation: accepted_generation(plan, outlook),
         nodes: nodes(plan, outlook),
-        replicas: count(outlook.nodes.iter().filter(|node| node.stand != Stand::NoPod).count()),
+        replicas: count(outlook.nodes.iter().filter(|node| !matches!(node.stand, Stand::NoPod(_))).count()),
         ready_replicas: count(outlook.nodes_serving),
         selector: Some(names::selector(plan.name())),
         slots: Some(SlotsStatus {

@@ -10,6 +10,7 @@ use crate::certificates::Due;
 use crate::claims::{self, Mend};
 use crate::drift;
 use crate::names;
+use crate::node::{Node, Stand};
 use crate::observed::{Observed, Seen};
 use crate::outlook::{Outlook, outlook};
 use crate::parts::{self, Part};
@@ -23,7 +24,11 @@ use proto::plan::AgentPlanStatus;
 use proto::ring::Member;
 use proto::trust::Pair;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fmt;
+
+/// Events are looked for of so many at a time.
+const EXPLAINED_MAX: usize = 8;
 
 /// What is made on the API server, one after the other: each needs those before it.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +76,8 @@ pub struct Next {
     pub given: Vec<Given>,
     pub report: Option<NewStatus>,
     pub pace: Pace,
+    /// The uids of what is waited for without a known reason: their events may have one.
+    pub unexplained: BTreeSet<String>,
 }
 
 impl Step {
@@ -115,12 +122,19 @@ pub enum Pace {
 }
 
 pub fn toward(plan: &Plan, seen: &Observed, settings: &Settings, now: Timestamp) -> Next {
-    let mut next = Next { steps: Vec::new(), given: Vec::new(), report: None, pace: Pace::Settled };
+    let mut next = Next {
+        steps: Vec::new(),
+        given: Vec::new(),
+        report: None,
+        pace: Pace::Settled,
+        unexplained: BTreeSet::new(),
+    };
     if plan.deleting {
         return next;
     }
     let outlook = outlook(plan, seen, now.as_second().unsigned_abs());
     next.pace = pace(seen, &outlook);
+    next.unexplained = unexplained(seen, &outlook);
     let has_run = plan.wish.is_ok() || outlook.has_begun();
     if has_run && !plan.paused && outlook.obstacles.is_empty() {
         next.steps = steps(plan, seen, &outlook, settings);
@@ -141,6 +155,17 @@ fn pace(seen: &Observed, outlook: &Outlook) -> Pace {
     } else {
         Pace::Settled
     }
+}
+
+fn unexplained(seen: &Observed, outlook: &Outlook) -> BTreeSet<String> {
+    let pods = &seen.objects.pods;
+    let uid = |node: &Node| match &node.stand {
+        Stand::NoPod(why) if why.is_empty() => Some(seen.objects.set_uid().to_owned()),
+        Stand::Starting(why) if why.is_empty() => Some(pods.get(&node.ordinal)?.uid.clone()),
+        _ => None,
+    };
+    let uids = outlook.nodes.iter().filter_map(uid).filter(|uid| !uid.is_empty());
+    uids.take(EXPLAINED_MAX).collect()
 }
 
 fn steps(plan: &Plan, seen: &Observed, outlook: &Outlook, settings: &Settings) -> Vec<Step> {

@@ -120,7 +120,7 @@ fn node_fault(plan: &Plan, ordinal: u16, stand: &Stand) -> String {
              generation is higher than that of the pod",
             plan.generation
         ),
-        Stand::NoPod
+        Stand::NoPod(_)
         | Stand::Starting(_)
         | Stand::Silent(_)
         | Stand::Untrusted(_)
@@ -136,7 +136,9 @@ fn node_fault(plan: &Plan, ordinal: u16, stand: &Stand) -> String {
 pub fn wait(outlook: &Outlook) -> Option<Cause> {
     let (reason, nodes) = outlook.wait()?;
     let named = |node: &&Node| match &node.stand {
-        Stand::Starting(why) | Stand::Silent(why) | Stand::Untrusted(why) if !why.is_empty() => {
+        Stand::NoPod(why) | Stand::Starting(why) | Stand::Silent(why) | Stand::Untrusted(why)
+            if !why.is_empty() =>
+        {
             format!("node {}: {why}", node.ordinal)
         }
         stand if stand.is_current() && reason == Reason::NodesStarting => {

@@ -160,6 +160,7 @@ impl World {
             objects,
             refusals: BTreeMap::new(),
             rejections: BTreeMap::new(),
+            warnings: BTreeMap::new(),
             missed: std::collections::BTreeSet::new(),
         }
     }
@@ -351,7 +352,7 @@ pub enum Done {
 
 /// What is next, in its order.
 pub fn all_of(next: Next) -> impl Iterator<Item = Done> {
-    let Next { steps, given, report, pace: _ } = next;
+    let Next { steps, given, report, pace: _, unexplained: _ } = next;
     let steps = steps.into_iter().map(Done::Step);
     steps.chain(given.into_iter().map(Done::Given)).chain(report.map(Done::Report))
 }

@@ -7,7 +7,7 @@ use crate::node::routing::Routing;
 use crate::peer::Configuration;
 use crate::peer::Identity;
 use crate::refusal::Refusal;
-use proto::plan::{self, Plan};
+use proto::plan::{self, AgentPlanSpec, Plan};
 use proto::ring::Ring;
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ fn compare(has: &Routing, given: &Configuration, ring: &Ring) -> Result<Option<V
         );
         return Err(Refusal::new(409, text, "revision").into());
     }
-    if given.generation == generation && given.spec != has.given.spec {
+    if given.generation == generation && !is_same_spec(&has.given.spec, &given.spec) {
         let text = format!("this node has another plan of generation {generation}");
         return Err(Refusal::new(409, text, "generation").into());
     }
@@ -91,6 +91,12 @@ fn compare(has: &Routing, given: &Configuration, ring: &Ring) -> Result<Option<V
     }
     let same = (ring.revision, given.generation) == (revision, generation);
     Ok((same && given.peers == has.given.peers).then_some(Verdict::Same))
+}
+
+/// Two texts of one plan may differ in what they leave to its defaults, and in what is no matter of nodes.
+fn is_same_spec(has: &[u8], given: &[u8]) -> bool {
+    let parse = |spec: &[u8]| serde_json::from_slice::<AgentPlanSpec>(spec).ok().map(|spec| spec.for_nodes());
+    has == given || parse(has).is_some_and(|has| parse(given) == Some(has))
 }
 
 /// The ring knows a later start of this store than this one is: the volume was put back, or this is an old process.

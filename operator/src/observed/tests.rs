@@ -98,3 +98,25 @@ fn an_object_is_ours_only_by_the_uid_of_its_owner() {
     }
     assert_eq!(Seen::<()>::of(None, &plan), Seen::Absent);
 }
+
+#[test]
+fn the_newest_event_says_what_keeps_an_object() {
+    let event = |type_: &str, note: &str, time: Value| {
+        let mut event = json!({"metadata": {"name": "e"}, "type": type_, "note": note, "eventTime": null});
+        event.as_object_mut().unwrap().extend(time.as_object().unwrap().clone());
+        serde_json::from_value::<Event>(event).unwrap()
+    };
+    let last = |minute: u32| json!({"deprecatedLastTimestamp": format!("2026-01-01T00:{minute:02}:00Z")});
+    let at = |minute: u32| json!({"eventTime": format!("2026-01-01T00:{minute:02}:00.000000Z")});
+    let quota = || event("Warning", "pods is forbidden: exceeded quota", last(3));
+    let made = |time| event("Normal", "create Pod flights-0 successful", time);
+    for (events, expected) in [
+        (vec![], None),
+        (vec![quota(), made(last(2))], Some("pods is forbidden: exceeded quota")),
+        (vec![quota(), made(at(4))], None),
+        (vec![made(at(1)), quota()], Some("pods is forbidden: exceeded quota")),
+    ] {
+        assert_eq!(warning(&events).as_deref(), expected);
+    }
+    assert_eq!(warning(&[event("Warning", &"x".repeat(5000), last(1))]).map(|text| text.len()), Some(300));
+}

@@ -43,10 +43,15 @@ impl Api {
         match *method {
             Method::GET => match self.objects.get(path) {
                 Some(object) => (StatusCode::OK, object.clone()),
-                None if path.ends_with("pods") || path.ends_with("persistentvolumeclaims") => (
-                    StatusCode::OK,
-                    json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": self.list(path)}),
-                ),
+                None if ["pods", "persistentvolumeclaims", "events"]
+                    .iter()
+                    .any(|end| path.ends_with(end)) =>
+                {
+                    (
+                        StatusCode::OK,
+                        json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": self.list(path)}),
+                    )
+                }
                 None => status(StatusCode::NOT_FOUND, "not found"),
             },
             Method::POST if path.ends_with("events") => (StatusCode::CREATED, body.clone()),

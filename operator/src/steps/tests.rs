@@ -460,6 +460,27 @@ fn a_plan_that_is_being_deleted_is_left_alone() {
     check(&world, &expect![""]);
 }
 
+#[test]
+fn pods_that_do_not_come_are_asked_after_by_their_events() {
+    let mut world = World::new(flights());
+    world.settle_without_pods();
+    world.parts.get_mut(&Part::StatefulSet).unwrap()["metadata"]["uid"] = "the-set".into();
+    world.start(0);
+    world.nodes.get_mut(&0).unwrap().life = Life::Pending(String::new());
+    assert_eq!(world.next().unexplained.into_iter().collect::<Vec<_>>(), ["pod-0", "the-set"]);
+    let mut seen = world.seen();
+    let said = [("pod-0", "a volume does not attach"), ("the-set", "exceeded quota: few")];
+    seen.warnings = said.map(|(uid, text)| (uid.to_owned(), text.to_owned())).into();
+    let next = toward(&world.plan(), &seen, &crate::world::settings(), crate::world::at(0));
+    assert!(next.unexplained.is_empty());
+    let status = next.report.unwrap().status;
+    let ready = status.conditions.iter().find(|one| one.type_ == "Ready").unwrap();
+    assert_eq!(
+        ready.message,
+        "starting: node 0: a volume does not attach, node 1: exceeded quota: few, node 2: exceeded quota: few"
+    );
+}
+
 impl World {
     /// Until only nodes are missing.
     fn settle_without_pods(&mut self) {

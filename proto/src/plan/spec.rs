@@ -81,13 +81,6 @@ pub struct AgentPlanSpec {
     pub agents: Vec<Agent>,
 }
 
-impl AgentPlanSpec {
-    /// As nodes get it.
-    pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a plan's keys are texts")
-    }
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Management {
     /// The operator makes the cluster as the plan says.

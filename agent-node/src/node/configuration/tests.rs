@@ -72,6 +72,23 @@ fn only_what_is_newer_in_one_number_and_older_in_none_is_taken() {
 }
 
 #[test]
+fn a_plan_is_the_same_however_much_of_its_defaults_it_says() {
+    let mut said: serde_json::Value = serde_json::from_str(&spec(&["x", "y"])).unwrap();
+    said["management"] = "Managed".into();
+    said["agents"][0]["lanes"][0]["schema"] = json!({"type": "Any"});
+    said["storage"]["retention"] = json!({"whenDeleted": "Retain", "whenScaled": "Retain"});
+    let has = has();
+    for (generation, revision, expected) in [(2, 5, "same"), (2, 6, "take 2 6"), (3, 5, "take 3 5")] {
+        let given = Configuration { spec: said.to_string().into(), ..given(generation, &ring(revision, 7)) };
+        assert_eq!(self::said(Some(&has), given), expected);
+    }
+    said["pods"] = json!({"ofALaterVersion": true});
+    let unknown = Configuration { spec: said.to_string().into(), ..given(3, &ring(6, 7)) };
+    let refused = self::said(Some(&has), unknown);
+    assert!(refused.starts_with("400 spec.pods.ofALaterVersion"), "{refused}");
+}
+
+#[test]
 fn peers_may_move_without_a_new_number() {
     let moved = Configuration { peers: vec!["h0:2".into()], ..given(2, &ring(5, 7)) };
     assert_eq!(said(Some(&has()), moved), "take 2 5");

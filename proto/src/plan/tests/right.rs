@@ -3,7 +3,9 @@
 use super::{HEAD, read};
 use crate::address::{Address, slot};
 use crate::origin::Origin;
-use crate::plan::{Access, Act, LaneId, LaneKind, Overflow, Plan, Queue, Retain, Schema};
+use crate::plan::{
+    Access, Act, AgentPlan, AgentPlanSpec, LaneId, LaneKind, Overflow, Plan, Queue, Retain, Schema,
+};
 use crate::value::Value;
 
 fn plan(spec: &str) -> Plan {
@@ -171,4 +173,35 @@ fn the_order_in_which_a_plan_lists_things_changes_no_id() {
     };
     assert_eq!(ids(["a", "b"]), ids(["b", "a"]));
     assert_eq!(LaneId::of("/airport/:code", "late"), LaneId(0x532d_55b4_f52b_24d4));
+}
+
+#[test]
+fn nodes_get_a_plan_without_what_is_at_its_default() {
+    let json = |spec: &str| -> serde_json::Value {
+        let plan: AgentPlan = serde_yaml_ng::from_str(&format!("{HEAD}spec: {spec}")).unwrap();
+        let json = plan.spec.to_json();
+        // It is the same plan.
+        assert_eq!(serde_json::from_slice::<AgentPlanSpec>(&json).unwrap(), plan.spec, "{spec}");
+        serde_json::from_slice(&json).unwrap()
+    };
+    let agents = "agents: [{route: /a, lanes: [{name: c, type: Command}]}]";
+    let bare = serde_json::json!({"agents": [{"route": "/a", "lanes": [{"name": "c", "type": "Command"}]}]});
+    assert_eq!(json(&format!("{{{agents}}}")), bare);
+    assert_eq!(
+        json(
+            "{replicas: 3, slots: 4096, management: Managed, storage: {size: 10Gi, accessMode: ReadWriteOncePod, \
+             retention: {whenDeleted: Retain, whenScaled: Retain}}, agents: [{route: /a, lanes: [{name: c, type: Command, \
+             schema: {type: Any}}]}]}"
+        ),
+        bare
+    );
+    let other = json(&format!("{{replicas: 4, storage: {{size: 20Gi}}, {agents}}}"));
+    assert_eq!((&other["replicas"], &other["storage"]), (&4.into(), &serde_json::json!({"size": "20Gi"})));
+    // A value is a value, also one that reads as a default elsewhere.
+    let initial =
+        json("{agents: [{route: /a, lanes: [{name: v, type: Value, initial: {replicas: 3, type: Any}}]}]}");
+    assert_eq!(
+        initial["agents"][0]["lanes"][0]["initial"],
+        serde_json::json!({"replicas": 3, "type": "Any"})
+    );
 }
