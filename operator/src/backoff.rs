@@ -36,6 +36,11 @@ impl Backoff {
         self.refused.insert(object, Refused { why, hash: hash.to_owned(), times, not_before: now + wait });
     }
 
+    /// It has been made.
+    pub fn forget(&mut self, object: &str) {
+        self.refused.remove(object);
+    }
+
     /// Forgets all but these. Whether there were others.
     pub fn keep(&mut self, objects: &BTreeSet<String>) -> bool {
         let count = self.refused.len();
@@ -83,6 +88,9 @@ mod tests {
         assert!(backoff.holds("Service s", "1", now));
         assert!(!backoff.holds("Service s", "2", now) && !backoff.holds("Service t", "1", now));
         assert_eq!(backoff.reasons()["Service s"], "the quota is used up");
+        backoff.refuse("Service t".into(), "1", "no".into(), now);
+        backoff.forget("Service t");
+        assert!(!backoff.holds("Service t", "1", now));
         // One that is not to be made any more is not refused any more.
         assert!(!backoff.keep(&BTreeSet::from(["Service s".to_owned()])));
         assert!(backoff.keep(&BTreeSet::new()) && backoff.is_empty());

@@ -187,12 +187,9 @@ async fn in_time<T>(request: impl Future<Output = Result<T, Error>>) -> Result<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-    use http_body_util::{BodyExt as _, Full};
-    use hyper::{Method, Request, Response, StatusCode};
-    use kube::client::Body;
-    use serde_json::{Value, json};
-    use std::convert::Infallible;
+    use crate::served::{self, failure};
+    use hyper::{Method, StatusCode};
+    use serde_json::Value;
     use std::sync::{Arc, Mutex};
 
     /// One Lease, of an API server whose answers to writes may be lost on their way.
@@ -205,22 +202,21 @@ mod tests {
 
     impl Server {
         fn answer(&mut self, method: &Method, body: &Value) -> (StatusCode, Value) {
-            let failure = |code: u16, reason: &str| {
-                let status = json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason});
-                (StatusCode::from_u16(code).unwrap(), status)
-            };
             if *method == Method::GET && self.lease.is_null() {
-                return failure(404, "NotFound");
+                return failure(StatusCode::NOT_FOUND, "there is none");
             }
             if *method == Method::GET {
                 return (StatusCode::OK, self.lease.clone());
             }
             let version = |lease: &Value| lease["metadata"]["resourceVersion"].clone();
             if *method == Method::PUT && version(body) != version(&self.lease) {
-                return failure(409, "Conflict");
+                return failure(StatusCode::CONFLICT, "it was changed");
             }
             self.write(body);
-            if self.loses_answers { failure(504, "Timeout") } else { (StatusCode::OK, self.lease.clone()) }
+            if self.loses_answers {
+                return failure(StatusCode::GATEWAY_TIMEOUT, "the answer is lost");
+            }
+            (StatusCode::OK, self.lease.clone())
         }
 
         fn write(&mut self, lease: &Value) {
@@ -236,19 +232,8 @@ mod tests {
 
     async fn hold() -> (Arc<Mutex<Server>>, Hold) {
         let server = Arc::new(Mutex::new(Server::default()));
-        let served = server.clone();
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let served = served.clone();
-            async move {
-                let (head, body) = request.into_parts();
-                let body = body.collect().await.unwrap().to_bytes();
-                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-                let (code, answer) = served.lock().unwrap().answer(&head.method, &body);
-                let answer = Full::new(Bytes::from(answer.to_string()));
-                Ok::<_, Infallible>(Response::builder().status(code).body(answer).unwrap())
-            }
-        });
-        let client = Client::new(service, "default");
+        let answering = server.clone();
+        let client = served::client(move |method, _, body| answering.lock().unwrap().answer(method, body));
         let hold = acquire(client, "default", "shoal", "one", &CancellationToken::new()).await.unwrap();
         (server, hold)
     }

@@ -42,4 +42,6 @@ pub mod watch;
 pub mod words;
 
 #[cfg(test)]
+mod served;
+#[cfg(test)]
 mod world;

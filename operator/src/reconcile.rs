@@ -117,8 +117,8 @@ async fn rounds(
         }
         let (mut seen, heard) = ask(context, &plan, objects, past).await;
         let mut next = toward(context, &plan, &mut seen, past, since);
-        if !next.unexplained.is_empty() {
-            explain(context, &plan, &mut seen, &next.unexplained, past, since).await?;
+        if explain(context, &plan, &next.unexplained, past, since).await {
+            seen.warnings = past.warnings.1.clone();
             next = toward(context, &plan, &mut seen, past, since);
         }
         if next.is_empty() {
@@ -162,22 +162,27 @@ async fn rounds(
     Ok((None, Outcome::Failed))
 }
 
-/// Reads why something is waited for, though not at each look.
+/// Reads why something is waited for, though not at each look. Whether it has. Nothing else waits for it: without a reason
+/// a plan comes up as well.
 async fn explain(
     context: &Context,
     plan: &Plan,
-    seen: &mut Observed,
     unexplained: &BTreeSet<String>,
     past: &mut Past,
     since: Duration,
-) -> Result<(), act::Error> {
+) -> bool {
     let (read, warnings) = &mut past.warnings;
-    if read.is_none_or(|read| since >= read + EXPLAINED_EACH) {
-        let found = look::warnings(&context.client, plan, unexplained).await;
-        (*read, *warnings) = (Some(since), found.map_err(act::Error::Failed)?);
-        seen.warnings = warnings.clone();
+    if unexplained.is_empty() {
+        (*read, *warnings) = (None, BTreeMap::new());
+        return false;
     }
-    Ok(())
+    if read.is_some_and(|read| since < read + EXPLAINED_EACH) {
+        return false;
+    }
+    let found = look::warnings(&context.client, plan, unexplained).await;
+    let found = found.inspect_err(|error| warn!(%error, "the events of what is waited for cannot be read"));
+    (*read, *warnings) = (Some(since), found.unwrap_or_default());
+    true
 }
 
 /// What is next, but for what the API server has refused just now.
@@ -247,7 +252,10 @@ async fn take_steps(
                 backoff.refuse(object, &hash, why, since);
                 all_made = false;
             }
-            made => made?,
+            made => {
+                made?;
+                backoff.forget(&object);
+            }
         }
     }
     Ok(all_made)

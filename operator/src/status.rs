@@ -125,8 +125,10 @@ fn ready(plan: &Plan, outlook: &Outlook) -> Judged {
     let judged = serving(plan, outlook, "Ready", outlook.is_ready());
     // Nodes run the plan before this one, so this one is not ready.
     let held_back = (plan.paused || outlook.verdict.is_err()) && outlook.has_begun();
-    let in_force = plan.status.accepted_generation.filter(|_| held_back);
-    Judged { generation: in_force.map_or(judged.generation, i64::unsigned_abs), ..judged }
+    let reports = outlook.nodes.iter().filter_map(|node| node.report.as_ref());
+    let accepted = plan.status.accepted_generation.map(i64::unsigned_abs);
+    let in_force = accepted.or_else(|| reports.map(|report| report.generation).min()).filter(|_| held_back);
+    Judged { generation: in_force.unwrap_or(judged.generation), ..judged }
 }
 
 fn available(plan: &Plan, outlook: &Outlook) -> Judged {

@@ -10,8 +10,8 @@ use crate::certificates::Due;
 use crate::claims::{self, Mend};
 use crate::drift;
 use crate::names;
-use crate::node::{Node, Stand};
-use crate::observed::{Observed, Seen};
+use crate::node::Node;
+use crate::observed::{Life, Observed, Seen};
 use crate::outlook::{Outlook, outlook};
 use crate::parts::{self, Part};
 use crate::plan::Plan;
@@ -76,7 +76,7 @@ pub struct Next {
     pub given: Vec<Given>,
     pub report: Option<NewStatus>,
     pub pace: Pace,
-    /// The uids of what is waited for without a known reason: their events may have one.
+    /// The uids of what is waited for and does not say itself why: its events may.
     pub unexplained: BTreeSet<String>,
 }
 
@@ -159,10 +159,9 @@ fn pace(seen: &Observed, outlook: &Outlook) -> Pace {
 
 fn unexplained(seen: &Observed, outlook: &Outlook) -> BTreeSet<String> {
     let pods = &seen.objects.pods;
-    let uid = |node: &Node| match &node.stand {
-        Stand::NoPod(why) if why.is_empty() => Some(seen.objects.set_uid().to_owned()),
-        Stand::Starting(why) if why.is_empty() => Some(pods.get(&node.ordinal)?.uid.clone()),
-        _ => None,
+    let uid = |node: &Node| match pods.get(&node.ordinal) {
+        None => Some(seen.objects.set_uid().to_owned()),
+        Some(pod) => (pod.life == Life::Pending(String::new())).then(|| pod.uid.clone()),
     };
     let uids = outlook.nodes.iter().filter_map(uid).filter(|uid| !uid.is_empty());
     uids.take(EXPLAINED_MAX).collect()

@@ -1,8 +1,8 @@
 //! A plan, parsed: what cannot be wrong any more.
 //!
 //! `spec`, `agent`, `step` and `status` have the fields of an `AgentPlan`, `crd` makes the CRD of them. A plan's text goes through
-//! `yaml` (dev mode) or comes as JSON (operator, nodes: without what `defaults` takes away); `shape` checks it against the CRD's schema, `parse` checks
-//! what a schema cannot say. All that is wrong is said at once, each with the path of its field.
+//! `yaml` (dev mode) or comes as JSON (operator, and nodes, which `defaults` spares what goes without saying); `shape`
+//! checks it against the CRD's schema, `parse` checks what a schema cannot say. All that is wrong is said at once, each with the path of its field.
 
 mod agent;
 mod crd;

@@ -2,15 +2,12 @@
 
 use super::*;
 use crate::names;
+use crate::served::{self, failure};
 use crate::world;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, Response, StatusCode};
-use kube::client::Body;
+use hyper::{Method, StatusCode};
 use proto::trust::{self, Pair, Pems};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 const PLAN: &str = "/apis/shoal.dev/v1alpha1/namespaces/default/agentplans/flights";
@@ -32,6 +29,7 @@ struct Api {
     overtaken: BTreeSet<String>,
     revision: u64,
     namespace_is_going: bool,
+    hides_events: bool,
     /// Writes that were refused.
     refusals: usize,
     /// How often each path was to be written.
@@ -41,6 +39,9 @@ struct Api {
 impl Api {
     fn answer(&mut self, method: &Method, path: &str, body: &Value) -> (StatusCode, Value) {
         match *method {
+            Method::GET if path.ends_with("events") && self.hides_events => {
+                failure(StatusCode::FORBIDDEN, "events is forbidden")
+            }
             Method::GET => match self.objects.get(path) {
                 Some(object) => (StatusCode::OK, object.clone()),
                 None if ["pods", "persistentvolumeclaims", "events"]
@@ -52,7 +53,7 @@ impl Api {
                         json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": self.list(path)}),
                     )
                 }
-                None => status(StatusCode::NOT_FOUND, "not found"),
+                None => failure(StatusCode::NOT_FOUND, "not found"),
             },
             Method::POST if path.ends_with("events") => (StatusCode::CREATED, body.clone()),
             Method::POST => {
@@ -61,12 +62,12 @@ impl Api {
                     return refusal;
                 }
                 if self.objects.contains_key(&path) {
-                    return status(StatusCode::CONFLICT, "it exists");
+                    return failure(StatusCode::CONFLICT, "it exists");
                 }
                 self.write(&path, body)
             }
             Method::PATCH => self.patch(path, body),
-            _ => status(StatusCode::METHOD_NOT_ALLOWED, "never asked by the operator"),
+            _ => failure(StatusCode::METHOD_NOT_ALLOWED, "never asked by the operator"),
         }
     }
 
@@ -74,12 +75,12 @@ impl Api {
         *self.asked.entry(path.to_owned()).or_default() += 1;
         let refusal =
             if self.namespace_is_going && !self.objects.contains_key(path) && !path.ends_with("/status") {
-                let (code, mut refusal) = status(StatusCode::FORBIDDEN, "the namespace is being terminated");
+                let (code, mut refusal) = failure(StatusCode::FORBIDDEN, "the namespace is being terminated");
                 refusal["details"] =
                     json!({"causes": [{"reason": "NamespaceTerminating", "message": "it goes"}]});
                 Some((code, refusal))
             } else {
-                self.refused.contains(path).then(|| status(StatusCode::FORBIDDEN, "exceeded quota: few"))
+                self.refused.contains(path).then(|| failure(StatusCode::FORBIDDEN, "exceeded quota: few"))
             };
         self.refusals += usize::from(refusal.is_some());
         refusal
@@ -104,7 +105,7 @@ impl Api {
         if old["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]
             || self.overtaken.remove(path)
         {
-            return status(StatusCode::CONFLICT, "the object has been modified");
+            return failure(StatusCode::CONFLICT, "the object has been modified");
         }
         let mut new = old;
         new["status"] = body["status"].clone();
@@ -132,20 +133,6 @@ impl Api {
     }
 }
 
-fn status(code: StatusCode, message: &str) -> (StatusCode, Value) {
-    let reason = match code {
-        StatusCode::NOT_FOUND => "NotFound",
-        StatusCode::CONFLICT => "Conflict",
-        StatusCode::FORBIDDEN => "Forbidden",
-        _ => "MethodNotAllowed",
-    };
-    let mut status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"});
-    status["message"] = message.into();
-    status["reason"] = reason.into();
-    status["code"] = code.as_u16().into();
-    (code, status)
-}
-
 struct Scene {
     api: Arc<Mutex<Api>>,
     context: Context,
@@ -157,19 +144,9 @@ impl Scene {
         let mut api = Api::default();
         api.objects.insert(PLAN.to_owned(), world::flights());
         let api = Arc::new(Mutex::new(api));
-        let served = api.clone();
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let served = served.clone();
-            async move {
-                let (head, body) = request.into_parts();
-                let body = body.collect().await.unwrap().to_bytes();
-                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-                let (code, answer) = served.lock().unwrap().answer(&head.method, head.uri.path(), &body);
-                let answer = Full::new(Bytes::from(answer.to_string()));
-                Ok::<_, Infallible>(Response::builder().status(code).body(answer).unwrap())
-            }
-        });
-        let client = Client::new(service, "default");
+        let answering = api.clone();
+        let client =
+            served::client(move |method, path, body| answering.lock().unwrap().answer(method, path, body));
         let context = Context {
             teller: Teller::new(client.clone(), "tests"),
             client,
@@ -274,6 +251,35 @@ async fn what_is_refused_waits_alone_and_a_wrong_expression_is_told_at_once() {
     scene.edit(|plan| plan["spec"]["agents"][0]["rules"][0]["do"][0]["set"]["to"] = "flights +".into());
     scene.look(Look::All, memory).await;
     assert!(scene.api().condition("Accepted").starts_with("False InvalidPlan"));
+}
+
+#[tokio::test]
+async fn why_pods_do_not_come_is_read_again_and_again_and_holds_nothing_up() {
+    const EVENT: &str = "/apis/events.k8s.io/v1/namespaces/default/events/e";
+    let scene = Scene::new();
+    let event = json!({
+        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"}, "eventTime": null,
+        "type": "Warning", "note": "exceeded quota: few", "deprecatedLastTimestamp": "2026-01-01T00:00:00Z",
+    });
+    scene.api().objects.insert(EVENT.to_owned(), event);
+    let (mut memory, outcome) = scene.look_anew().await;
+    let said = |scene: &Scene| scene.api().condition("Ready");
+    assert_eq!(outcome, Outcome::Waiting);
+    assert!(
+        said(&scene).starts_with("False NodesStarting: starting: node 0: exceeded quota: few"),
+        "{}",
+        said(&scene)
+    );
+    // The quota was raised; what is said of it ends, though pods are not there yet.
+    scene.api().objects.remove(EVENT);
+    scene.wait(5);
+    memory = scene.look(Look::Nodes, memory).await.0;
+    assert_eq!(said(&scene), "False NodesStarting: starting: node 0, node 1, node 2");
+    scene.api().hides_events = true;
+    scene.wait(5);
+    scene.edit(|plan| plan["spec"]["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
+    assert_eq!(scene.look(Look::All, memory).await.1, Outcome::Waiting);
+    assert_eq!(scene.api().objects[SET]["spec"]["template"]["spec"]["nodeSelector"]["disk"], "ssd");
 }
 
 #[tokio::test]

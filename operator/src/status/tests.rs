@@ -178,6 +178,15 @@ fn conditions_hold_as_tools_read_them() {
 }
 
 #[test]
+fn a_refused_plan_whose_status_was_lost_is_not_ready_as_the_newest() {
+    let mut world = World::settled();
+    world.edit(|spec| spec["slots"] = 0.into());
+    world.object["status"].take();
+    world.settle();
+    assert_eq!(holding(&world), "Ready old, Available, Stalled");
+}
+
+#[test]
 fn pods_that_wait_for_an_image_are_named_beside_those_that_wait_to_be_deleted() {
     let mut world = World::settled();
     world.edit(|spec| spec["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
