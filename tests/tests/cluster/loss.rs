@@ -93,3 +93,45 @@ impl Drop for Absence<'_> {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_go_with_their_plan_when_it_says_so_and_never_with_the_stateful_set() {
+    let text = plan("counters", 1)
+        .replace("storage: {size: 1Gi}", "storage: {size: 1Gi, retention: {whenDeleted: Delete}}");
+    let scene = Scene::with_plan("volumes", &text).await;
+    let feed = feed(&scene);
+    feed.goes_on(200).await;
+    let sent = feed.end().await;
+    let claims = |field: &str| {
+        let fields = format!("jsonpath={{.items[*].metadata.{field}}}");
+        scene.kubectl(&["get", "pvc", "--output", &fields]).unwrap()
+    };
+    eventually("claims to have their plan as an owner", 30, async || {
+        let owners = claims("ownerReferences[*].kind");
+        ensure!(owners == "AgentPlan AgentPlan AgentPlan", "{owners}");
+        Ok(())
+    })
+    .await;
+    let before = claims("uid");
+    // Whoever scales or deletes the set takes no volume away, whether the operator is there or not.
+    let absence = Absence::begin(&scene);
+    scene.kubectl(&["scale", "statefulset", "counters", "--replicas=1"]).unwrap();
+    eventually("two pods to go", 60, async || {
+        let pods = scene.pods()?;
+        ensure!(pods.len() == 1, "{pods:?}");
+        Ok(())
+    })
+    .await;
+    scene.kubectl(&["delete", "statefulset", "counters"]).unwrap();
+    drop(absence);
+    scene.settled().await;
+    assert_eq!(claims("uid"), before);
+    nothing_is_missing(&scene.clients().await, &sent).await;
+    scene.kubectl(&["delete", "agentplan", "counters"]).unwrap();
+    eventually("the claims to go with their plan", 60, async || {
+        let left = claims("name");
+        ensure!(left.is_empty(), "{left}");
+        Ok(())
+    })
+    .await;
+}
