@@ -1,14 +1,11 @@
 //! Kubernetes' own validator for CRDs and what is applied under them, kubectl's readers of YAML, and what tools make of a
 //! status, without a cluster: the program in `tests/crdcheck`, built with Go the first time.
 
+use crate::{cache, project};
 use anyhow::{Context, Result, ensure};
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::env;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hasher};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -90,20 +87,12 @@ fn ask(arguments: &[&OsStr], cases: &[impl Serialize], expected: usize) -> Resul
     Ok(answers)
 }
 
-/// Built once for all runs; whoever comes while it is built waits.
 fn program() -> Result<PathBuf> {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("crdcheck");
-    let cache = cache()?;
-    let folder = cache.join(format!("crdcheck-{:016x}", key(&sources)?));
-    let program = folder.join("crdcheck");
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let lock = File::create(cache.join("crdcheck.lock"))?;
-    flock(&lock, FlockOperation::LockExclusive)?;
-    if !program.exists() {
-        build(&sources, &folder.join("new"))?;
-        fs::rename(folder.join("new"), &program)?;
-    }
-    Ok(program)
+    let mut sources = project::files("");
+    sources.retain(|path| path.starts_with("tests/crdcheck/"));
+    let folder = project::root().join("tests/crdcheck");
+    let made = cache::folder("crdcheck", &sources, "", |new| build(&folder, &new.join("crdcheck")))?;
+    Ok(made.join("crdcheck"))
 }
 
 fn build(sources: &Path, out: &Path) -> Result<()> {
@@ -118,19 +107,4 @@ fn build(sources: &Path, out: &Path) -> Result<()> {
     let status = status.context("go (1.24 or newer) is missing: https://go.dev/dl")?;
     ensure!(status.success(), "crdcheck was not built: what go said stands above");
     Ok(())
-}
-
-fn cache() -> Result<PathBuf> {
-    if let Some(cache) = env::var_os("SHOAL_CACHE").filter(|cache| !cache.is_empty()) {
-        return Ok(cache.into());
-    }
-    Ok(Path::new(&env::var_os("HOME").context("HOME is not set")?).join(".cache/shoal"))
-}
-
-fn key(sources: &Path) -> Result<u64> {
-    let mut hasher = DefaultHasher::new();
-    for name in ["main.go", "read.go", "go.mod", "go.sum"] {
-        hasher.write(&fs::read(sources.join(name)).with_context(|| name)?);
-    }
-    Ok(hasher.finish())
 }

@@ -8,6 +8,7 @@
 //! | [`flights`] | an independent count of the feed: what every lane must hold in the end |
 //! | [`plans`] | the plans that tests and benches run |
 //! | [`crdcheck`] | Kubernetes' own validator, without a cluster (needs Go) |
+//! | [`cache`] | what is built beside the workspace, once for all runs |
 //! | [`measure`] | the bare disk beside every durable figure, and the tables that benches print |
 //! | [`project`] | the files of this project, for tests that read them |
 //!
@@ -21,6 +22,7 @@
 //!
 //! `tests/run quick` runs what needs none of these; CONTRIBUTING.md says how to run one test or one seed.
 
+pub mod cache;
 pub mod cluster;
 pub mod crdcheck;
 pub mod dev;
