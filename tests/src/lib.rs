@@ -8,6 +8,7 @@
 //! | [`flights`] | an independent count of the feed: what every lane must hold in the end |
 //! | [`plans`] | the plans that tests and benches run |
 //! | [`crdcheck`] | Kubernetes' own validator, without a cluster (needs Go) |
+//! | [`examples`] | the clients in `tests/examples`, made and run by the commands of their README |
 //! | [`cache`] | what is built beside the workspace, once for all runs |
 //! | [`measure`] | the bare disk beside every durable figure, and the tables that benches print |
 //! | [`project`] | the files of this project, for tests that read them |
@@ -16,6 +17,7 @@
 //! |---|---|
 //! | `structure`, `documents` | the sources and what the documents name |
 //! | `cli`, `plugin`, `bad_input`, `samples`, `flights`, `strangers` | real processes on this machine, SIGKILL included |
+//! | `examples` | real processes and clients in other languages: Python, Node.js, Go, `protoc`, curl |
 //! | `crd` | the CRD under Kubernetes' validator: Go |
 //! | `chart` | the chart as Helm renders it: `tests/cluster build` |
 //! | `cluster`, `harness` | a real Kubernetes: root |
@@ -26,6 +28,7 @@ pub mod cache;
 pub mod cluster;
 pub mod crdcheck;
 pub mod dev;
+pub mod examples;
 pub mod flights;
 pub mod frames;
 pub mod lanes;
