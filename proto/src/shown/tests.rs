@@ -92,6 +92,19 @@ fn a_watch_counts_its_events_and_keeps_the_last_token() {
     assert!(!endless.is_done());
 }
 
+#[test]
+fn a_watch_that_has_shown_events_without_a_token_goes_on_with_a_reset() {
+    let mut following = Following::new(Output::Text, None, None);
+    assert_eq!(following.from, None, "nothing was shown");
+    let state = WatchResponse { events: vec![event(EventKind::Set, "", "1", None)] };
+    following.lines_of(&state);
+    assert_eq!(following.from, Some(0), "its connection was lost before `synced`");
+    let synced = WatchResponse { events: vec![event(EventKind::Synced, "", "", Some(4))] };
+    following.lines_of(&synced);
+    following.lines_of(&state);
+    assert_eq!(following.from, Some(4));
+}
+
 fn refused(code: Code, http: Option<&str>, outcome: Option<&str>) -> Status {
     let mut metadata = MetadataMap::new();
     for (name, value) in
