@@ -81,6 +81,8 @@ pub struct Configuration {
     pub ring: Bytes,
     /// Where each ordinal answers peers.
     pub peers: Vec<String>,
+    /// The uid of the plan that has adopted the volumes of the plan `plan_uid`; empty: that plan itself.
+    pub adopted_by: String,
 }
 
 /// What a node says of itself to those who configure it.
@@ -97,6 +99,8 @@ pub struct Report {
     pub had_ring: bool,
     /// Digests of the certificates that the node uses.
     pub certificates: proto::trust::Digests,
+    /// The ring that the store was given before its volume was adopted, until it is given one anew; else empty.
+    pub held: Bytes,
 }
 
 /// A client's command for its owner: it has a key by now, and is answered on the stream.

@@ -80,7 +80,7 @@ pub async fn patch_claim(client: &Client, plan: &Plan, claim: &str, patch: &Valu
 
 /// Made once: one that is there already stays.
 pub async fn make_authority(client: &Client, plan: &Plan, trusted: &str, now_s: u64) -> Result<(), Error> {
-    let pair = Authority::make(&plan.uid, now_s)?;
+    let pair = Authority::make(&plan.data_uid, now_s)?;
     let mut members = vec![
         (names::AUTHORITY_CERTIFICATE, pair.certificate.as_str()),
         (names::AUTHORITY_KEY, pair.key.as_str()),
@@ -106,7 +106,7 @@ pub async fn give_certificates(
 ) -> Result<(), Error> {
     let pair = match pair {
         Some(pair) => pair,
-        None => authority.load(&plan.uid)?.issue(Role::Node, now_s)?,
+        None => authority.load(&plan.data_uid)?.issue(Role::Node, now_s)?,
     };
     let name = names::certificates(plan.name());
     let bundle = authority.bundle();
@@ -133,7 +133,15 @@ fn data(members: &[(&str, &str)]) -> BTreeMap<String, ByteString> {
 
 /// It succeeds only where there is no ring. Whether it has, when no answer came, is read the next time.
 pub async fn begin_ring(client: &Client, plan: &Plan, members: Vec<Member>, slots: u32) -> Result<(), Error> {
-    let ring = Ring::begin(&plan.uid, members, slots, rand::random());
+    write_ring(client, plan, &Ring::begin(&plan.data_uid, members, slots, rand::random())).await
+}
+
+/// It succeeds only where there is no ring.
+pub async fn adopt_ring(client: &Client, plan: &Plan, ring: Ring) -> Result<(), Error> {
+    write_ring(client, plan, &Ring { nonce: rand::random(), ..ring }).await
+}
+
+async fn write_ring(client: &Client, plan: &Plan, ring: &Ring) -> Result<(), Error> {
     let map = ConfigMap {
         metadata: metadata(plan, &names::ring(plan.name())),
         binary_data: Some(BTreeMap::from([(look::RING_KEY.to_owned(), ByteString(ring.encode()))])),

@@ -63,7 +63,7 @@ pub fn renewal(plan: &Plan, seen: &Observed, now_s: u64) -> Renewal {
         Seen::Absent => None,
         Seen::Going | Seen::Taken(_) => return idle(None),
     };
-    let has = mounted.and_then(|pems| Credentials::load(&plan.uid, Role::Node, pems).ok());
+    let has = mounted.and_then(|pems| Credentials::load(&plan.data_uid, Role::Node, pems).ok());
     let behind = |wanted: Digests| -> Vec<u16> {
         let is_behind = |ordinal: &u16| lacks(seen, *ordinal, wanted);
         objects.pods.keys().copied().filter(is_behind).collect()
@@ -107,14 +107,14 @@ struct Current {
 
 impl Current {
     fn of(plan: &Plan, authority: &AuthorityPems) -> Result<Current, Error> {
-        authority.load(&plan.uid)?;
+        authority.load(&plan.data_uid)?;
         let bundle = Bundle::parse(&authority.bundle(), names::AUTHORITY_TRUSTED)?;
         Ok(Current {
             own: Verifier::new(
-                &plan.uid,
+                &plan.data_uid,
                 Bundle::parse(&authority.pair.certificate, names::AUTHORITY_CERTIFICATE)?,
             )?,
-            all: Verifier::new(&plan.uid, bundle.clone())?,
+            all: Verifier::new(&plan.data_uid, bundle.clone())?,
             bundle,
         })
     }

@@ -2,7 +2,7 @@
 //! carry. A StatefulSet cannot change the claims that it has made, and its `persistentVolumeClaimRetentionPolicy` would
 //! delete the data of nodes that are only away for a while.
 //!
-//! *Guarantees.* Claims are changed only where they belong to this very plan, and not while they are being deleted. A
+//! *Guarantees.* Claims are changed only where their data are this very plan's, and not while they are being deleted. A
 //! claim has an owner only while the plan says that its data go with it.
 
 use crate::names;
@@ -21,7 +21,7 @@ pub struct Mend {
 
 pub fn due(plan: &Plan, wish: &Wish, volumes: &[Volume]) -> Vec<Mend> {
     let ours =
-        volumes.iter().filter(|volume| volume.plan_uid.as_ref() == Some(&plan.uid) && !volume.is_going);
+        volumes.iter().filter(|volume| volume.plan_uid.as_ref() == Some(&plan.data_uid) && !volume.is_going);
     ours.filter_map(|volume| mend(plan, wish, volume)).collect()
 }
 

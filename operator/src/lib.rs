@@ -1,7 +1,7 @@
 //! The operator: turns an `AgentPlan` into a running set of nodes, and says in its status how that stands.
 //!
-//! What decides: `plan` and `observed` are what is wished and seen; `ring`, `node`, `authority`,
-//! `certificates`, `claims` and `outlook` what they come to;
+//! What decides: `plan` and `observed` are what is wished and seen; `ring`, `adoption`, `node`,
+//! `authority`, `certificates`, `claims` and `outlook` what they come to;
 //! `words` says it; `parts`, `steps` and `status` what follows; `heard` and `backoff` what is kept from one look to the
 //! next; `queue` and `lease` when, and who. What waits: `look` and
 //! `nodes` see, `act` and `news` do, `reconcile` joins them, `control` turns, `hold` keeps the lease, `port` answers.
@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod act;
+pub mod adoption;
 pub mod authority;
 pub mod backoff;
 pub mod certificates;

@@ -66,6 +66,7 @@ impl Metrics {
             Step::GiveCertificates { .. } => "give_certificates",
             Step::Apply(..) => "apply",
             Step::BeginRing { .. } => "begin_ring",
+            Step::AdoptRing(_) => "adopt_ring",
             Step::Mend(_) => "patch_claim",
         });
     }

@@ -114,7 +114,8 @@ impl Stand {
 
 /// What nodes should be and have.
 pub struct Meant<'a> {
-    pub plan_uid: &'a str,
+    /// What the plan's data are called.
+    pub data_uid: &'a str,
     /// The generation of the plan's spec as it is now.
     pub latest: u64,
     /// The generation that nodes are given; 0: none.
@@ -129,6 +130,7 @@ impl Meant<'_> {
         let stand = self.stand(ordinal, seen);
         let report = seen.answers.get(&ordinal).and_then(|answer| answer.as_ref().ok());
         let report = report.filter(|_| stand.is_meant()).cloned();
+        let report = report.map(|report| Report { generation: self.of_plan(report.generation), ..report });
         let has_ready_pod = seen.objects.pods.get(&ordinal).is_some_and(|pod| pod.life == Life::Ready);
         Node { ordinal, stand, has_ready_pod, report }
     }
@@ -140,6 +142,11 @@ impl Meant<'_> {
             Some((_, load)) => report.slots_serving >= load,
             None => report.slots_owned > 0 && report.slots_serving >= report.slots_owned,
         }
+    }
+
+    /// The plan's generation that a node's is.
+    fn of_plan(&self, generation: u64) -> u64 {
+        generation.saturating_sub(self.ring.map_or(0, |ring| ring.base))
     }
 
     fn member(&self, ordinal: u16) -> Option<(&Member, u32)> {
@@ -171,10 +178,13 @@ impl Meant<'_> {
     }
 
     fn answered(&self, ordinal: u16, report: &Report) -> Stand {
-        if report.plan_uid != self.plan_uid {
+        if report.plan_uid != self.data_uid {
             return Stand::OtherPlan(report.plan_uid.clone());
         }
         let Some(ring) = self.ring else {
+            if report.held.is_some() {
+                return Stand::Empty;
+            }
             return if report.revision > 0 || report.had_ring { Stand::Keeping } else { Stand::Empty };
         };
         let Some((member, load)) = self.member(ordinal) else {
@@ -186,10 +196,11 @@ impl Meant<'_> {
         if report.incarnation < member.incarnation {
             return Stand::RolledBack { has: report.incarnation, was: member.incarnation };
         }
-        if report.generation > self.latest {
-            return Stand::AheadOfPlan(report.generation);
+        let generation = self.of_plan(report.generation);
+        if generation > self.latest && report.held.is_none() {
+            return Stand::AheadOfPlan(generation);
         }
-        if report.revision < ring.revision || report.generation < self.generation {
+        if report.held.is_some() || report.revision < ring.revision || generation < self.generation {
             Stand::Behind
         } else if report.slots_serving < load {
             Stand::Loading

@@ -10,6 +10,7 @@ use crate::plan::Plan;
 use crate::steps::Given;
 use futures::StreamExt as _;
 use hyper_util::rt::TokioIo;
+use proto::ring::Ring;
 use proto::trust::{self, Credentials, Digests, Fault, Role};
 use proto::wire::peer::control_client::ControlClient;
 use proto::wire::peer::{Certificates, ConfigureRequest, Identity, ReportRequest, ReportResponse};
@@ -113,11 +114,12 @@ impl Nodes {
         let Given { ordinal: _, generation, spec, ring, peers } = given.clone();
         let request = ConfigureRequest {
             plan_name: plan.name().to_owned(),
-            plan_uid: plan.uid.clone(),
+            plan_uid: plan.data_uid.clone(),
             generation,
             spec,
             ring,
             peers,
+            adopted_by: if plan.has_adopted() { plan.uid.clone() } else { String::new() },
         };
         let call = async { self.client(plan, ip, &pass)?.configure(request).await };
         match tokio::time::timeout(CONFIGURE, call).await {
@@ -139,7 +141,7 @@ impl Nodes {
         if passes.len() >= PASSES_MAX {
             passes.clear();
         }
-        let pass = Arc::new(Pass::make(&plan.uid, authority)?);
+        let pass = Arc::new(Pass::make(&plan.data_uid, authority)?);
         passes.insert(plan.uid.clone(), pass.clone());
         Ok(pass)
     }
@@ -205,6 +207,14 @@ fn silence(status: &Status) -> Silence {
     Fault::of(status).map_or(Silence::Unreached, |fault| Silence::Untrusted(fault.to_string()))
 }
 
+fn held_ring(held: &[u8]) -> Result<Option<Arc<Ring>>, String> {
+    if held.is_empty() {
+        return Ok(None);
+    }
+    let ring = Ring::decode(held).map_err(|error| format!("what its adopted volume holds: {error}"))?;
+    Ok(Some(Arc::new(ring)))
+}
+
 fn report(answer: ReportResponse) -> Result<Report, String> {
     let ReportResponse {
         identity,
@@ -215,6 +225,7 @@ fn report(answer: ReportResponse) -> Result<Report, String> {
         had_ring,
         version: _,
         certificates,
+        held,
     } = answer;
     let Certificates { bundle, certificate } = certificates.unwrap_or_default();
     let Identity { plan_uid, ordinal, store, incarnation } = identity.ok_or("it does not say who it is")?;
@@ -231,6 +242,7 @@ fn report(answer: ReportResponse) -> Result<Report, String> {
         slots_serving,
         had_ring,
         certificates: Digests { bundle, certificate },
+        held: held_ring(&held)?,
     })
 }
 

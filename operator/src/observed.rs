@@ -12,10 +12,11 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
 use proto::plan::Quantity;
-use proto::ring::StoreId;
+use proto::ring::{Ring, StoreId};
 use proto::trust::{Digests, Pems};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A container that ends sooner than this after its start has not run.
 const RAN_S: i64 = 60;
@@ -265,6 +266,8 @@ pub struct Report {
     pub had_ring: bool,
     /// Digests of the certificates that it uses.
     pub certificates: Digests,
+    /// The ring that its store was given before its volume was adopted; nothing of it is in force.
+    pub held: Option<Arc<Ring>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -72,6 +72,7 @@ impl Fault {
             Fault::Ring(RingState::Missing(_)) => Some(Reason::RingMissing),
             Fault::Ring(RingState::Unreadable(_)) => Some(Reason::RingUnreadable),
             Fault::Ring(RingState::Older { .. }) => Some(Reason::RingOlder),
+            Fault::Ring(RingState::Unfit(_)) => Some(Reason::VolumesUnfit),
             Fault::Ring(_) => None,
             Fault::Authority(_) => Some(Reason::CertificatesUnusable),
             Fault::Node { stand, .. } => stand.fault(),
@@ -113,7 +114,7 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, now_s: u64) -> Outlook<'a> {
     };
     let loads = ring.map(Ring::loads).unwrap_or_default();
     let generation = if verdict.is_ok() && !plan.paused { plan.generation } else { 0 };
-    let meant = Meant { plan_uid: &plan.uid, latest: plan.generation, generation, ring, loads: &loads };
+    let meant = Meant { data_uid: &plan.data_uid, latest: plan.generation, generation, ring, loads: &loads };
     let nodes: Vec<Node> = (0..force.replicas).map(|ordinal| meant.node(ordinal, seen)).collect();
     let reports = || nodes.iter().filter_map(|node| node.report.as_ref());
     let wished = plan.wish.as_ref().map_or(0, |wish| wish.spec.slots.unsigned_abs());
@@ -166,7 +167,18 @@ impl Outlook<'_> {
 
     /// Whether the plan has run before.
     pub fn has_begun(&self) -> bool {
-        !matches!(self.ring, RingState::Waiting(_) | RingState::ToBegin(_) | RingState::NotOurs)
+        match self.ring {
+            RingState::InForce(_)
+            | RingState::Missing(_)
+            | RingState::Unreadable(_)
+            | RingState::Older { .. } => true,
+            RingState::Waiting(_)
+            | RingState::ToBegin(_)
+            | RingState::ToAdopt(_)
+            | RingState::Adopting(_)
+            | RingState::Unfit(_)
+            | RingState::NotOurs => false,
+        }
     }
 }
 
@@ -175,8 +187,9 @@ impl Outlook<'_> {
 fn in_force(plan: &Plan, seen: &Observed) -> InForce {
     let set = seen.objects.parts.get(&Part::StatefulSet).and_then(Seen::ours);
     let ring = seen.objects.ring.ours().and_then(|bytes| Ring::decode(bytes).ok());
-    let had_ring =
-        plan.status.revision.is_some() || seen.answers.values().flatten().any(|report| report.had_ring);
+    // What adopted volumes were written by, they say themselves.
+    let stores_had = || seen.answers.values().flatten().any(|report| report.had_ring);
+    let had_ring = plan.status.revision.is_some() || (!ring::is_adopting(plan) && stores_had());
     let of_set = |pointer: &str| set.and_then(|set| set.pointer(pointer));
     let running =
         of_set("/spec/replicas").and_then(Value::as_u64).filter(|_| had_ring).map(|count| count as u16);
@@ -192,7 +205,7 @@ fn in_force(plan: &Plan, seen: &Observed) -> InForce {
 
 /// The size of the smallest volume of the plan, if there is any.
 fn smallest(plan: &Plan, volumes: &[Volume]) -> Option<String> {
-    let ours = volumes.iter().filter(|volume| volume.plan_uid.as_ref() == Some(&plan.uid));
+    let ours = volumes.iter().filter(|volume| volume.plan_uid.as_ref() == Some(&plan.data_uid));
     let sizes = ours.filter_map(|volume| volume.size.as_ref());
     sizes.min_by_key(|size| size.value()).map(|size| size.0.clone())
 }
@@ -232,7 +245,7 @@ fn volumes_of_another_plan(plan: &Plan, seen: &Observed) -> Option<Obstacle> {
     if objects.parts.get(&Part::StatefulSet).is_some_and(|set| set.ours().is_some()) {
         return None;
     }
-    let is_other = |uid: &String| *uid != plan.uid;
+    let is_other = |uid: &String| *uid != plan.data_uid;
     let others: Vec<_> =
         objects.volumes.iter().filter(|one| one.plan_uid.as_ref().is_some_and(is_other)).collect();
     let plan_uid = others.first()?.plan_uid.clone()?;

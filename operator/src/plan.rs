@@ -24,6 +24,8 @@ impl std::fmt::Display for Key {
 pub struct Plan {
     pub key: Key,
     pub uid: String,
+    /// What its data are called: the uid of the plan whose volumes it has adopted, or its own.
+    pub data_uid: String,
     pub generation: u64,
     pub resource_version: String,
     /// Someone has deleted it, and its objects go with it.
@@ -47,9 +49,12 @@ impl Plan {
         let meta = &object.metadata;
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let spec = &object.data["spec"];
+        let uid = text(&meta.uid);
+        let adopted = spec["recovery"]["adoptVolumesOf"].as_str().filter(|uid| !uid.is_empty());
         Plan {
             key: Key { namespace: text(&meta.namespace), name: text(&meta.name) },
-            uid: text(&meta.uid),
+            data_uid: adopted.map_or_else(|| uid.clone(), str::to_owned),
+            uid,
             generation: meta.generation.unwrap_or_default().unsigned_abs(),
             resource_version: text(&meta.resource_version),
             deleting: meta.deletion_timestamp.is_some(),
@@ -61,6 +66,11 @@ impl Plan {
 
     pub fn name(&self) -> &str {
         &self.key.name
+    }
+
+    /// Whether its data were another plan's.
+    pub fn has_adopted(&self) -> bool {
+        self.data_uid != self.uid
     }
 
     pub fn owner_reference(&self) -> Value {

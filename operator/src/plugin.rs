@@ -4,6 +4,7 @@
 //! *Guarantees*: outputs and exit codes are those of `agent-node`; a command that may have been done is never sent
 //! again.
 
+mod adopt;
 mod choice;
 mod completion;
 mod connector;
@@ -67,6 +68,16 @@ enum Verb {
         /// How old the oldest line may be: 90s, 5m, 2h, 3d
         #[arg(long, value_parser = choice::since)]
         since: Option<Duration>,
+    },
+    /// Let a plan that was deleted and applied again go on with the data of its volumes
+    #[command(override_usage = "kubectl shoal adopt [OPTIONS] <PLAN>")]
+    Adopt {
+        /// The name of the plan; --plan names it as well
+        #[arg(value_name = "PLAN")]
+        of: Option<String>,
+        /// The uid of the plan that wrote the volumes, where there are those of several: their label shoal.dev/plan-uid
+        #[arg(long, value_name = "UID")]
+        volumes_of: Option<String>,
     },
     /// Print a script that completes this program's commands in a shell
     #[command(after_help = COMPLETION)]
@@ -166,7 +177,7 @@ async fn attempt(args: Args) -> Result<Exit, Failure> {
         _ => {}
     }
     let plan = match &verb {
-        Verb::Logs { of: Some(name), .. } => name.clone(),
+        Verb::Logs { of: Some(name), .. } | Verb::Adopt { of: Some(name), .. } => name.clone(),
         _ => plan,
     };
     if plan.is_empty() {
@@ -188,9 +199,17 @@ async fn attempt(args: Args) -> Result<Exit, Failure> {
         Verb::Send { json: Some(json), .. } => Some(body(json)?),
         _ => None,
     };
-    let pods = Pods::of(&plan, Cluster::of(namespace, context, kubeconfig).await?);
+    let cluster = Cluster::of(namespace, context, kubeconfig).await?;
+    if let Verb::Adopt { of: _, volumes_of } = &verb {
+        return verbs::adopt(&cluster, output, &plan, volumes_of.as_deref()).await;
+    }
+    let pods = Pods::of(&plan, cluster);
     match verb {
-        Verb::Check { .. } | Verb::Completion { .. } | Verb::Complete { .. } | Verb::Plans { .. } => Ok(()),
+        Verb::Check { .. }
+        | Verb::Completion { .. }
+        | Verb::Complete { .. }
+        | Verb::Plans { .. }
+        | Verb::Adopt { .. } => Ok(()),
         Verb::Logs { of: _, node, follow, since } => {
             return verbs::logs(&pods, output, &verbs::Logs { node, follow, since }).await;
         }
@@ -267,6 +286,7 @@ mod tests {
             (&["plans", "-A", "-o", "json"], true),
             (&["logs", "p", "--node", "1", "-f", "--since", "5m", "-n", "x"], true),
             (&["logs", "p", "--since", "5"], false),
+            (&["adopt", "p", "--volumes-of", "uid", "-n", "x"], true),
             (&["completion", "fish"], true),
             (&["completion", "sh"], false),
             (&["__complete", "get", "--plan", ""], true),

@@ -46,6 +46,7 @@ reasons! {
     // Faults, the gravest first.
     NameTaken Warning "An object that Shoal has to make exists already and belongs to someone else.",
     VolumesOfAnotherPlan Warning "Volumes of these names were written by another plan. They are left as they are.",
+    VolumesUnfit Warning "The volumes that the plan is to adopt do not fit it. They are left as they are, and nothing serves.",
     RingUnreadable Warning "The ring's ConfigMap cannot be read. It is left as it is.",
     RingMissing Warning "The ring's ConfigMap is missing, but the nodes' stores have had a ring. No new ring is created over existing data.",
     RingOlder Warning "The ring's ConfigMap is older than the ring that nodes have.",

@@ -245,6 +245,7 @@ async fn take_steps(
             Step::Apply(part, desired) => act::apply(client, plan, part, &desired).await,
             Step::Mend(Mend { claim, patch }) => act::patch_claim(client, plan, &claim, &patch).await,
             Step::BeginRing { members, slots } => act::begin_ring(client, plan, members, slots).await,
+            Step::AdoptRing(ring) => act::adopt_ring(client, plan, *ring).await,
         };
         match made {
             Err(act::Error::Rejected(why)) => {

@@ -1,11 +1,12 @@
 //! How a plan stands with its ring.
 //!
 //! *Guarantees.* A ring is begun only over stores that have never had one, and only when the status knows of none: one
-//! that has gone is never begun anew. *Assumptions.* The status names the ring's revision from soon after it is made;
+//! that has gone is never begun anew. Over volumes that are adopted only [`crate::adoption`] makes one. *Assumptions.* The status names the ring's revision from soon after it is made;
 //! until then the stores themselves say that they had one.
 
+use crate::adoption::{Adoption, Unfit, Wished, adoption};
 use crate::observed::{Observed, Report, Seen};
-use crate::plan::Plan;
+use crate::plan::{Plan, Wish};
 use proto::ring::{self, First, Member, Reported, Ring};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,12 @@ pub enum RingState {
     ToBegin(Vec<Member>),
     /// The stores of these nodes have not reported yet.
     Waiting(Vec<u16>),
+    /// The volumes are adopted, and this goes on from what they hold.
+    ToAdopt(Box<Ring>),
+    /// They are to be, and the stores of these nodes have not reported yet.
+    Adopting(Vec<u16>),
+    /// They are to be, and cannot.
+    Unfit(Unfit),
     /// There was one, at this revision at least.
     Missing(u64),
     Unreadable(String),
@@ -34,7 +41,7 @@ pub fn state(plan: &Plan, seen: &Observed, replicas: u16) -> RingState {
         Seen::Going | Seen::Taken(_) => RingState::NotOurs,
         Seen::Ours(bytes) => match Ring::decode(bytes) {
             Err(error) => RingState::Unreadable(error.to_string()),
-            Ok(ring) if ring.plan_uid != plan.uid => {
+            Ok(ring) if ring.plan_uid != plan.data_uid => {
                 RingState::Unreadable(format!("it is the ring of the plan with uid {}", ring.plan_uid))
             }
             Ok(ring) if ring.revision < highest => RingState::Older { ring, nodes: highest },
@@ -46,6 +53,9 @@ pub fn state(plan: &Plan, seen: &Observed, replicas: u16) -> RingState {
 fn without(plan: &Plan, seen: &Observed, replicas: u16, highest: u64) -> RingState {
     let known = plan.status.revision.unwrap_or(0).unsigned_abs();
     let reports = || seen.answers.values().flatten();
+    if is_adopting(plan) && !reports().any(has_ring_in_force) {
+        return adopted(plan, seen);
+    }
     if known > 0 || reports().any(|report| report.had_ring || report.revision > 0) {
         return RingState::Missing(known.max(highest));
     }
@@ -53,12 +63,35 @@ fn without(plan: &Plan, seen: &Observed, replicas: u16, highest: u64) -> RingSta
         let Report { store, incarnation, had_ring, .. } = *answer
             .as_ref()
             .ok()
-            .filter(|report| report.plan_uid == plan.uid && report.ordinal == *ordinal)?;
+            .filter(|report| report.plan_uid == plan.data_uid && report.ordinal == *ordinal)?;
         Some(Reported { member: Member { ordinal: *ordinal, store, incarnation }, had_ring })
     });
     match ring::first(replicas, &ours.collect::<Vec<_>>()) {
         First::Begin(members) => RingState::ToBegin(members),
         First::Waiting(nodes) => RingState::Waiting(nodes),
         First::Had(_) => RingState::Missing(known.max(highest)),
+    }
+}
+
+/// Whether it has not gone on yet with the volumes that it adopts.
+pub fn is_adopting(plan: &Plan) -> bool {
+    plan.has_adopted() && plan.status.revision.is_none()
+}
+
+fn has_ring_in_force(report: &Report) -> bool {
+    report.revision > 0 && report.held.is_none()
+}
+
+fn adopted(plan: &Plan, seen: &Observed) -> RingState {
+    // Whether an invalid plan fits the volumes shows when it is mended.
+    let Ok(Wish { spec, .. }) = &plan.wish else { return RingState::Adopting(Vec::new()) };
+    let wished = Wished { replicas: spec.replicas.unsigned_abs() as u16, slots: spec.slots.unsigned_abs() };
+    let ours = seen.answers.iter().filter_map(|(ordinal, answer)| {
+        answer.as_ref().ok().filter(|report| report.plan_uid == plan.data_uid && report.ordinal == *ordinal)
+    });
+    match adoption(wished, &ours.collect::<Vec<_>>()) {
+        Adoption::Ready(ring) => RingState::ToAdopt(ring),
+        Adoption::Waiting(nodes) => RingState::Adopting(nodes),
+        Adoption::Unfit(unfit) => RingState::Unfit(unfit),
     }
 }

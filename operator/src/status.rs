@@ -155,13 +155,13 @@ fn hindrance(plan: &Plan, outlook: &Outlook) -> Cause {
         let text = format!("the Service {} for clients is not there yet", plan.name());
         Cause { reason: Reason::NodesStarting, text }
     };
-    let causes = causes(plan, outlook).chain(paused).chain(under_way(outlook));
+    let causes = causes(plan, outlook).chain(paused).chain(under_way(plan, outlook));
     causes.min_by_key(|cause| cause.reason).unwrap_or_else(no_service)
 }
 
 /// What is waited for. Pods that wait for a person beside it are named, since they may be what is waited for.
-fn under_way(outlook: &Outlook) -> Option<Cause> {
-    let Cause { reason, text } = words::wait(outlook)?;
+fn under_way(plan: &Plan, outlook: &Outlook) -> Option<Cause> {
+    let Cause { reason, text } = words::wait(plan, outlook)?;
     let outdated = (!outlook.outdated.is_empty()).then(|| outdated(outlook).text);
     Some(Cause { reason, text: texts(std::iter::once(text).chain(outdated)) })
 }
@@ -174,7 +174,7 @@ fn reconciling(plan: &Plan, outlook: &Outlook) -> Judged {
         (false, Cause { reason: Reason::Paused, text: "the operator changes nothing".to_owned() })
     } else if is_stalled(plan, outlook) {
         (false, Cause { reason: Reason::Blocked, text: "see the condition Stalled".to_owned() })
-    } else if let Some(cause) = leftovers.or_else(|| under_way(outlook)) {
+    } else if let Some(cause) = leftovers.or_else(|| under_way(plan, outlook)) {
         (true, cause)
     } else if !outlook.outdated.is_empty() {
         (false, outdated(outlook))

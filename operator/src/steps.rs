@@ -15,13 +15,13 @@ use crate::observed::{Life, Observed, Seen};
 use crate::outlook::{Outlook, outlook};
 use crate::parts::{self, Part};
 use crate::plan::Plan;
-use crate::ring::RingState;
+use crate::ring::{self, RingState};
 use crate::settings::Settings;
 use crate::status::{self, News};
 use bytes::Bytes;
 use k8s_openapi::jiff::Timestamp;
 use proto::plan::AgentPlanStatus;
-use proto::ring::Member;
+use proto::ring::{Member, Ring};
 use proto::trust::Pair;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -50,6 +50,8 @@ pub enum Step {
         members: Vec<Member>,
         slots: u32,
     },
+    /// Makes the ConfigMap of the ring that adopted volumes go on with, if there is none.
+    AdoptRing(Box<Ring>),
 }
 
 /// The plan and the ring for one node.
@@ -89,7 +91,7 @@ impl Step {
             Step::GiveCertificates { .. } => format!("Secret {}", names::certificates(name)),
             Step::Apply(part, _) => format!("{} {}", part.resource().kind, part.name(name)),
             Step::Mend(mend) => format!("PersistentVolumeClaim {}", mend.claim),
-            Step::BeginRing { .. } => format!("ConfigMap {}", names::ring(name)),
+            Step::BeginRing { .. } | Step::AdoptRing(_) => format!("ConfigMap {}", names::ring(name)),
         }
     }
 
@@ -100,7 +102,8 @@ impl Step {
             Step::MakeAuthority { .. }
             | Step::GiveCertificates { .. }
             | Step::Mend(_)
-            | Step::BeginRing { .. } => "",
+            | Step::BeginRing { .. }
+            | Step::AdoptRing(_) => "",
         }
     }
 }
@@ -193,7 +196,11 @@ fn steps(plan: &Plan, seen: &Observed, outlook: &Outlook, settings: &Settings) -
             steps.push(Step::Apply(part, desired));
         }
     }
-    if let Ok(wish) = outlook.verdict {
+    // Until they are adopted, volumes do not go with the plan.
+    let is_adopting = ring::is_adopting(plan) && !matches!(outlook.ring, RingState::InForce(_));
+    if let Ok(wish) = outlook.verdict
+        && !is_adopting
+    {
         steps.extend(claims::due(plan, wish, &seen.objects.volumes).into_iter().map(Step::Mend));
     }
     if let Ok(wish) = outlook.verdict
@@ -201,11 +208,14 @@ fn steps(plan: &Plan, seen: &Observed, outlook: &Outlook, settings: &Settings) -
     {
         steps.push(Step::BeginRing { members: members.clone(), slots: wish.spec.slots.unsigned_abs() });
     }
+    if let RingState::ToAdopt(ring) = &outlook.ring {
+        steps.push(Step::AdoptRing(ring.clone()));
+    }
     steps
 }
 
 fn given(plan: &Plan, seen: &Observed, outlook: &Outlook) -> Vec<Given> {
-    let (Ok(wish), RingState::InForce(_), Seen::Ours(ring)) =
+    let (Ok(wish), RingState::InForce(Ring { base, .. }), Seen::Ours(ring)) =
         (&outlook.verdict, &outlook.ring, &seen.objects.ring)
     else {
         return Vec::new();
@@ -214,7 +224,7 @@ fn given(plan: &Plan, seen: &Observed, outlook: &Outlook) -> Vec<Given> {
     let nodes = outlook.nodes.iter().filter(|node| node.stand.is_given());
     let given = nodes.map(|node| Given {
         ordinal: node.ordinal,
-        generation: plan.generation,
+        generation: base + plan.generation,
         spec: wish.json.clone(),
         ring: ring.clone(),
         peers: (0..outlook.force.replicas).map(peer).collect(),
@@ -238,6 +248,13 @@ impl fmt::Display for Step {
             Step::BeginRing { members, slots } => {
                 write!(out, "begin a ring of {slots} slots on {} nodes", members.len())
             }
+            Step::AdoptRing(ring) => write!(
+                out,
+                "go on with the ring of the adopted volumes, at revision {}, of {} slots on {} nodes",
+                ring.revision,
+                ring.slots.len(),
+                ring.members.len()
+            ),
         }
     }
 }

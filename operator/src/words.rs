@@ -1,5 +1,6 @@
 //! What is wrong with a plan or waited for, in words for people: what it is, where, and what to do.
 
+use crate::adoption::Unfit;
 use crate::names;
 use crate::node::{Node, Stand};
 use crate::outlook::{Fault, Obstacle, Outlook};
@@ -21,10 +22,12 @@ pub fn obstacle(plan: &Plan, obstacle: &Obstacle) -> Cause {
     let text = match obstacle {
         Obstacle::VolumesOfAnotherPlan { claims, plan_uid, are_going: _ } => format!(
             "the claims {} hold the data of an earlier plan of this name (uid {plan_uid}); nothing is started over \
-             them. To begin anew, delete these claims, and with them that data: kubectl delete pvc -n {} -l {}",
+             them. To go on with that data: kubectl shoal adopt {} -n {namespace}. To begin anew, delete these claims, \
+             and with them that data: kubectl delete pvc -n {namespace} -l {}",
             listed(claims.iter().cloned()),
-            plan.key.namespace,
+            plan.name(),
             names::selector(plan.name()),
+            namespace = plan.key.namespace,
         ),
         Obstacle::NameGoing { object } => format!(
             "{object} belongs to an earlier plan of this name, or is being deleted: waiting until it is gone"
@@ -83,8 +86,48 @@ fn ring_fault(plan: &Plan, state: &RingState) -> String {
              Restore the newest version; until then, the nodes continue with the ring that they have",
             ring.revision
         ),
-        RingState::InForce(_) | RingState::ToBegin(_) | RingState::Waiting(_) | RingState::NotOurs => {
-            String::new()
+        RingState::Unfit(unfit) => self::unfit(plan, unfit),
+        RingState::InForce(_)
+        | RingState::ToBegin(_)
+        | RingState::Waiting(_)
+        | RingState::ToAdopt(_)
+        | RingState::Adopting(_)
+        | RingState::NotOurs => String::new(),
+    }
+}
+
+fn unfit(plan: &Plan, unfit: &Unfit) -> String {
+    let claims = |nodes: &[u16]| listed(nodes.iter().map(|ordinal| names::claim(plan.name(), *ordinal)));
+    let of = format!("the volumes of the plan with uid {}", plan.data_uid);
+    match unfit {
+        Unfit::Nodes(count) => {
+            format!("spec.replicas: {of} were written by {count} nodes. Set it to {count}")
+        }
+        Unfit::Slots(count) => format!(
+            "spec.slots: {of} were written in {count} slots. Delete the plan, which leaves them as they are, and apply \
+             it again with {count}"
+        ),
+        Unfit::Nothing => format!(
+            "spec.recovery.adoptVolumesOf: no node has found anything in {of}: they are new, or that plan has never \
+             served. Bind the nodes' claims to the volumes that are meant; or, to begin anew, delete the plan and its \
+             claims, and apply it without adoptVolumesOf"
+        ),
+        Unfit::Stores(nodes) => format!(
+            "{of} miss the stores of these claims, which have others: {}. Nothing is served without them: bind each to \
+             its former volume, or restore that volume, then delete its pod",
+            claims(nodes)
+        ),
+        Unfit::Older(nodes) => format!(
+            "the stores of these claims are of an earlier moment than the others of {of}: {}. Restore all of them of \
+             one moment",
+            claims(nodes)
+        ),
+        Unfit::Differ(revision) => format!(
+            "{of} hold two different rings of revision {revision}: they are not of one plan. Restore all of them from \
+             one"
+        ),
+        Unfit::Exhausted => {
+            format!("{of} were adopted too often: the histories of their slots have no room to rise")
         }
     }
 }
@@ -132,8 +175,20 @@ fn node_fault(plan: &Plan, ordinal: u16, stand: &Stand) -> String {
     }
 }
 
+/// What keeps adopted volumes from being served.
+fn adopting(plan: &Plan, outlook: &Outlook) -> Option<String> {
+    let RingState::Adopting(missing) = &outlook.ring else { return None };
+    if missing.is_empty() {
+        return None;
+    }
+    let claims = listed(missing.iter().map(|ordinal| names::claim(plan.name(), *ordinal)));
+    Some(format!(
+        "the adopted volumes are served when the stores of these claims have reported too: {claims}"
+    ))
+}
+
 /// What is waited for, if anything is.
-pub fn wait(outlook: &Outlook) -> Option<Cause> {
+pub fn wait(plan: &Plan, outlook: &Outlook) -> Option<Cause> {
     let (reason, nodes) = outlook.wait()?;
     let named = |node: &&Node| match &node.stand {
         Stand::NoPod(why) | Stand::Starting(why) | Stand::Silent(why) | Stand::Untrusted(why)
@@ -155,7 +210,12 @@ pub fn wait(outlook: &Outlook) -> Option<Cause> {
         }
         _ => "waiting for the plan and the ring",
     };
-    Some(Cause { reason, text: format!("{what}: {}", listed(nodes.iter().map(named))) })
+    let text = format!("{what}: {}", listed(nodes.iter().map(named)));
+    let text = match adopting(plan, outlook) {
+        Some(why) => format!("{text}; {why}"),
+        None => text,
+    };
+    Some(Cause { reason, text })
 }
 
 /// The first few, and how many more.

@@ -17,6 +17,7 @@ use proto::ring::{Ring, StoreId};
 use proto::trust::{Authority, Credentials, Digests, Pems, Role};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub const UID: &str = "3f0e1c52-9a40-4d0b-8e57-4a1c7a1a6f10";
 
@@ -62,6 +63,8 @@ pub struct Node {
     pub pems: Pems,
     pub digests: Digests,
     pub has_certificates: bool,
+    /// The ring that it was given last, and the uid of the plan that gave it.
+    pub given: Option<(Bytes, String)>,
 }
 
 impl Node {
@@ -86,6 +89,8 @@ pub struct World {
     pub ring: Option<Bytes>,
     pub volumes: Vec<Volume>,
     pub nodes: BTreeMap<u16, Node>,
+    /// Nodes of a plan that was deleted, whose volumes are there.
+    pub ended: BTreeMap<u16, Node>,
     /// Whether pods that are made come up.
     pub pods_start: bool,
     pub taken: BTreeMap<Part, String>,
@@ -103,6 +108,7 @@ impl World {
             ring: None,
             volumes: Vec::new(),
             nodes: BTreeMap::new(),
+            ended: BTreeMap::new(),
             pods_start: true,
             taken: BTreeMap::new(),
             second: 0,
@@ -174,6 +180,9 @@ impl World {
         let Node { store, plan_uid, incarnation, revision, generation, had_ring, slots_owned, .. } =
             node.clone();
         let store = StoreId(store);
+        let by_another = node.given.as_ref().filter(|(_, plan)| *plan != self.plan().uid);
+        let held = by_another.map(|(ring, _)| Arc::new(Ring::decode(ring).unwrap()));
+        let slots_owned = if held.is_some() { 0 } else { slots_owned };
         let slots_serving = slots_owned;
         Ok(Report {
             plan_uid,
@@ -186,6 +195,7 @@ impl World {
             slots_serving,
             had_ring,
             certificates,
+            held,
         })
     }
 
@@ -223,16 +233,22 @@ impl World {
                 }
             }
             Done::Step(Step::BeginRing { members, slots }) => {
-                self.ring.get_or_insert_with(|| Ring::begin(UID, members, slots, 1).encode().into());
+                let uid = self.plan().data_uid;
+                self.ring.get_or_insert_with(|| Ring::begin(&uid, members, slots, 1).encode().into());
+            }
+            Done::Step(Step::AdoptRing(ring)) => {
+                self.ring.get_or_insert_with(|| ring.encode().into());
             }
             Done::Given(given) => {
                 let ring = Ring::decode(&given.ring).unwrap();
+                let plan_uid = self.plan().uid;
                 let node = self.nodes.get_mut(&given.ordinal).unwrap();
                 let mine = ring.members.iter().position(|member| member.store.0 == node.store);
                 node.slots_owned = mine.map_or(0, |index| ring.loads()[index]);
                 node.revision = node.revision.max(ring.revision);
                 node.generation = node.generation.max(given.generation);
                 node.had_ring = true;
+                node.given = Some((given.ring, plan_uid));
                 node.life = Life::Ready;
             }
             Done::Report(NewStatus { status, .. }) => {
@@ -277,12 +293,20 @@ impl World {
             let asked =
                 set["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"].as_str();
             let size = asked.map(|size| Quantity(size.to_owned()));
-            self.volumes.push(Volume { name, plan_uid: Some(UID.to_owned()), size, ..Volume::default() });
+            let plan_uid = Some(self.plan().data_uid);
+            self.volumes.push(Volume { name, plan_uid, size, ..Volume::default() });
         }
         let Some(pems) = self.certificates.clone() else { return };
+        if let Some(node) = self.ended.remove(&ordinal) {
+            let incarnation = node.incarnation + 1;
+            let node = Node { incarnation, digests: digests(&pems), pems, life: Life::Starting, ..node };
+            self.nodes.insert(ordinal, node);
+            return;
+        }
+        let plan_uid = self.plan().data_uid;
         self.nodes.entry(ordinal).or_insert_with(|| Node {
             store: 100 + u128::from(ordinal),
-            plan_uid: UID.to_owned(),
+            plan_uid,
             incarnation: 1,
             revision: 0,
             generation: 0,
@@ -292,7 +316,18 @@ impl World {
             digests: digests(&pems),
             pems,
             has_certificates: true,
+            given: None,
         });
+    }
+
+    /// The plan is deleted, all that it owns goes, and it is applied again.
+    pub fn apply_again(&mut self, uid: &str) {
+        self.object["metadata"]["uid"] = uid.into();
+        self.object["metadata"]["generation"] = 1.into();
+        self.object["status"].take();
+        (self.authority, self.certificates, self.ring) = (None, None, None);
+        self.parts.clear();
+        self.ended.append(&mut self.nodes);
     }
 
     /// Deletes a pod, and the StatefulSet makes it again; its volume stays.

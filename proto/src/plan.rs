@@ -25,8 +25,8 @@ pub use crd::crd;
 pub use pods::{Pods, PullPolicy, Resources};
 pub use quantity::Quantity;
 pub use spec::{
-    AccessMode, AgentPlan, AgentPlanSpec, Durability, Http, Keep, Management, Mode, Retention, Service,
-    ServiceType, Storage,
+    AccessMode, AgentPlan, AgentPlanSpec, Durability, Http, Keep, Management, Mode, Recovery, Retention,
+    Service, ServiceType, Storage,
 };
 pub use status::{AgentPlanStatus, DurabilityStatus, SlotsStatus};
 pub use yaml::{Checked, Lines, read_yaml};

@@ -69,6 +69,8 @@ pub struct Ring {
     pub parent: u64,
     /// A number that the writer draws: a write whose answer was lost is settled by reading it.
     pub nonce: u64,
+    /// What generations of the plan's object are counted from: 0 but for a plan that has adopted the volumes of another.
+    pub base: u64,
     /// By ordinal.
     pub members: Vec<Member>,
     pub slots: Vec<Owned>,
@@ -87,7 +89,21 @@ impl Ring {
             history,
         };
         let slots = owners.into_iter().map(owned).collect();
-        Ring { plan_uid: plan_uid.to_owned(), revision: 1, parent: 0, nonce, members, slots }
+        Ring { plan_uid: plan_uid.to_owned(), revision: 1, parent: 0, nonce, base: 0, members, slots }
+    }
+
+    /// The ring after this one, for stores that another object of the plan has adopted: the owners stay. Nobody who has an
+    /// older one goes on beside it, since every epoch rises; every history does, since volumes may have been put back to
+    /// an earlier moment. Who writes it draws its nonce. `None`: histories have no room to rise.
+    #[must_use]
+    pub fn adopted(&self, members: Vec<Member>, base: u64) -> Option<Ring> {
+        let risen = |slot: &Owned| {
+            let history = slot.history + 1;
+            (history < HISTORY_END).then_some(Owned { epoch: slot.epoch + 1, history, ..*slot })
+        };
+        let slots = self.slots.iter().map(risen).collect::<Option<_>>()?;
+        let (plan_uid, revision, parent) = (self.plan_uid.clone(), self.revision + 1, self.revision);
+        Some(Ring { plan_uid, revision, parent, nonce: 0, base, members, slots })
     }
 
     /// The form of the ConfigMap, of the wire and of the file that a node keeps.

@@ -41,6 +41,7 @@ async fn start(folder: &Path, ordinal: u16, peer_listen: &str) -> (Node, String)
         data: folder.join(format!("node-{ordinal}")),
         ordinal,
         plan_uid: PLAN_UID.into(),
+        adopted_by: None,
         certificates: certificates::ensure(folder, PLAN_UID, now_s()).expect("certificates"),
         peer_listen: peer_listen.parse().expect("an address"),
         shards: 1,
@@ -72,6 +73,7 @@ async fn round(folder: &Path, messages: usize) -> (f64, f64) {
     });
     let ring = Ring::begin(PLAN_UID, members.to_vec(), SLOTS, 1);
     let configuration = Configuration {
+        adopted_by: String::new(),
         plan_name: "waiting".into(),
         plan_uid: PLAN_UID.into(),
         generation: 1,

@@ -9,7 +9,10 @@ use std::sync::Arc;
 pub struct Config {
     pub data: PathBuf,
     pub ordinal: u16,
+    /// What the data are called: the uid of the plan that they were written for.
     pub plan_uid: String,
+    /// The uid of the plan that has adopted them, if it is another.
+    pub adopted_by: Option<String>,
     /// The folder with this node's certificate, its key, and the CAs that it trusts.
     pub certificates: PathBuf,
     pub peer_listen: SocketAddr,

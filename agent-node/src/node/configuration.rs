@@ -1,11 +1,12 @@
 //! Plans and rings: decides whether one that comes is taken.
 //!
 //! *Guarantees.* Neither generation nor revision in force ever goes back. What does not parse, belongs to another plan
-//! or does not fit together is refused, and what was in force stays. Two rings of one revision end the process.
+//! or does not fit together is refused, and what was in force stays. Two rings of one revision end the process. What a
+//! store was given before its volume was adopted is never in force again, and only a newer ring takes its place.
 
 use crate::node::routing::Routing;
 use crate::peer::Configuration;
-use crate::peer::Identity;
+use crate::peer::{Identity, Numbers};
 use crate::refusal::Refusal;
 use proto::plan::{self, AgentPlanSpec, Plan};
 use proto::ring::Ring;
@@ -35,7 +36,17 @@ impl From<Refusal> for Error {
     }
 }
 
-pub fn judge(ours: &Identity, has: Option<&Routing>, given: Configuration) -> Result<Verdict, Error> {
+/// The node that is given something.
+pub struct Own<'a> {
+    pub identity: &'a Identity,
+    /// The plan that has adopted its volume; empty: the plan that it was made for.
+    pub adopted_by: &'a str,
+    /// Revision and generation of what it holds from before that.
+    pub held: Numbers,
+}
+
+pub fn judge(own: &Own, has: Option<&Routing>, given: Configuration) -> Result<Verdict, Error> {
+    let ours = own.identity;
     if given.plan_uid != ours.plan_uid {
         let text = format!(
             "this configuration belongs to the plan with uid {}, but this node belongs to the plan with uid {}",
@@ -43,10 +54,17 @@ pub fn judge(ours: &Identity, has: Option<&Routing>, given: Configuration) -> Re
         );
         return Err(Refusal::new(409, text, "plan_uid").into());
     }
+    if given.adopted_by != own.adopted_by {
+        let text = "it comes from another plan than the one that has adopted the volume of this node";
+        return Err(Refusal::new(409, text, "adopted_by").into());
+    }
     let ring = Ring::decode(&given.ring).map_err(|error| Refusal::bad(error.to_string(), "ring"))?;
     if ring.plan_uid != ours.plan_uid {
         let text = format!("the ring is of the plan with uid {}", ring.plan_uid);
         return Err(Refusal::new(409, text, "ring.plan_uid").into());
+    }
+    if own.held != Numbers::default() {
+        newer_than_held(own.held, Numbers { revision: ring.revision, generation: given.generation })?;
     }
     if let Some(has) = has
         && let Some(verdict) = compare(has, &given, &ring)?
@@ -63,6 +81,17 @@ pub fn judge(ours: &Identity, has: Option<&Routing>, given: Configuration) -> Re
         return Err(Refusal::bad(text, "ring").into());
     }
     Ok(Verdict::Take(Box::new(Routing::new(given, plan, ring, ours.store))))
+}
+
+fn newer_than_held(held: Numbers, given: Numbers) -> Result<(), Refusal> {
+    if given.revision > held.revision && given.generation > held.generation {
+        return Ok(());
+    }
+    let text = format!(
+        "generation {} and revision {} are not both newer than what the adopted volume holds: {} and {}",
+        given.generation, given.revision, held.generation, held.revision
+    );
+    Err(Refusal::new(409, text, "revision"))
 }
 
 /// `None`: it is newer.

@@ -65,13 +65,14 @@ pub async fn by_peer(core: &Arc<Core>, given: Configuration) {
 
 fn judge_and_save(core: &Core, given: Configuration) -> Result<Verdict, configuration::Error> {
     let has = core.routing.load_full();
-    let verdict = configuration::judge(&core.identity, has.as_deref(), given)?;
+    let verdict = configuration::judge(&core.own(), has.as_deref(), given)?;
     if let Verdict::Take(routing) = &verdict {
         let store = lock(&core.store);
         let store = store.as_ref().ok_or_else(|| Refusal::unavailable("this node is stopping", ""))?;
         let saved = store.save_configuration(&encode(&routing.given));
         saved.map_err(|error| Refusal::unavailable(error.to_string(), ""))?;
         core.had_ring.store(true, Ordering::Release);
+        core.held.store(None);
     }
     Ok(verdict)
 }

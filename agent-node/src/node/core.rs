@@ -2,6 +2,7 @@
 
 use crate::link::{Owner, Serving, Update, Upstream};
 use crate::lock::lock;
+use crate::node::configuration::Own;
 use crate::node::contact::Contact;
 use crate::node::forwards::{Answer, Forwards, Outcome};
 use crate::node::inbox::Inbox;
@@ -19,6 +20,7 @@ use crate::refusal::Refusal;
 use crate::shard::{self, Command, Counts, Stream};
 use crate::store::Store;
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use proto::address::Slot;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -32,6 +34,13 @@ pub type Watch = u64;
 pub type Event = shard::Event<Reply, Watch>;
 pub type Inboxes = Arc<[Inbox<Reply, Watch>]>;
 
+/// A ring that is not in force.
+#[derive(Debug)]
+pub struct Held {
+    pub ring: Bytes,
+    pub numbers: Numbers,
+}
+
 pub struct Core {
     pub identity: Identity,
     pub certificates: Arc<Certificates>,
@@ -39,6 +48,10 @@ pub struct Core {
     /// What each shard last said of itself.
     pub counts: Box<[Mutex<Counts>]>,
     pub routing: ArcSwapOption<Routing>,
+    /// What the store was given before its volume was adopted, until it is given something anew.
+    pub held: ArcSwapOption<Held>,
+    /// The plan that has adopted the volume; empty: the plan that it was made for.
+    adopted_by: String,
     pub peers: Peers,
     pub serving: Serving,
     /// What answers to reads may hold.
@@ -64,12 +77,16 @@ impl Core {
         certificates: Arc<Certificates>,
         inboxes: Inboxes,
         store: Store,
+        adopted_by: String,
+        held: Option<Held>,
     ) -> Arc<Core> {
         let client = shard::name_of_node(identity.store, identity.incarnation);
         Arc::new_cyclic(|core: &Weak<Core>| Core {
             counts: inboxes.iter().map(|_| Mutex::default()).collect(),
             inboxes,
             routing: ArcSwapOption::empty(),
+            held: ArcSwapOption::from_pointee(held),
+            adopted_by,
             peers: Peers::default(),
             serving: Serving::new(core.clone() as Weak<dyn Upstream>),
             reads: Reads::default(),
@@ -90,6 +107,13 @@ impl Core {
 
     pub fn numbers(&self) -> Numbers {
         self.routing.load().as_ref().map_or_else(Numbers::default, |routing| routing.numbers)
+    }
+
+    /// What a configuration is held against.
+    pub fn own(&self) -> Own<'_> {
+        let held = self.held.load();
+        let held = held.as_ref().map_or_else(Numbers::default, |held| held.numbers);
+        Own { identity: &self.identity, adopted_by: &self.adopted_by, held }
     }
 
     pub fn owner(&self, slot: Slot) -> Owner {

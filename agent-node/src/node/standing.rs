@@ -48,7 +48,9 @@ impl Core {
 
     pub fn report(&self) -> Report {
         let Identity { plan_uid, ordinal, store, incarnation } = self.identity.clone();
-        let Numbers { revision, generation } = self.numbers();
+        let held = self.held.load();
+        let held = held.as_ref();
+        let Numbers { revision, generation } = held.map_or_else(|| self.numbers(), |held| held.numbers);
         let counts = self.count();
         Report {
             plan_uid,
@@ -61,6 +63,7 @@ impl Core {
             slots_serving: counts.slots_serving,
             had_ring: self.had_ring.load(Ordering::Acquire),
             certificates: self.certificates.in_force().credentials.digests,
+            held: held.map(|held| held.ring.clone()).unwrap_or_default(),
         }
     }
 
@@ -144,6 +147,9 @@ impl Core {
         }
         if self.life.stopping.is_cancelled() {
             return Err("it is stopping".into());
+        }
+        if self.held.load().is_some() {
+            return Err("its volume was adopted, and it waits for a ring that is given anew".into());
         }
         if self.routing.load().is_none() {
             return Err("it has no plan and ring yet".into());

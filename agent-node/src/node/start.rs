@@ -4,9 +4,9 @@ use crate::lock::lock;
 use crate::log::{Head, Log, OnDurable, Opened, Position};
 use crate::node::backlog;
 use crate::node::config::Config;
-use crate::node::configuration::{self, Verdict};
+use crate::node::configuration::{self, Own, Verdict};
 use crate::node::configure;
-use crate::node::core::{Core, Inboxes, Reply, Watch};
+use crate::node::core::{Core, Held, Inboxes, Reply, Watch};
 use crate::node::delivery::Delivery;
 use crate::node::hold::Hold;
 use crate::node::inbox::Inbox;
@@ -15,11 +15,11 @@ use crate::node::routing::Routing;
 use crate::node::threads::Thread;
 use crate::node::{answering, asking, control};
 use crate::peer::certificates::Certificates;
-use crate::peer::{Identity, accepting};
+use crate::peer::{Identity, Numbers, accepting};
 use crate::shard::{Event, Room, Shard};
 use crate::store::{Store, StoreOptions};
 use anyhow::Context as _;
-use proto::ring::StoreId;
+use proto::ring::{Ring, StoreId};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
@@ -41,7 +41,14 @@ struct Loaded {
     inboxes: Inboxes,
     shards: Vec<Shard<Reply, Watch>>,
     log: Log,
-    routing: Option<Routing>,
+    kept: Option<Kept>,
+}
+
+/// What the node was given before it ended.
+enum Kept {
+    InForce(Box<Routing>),
+    /// Its volume has been adopted since.
+    Held(Held),
 }
 
 pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, SocketAddr)> {
@@ -52,11 +59,17 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
     // Threads and tasks of a node log under its span: several nodes may live in one process.
     let span = Span::current();
     let opening = span.clone();
-    let Loaded { store, identity, inboxes, shards, log, routing } =
+    let adopted_by = config.adopted_by.clone().unwrap_or_default();
+    let Loaded { store, identity, inboxes, shards, log, kept } =
         spawn_blocking(move || opening.in_scope(|| load(&config))).await??;
-    let core = Core::new(identity, certificates, inboxes, store);
-    if let Some(routing) = routing {
-        configure::in_force(&core, routing);
+    let (in_force, held) = match kept {
+        Some(Kept::InForce(routing)) => (Some(routing), None),
+        Some(Kept::Held(held)) => (None, Some(held)),
+        None => (None, None),
+    };
+    let core = Core::new(identity, certificates, inboxes, store, adopted_by, held);
+    if let Some(routing) = in_force {
+        configure::in_force(&core, *routing);
     }
     let log = Arc::new(log);
     let hold = Arc::new(Hold {
@@ -86,12 +99,13 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
 }
 
 fn load(config: &Config) -> anyhow::Result<Loaded> {
-    let Config { data, ordinal, plan_uid, certificates: _, peer_listen: _, shards, reading } = config;
+    let Config { data, ordinal, plan_uid, adopted_by, certificates: _, peer_listen: _, shards, reading } =
+        config;
     let (ordinal, plan_uid, shards) = (*ordinal, plan_uid.clone(), (*shards).max(1));
     let store = Store::open(data, &StoreOptions { plan_uid: plan_uid.clone(), ordinal })?;
     let incarnation = store.incarnation();
     let identity = Identity { plan_uid, ordinal, store: StoreId(store.id()), incarnation };
-    let routing = saved(&store, &identity)?;
+    let kept = kept(&store, &identity, adopted_by.as_deref().unwrap_or_default())?;
     let inboxes: Inboxes = (0..shards).map(|_| Inbox::default()).collect();
     let mut shards: Vec<_> =
         (0..shards).map(|_| Shard::new(incarnation, Room::OF_NODE.share(shards))).collect();
@@ -111,14 +125,14 @@ fn load(config: &Config) -> anyhow::Result<Loaded> {
         inbox.durable(position);
         inbox.put_always(Event::NodeStarted { store: identity.store, incarnation });
     }
-    Ok(Loaded { store, identity, inboxes, shards, log, routing })
+    Ok(Loaded { store, identity, inboxes, shards, log, kept })
 }
 
 const SAVED: &str = "the saved plan and ring can't be used; run the version that wrote them, or remove `configuration` \
                      from the data folder, and the node is given them again";
 
 /// The plan and ring that were in force when the node ended.
-fn saved(store: &Store, identity: &Identity) -> anyhow::Result<Option<Routing>> {
+fn kept(store: &Store, identity: &Identity, adopted_by: &str) -> anyhow::Result<Option<Kept>> {
     let Some(bytes) = store.load_configuration()? else {
         if store.had_ring() {
             warn!("plan and ring are gone from the data folder: the node waits until it is given them again");
@@ -126,8 +140,15 @@ fn saved(store: &Store, identity: &Identity) -> anyhow::Result<Option<Routing>> 
         return Ok(None);
     };
     let given = configure::decode(&bytes).context(SAVED)?;
-    match configuration::judge(identity, None, given) {
-        Ok(Verdict::Take(routing)) => Ok(Some(*routing)),
+    if given.adopted_by != adopted_by {
+        let revision = Ring::decode(&given.ring).context(SAVED)?.revision;
+        let numbers = Numbers { revision, generation: given.generation };
+        info!(revision, "the volume was adopted: the ring that it holds is not in force");
+        return Ok(Some(Kept::Held(Held { ring: given.ring, numbers })));
+    }
+    let own = Own { identity, adopted_by, held: Numbers::default() };
+    match configuration::judge(&own, None, given) {
+        Ok(Verdict::Take(routing)) => Ok(Some(Kept::InForce(routing))),
         Ok(Verdict::Same) => Ok(None),
         Err(error) => Err(error).context(SAVED),
     }

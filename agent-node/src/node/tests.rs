@@ -1,5 +1,6 @@
 //! Real nodes in one process, on loopback: what one of them says, and what comes of it when another goes away.
 
+mod adoption;
 mod names;
 mod sharing;
 mod strangers;
@@ -104,6 +105,7 @@ fn config(ordinal: u16, folder: &TempDir, peer_listen: &str, keys: &Keys) -> Con
         data: folder.path().to_owned(),
         ordinal,
         plan_uid: PLAN_UID.into(),
+        adopted_by: None,
         certificates: keys.folder.path().to_owned(),
         peer_listen: peer_listen.parse().unwrap(),
         shards: 2,
@@ -144,6 +146,7 @@ impl Cluster {
             spec: spec(generation).into(),
             ring: ring.encode().into(),
             peers: self.peers.clone(),
+            adopted_by: String::new(),
         }
     }
 

@@ -51,8 +51,8 @@ mod tests {
 
     fn said(gossip: &mut Gossip, ours: Numbers) -> Option<Frame> {
         let (plan_name, plan_uid, generation) = ("p".into(), "u".into(), ours.generation);
-        let (spec, ring, peers) = ("{}".into(), "r".into(), vec![]);
-        let has = Configuration { plan_name, plan_uid, generation, spec, ring, peers };
+        let (spec, ring, peers, adopted_by) = ("{}".into(), "r".into(), vec![], String::new());
+        let has = Configuration { plan_name, plan_uid, generation, spec, ring, peers, adopted_by };
         let mut batch = Batch::default();
         gossip.compose(ours, Some(&has), &mut batch);
         (!batch.is_empty()).then(|| batch.finish(ours))

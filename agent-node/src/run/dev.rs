@@ -225,6 +225,7 @@ impl Dev {
             spec: kept.spec.to_json().into(),
             ring: self.ring.encode().into(),
             peers: self.peers.clone(),
+            adopted_by: String::new(),
         };
         for (ordinal, node) in self.handles.iter().enumerate() {
             let taken = node.configure(configuration.clone()).instrument(of_node(ordinal as u16)).await;
@@ -371,6 +372,7 @@ async fn start(folder: &Folder, kept: &Kept, shards: usize) -> anyhow::Result<Ve
             data,
             ordinal,
             plan_uid,
+            adopted_by: None,
             certificates,
             peer_listen,
             shards,

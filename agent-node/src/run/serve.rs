@@ -19,9 +19,12 @@ pub struct Args {
     /// The data folder
     #[arg(long, env = "SHOAL_DATA")]
     data: PathBuf,
-    /// The uid of the plan
+    /// The uid of the plan that the data folder is written for
     #[arg(long, env = "SHOAL_PLAN_UID")]
     plan_uid: String,
+    /// The uid of the plan that has adopted the data folder, if it is another one
+    #[arg(long, env = "SHOAL_ADOPTED_BY")]
+    adopted_by: Option<String>,
     /// The name of the pod, NAME-N, where N is the number of the node
     #[arg(long, env = "POD_NAME")]
     pod_name: String,
@@ -48,6 +51,7 @@ pub struct Args {
 pub struct Config {
     data: PathBuf,
     plan_uid: String,
+    adopted_by: Option<String>,
     ordinal: u16,
     certificates: PathBuf,
     listen: SocketAddr,
@@ -63,12 +67,23 @@ impl TryFrom<Args> for Config {
     type Error = String;
 
     fn try_from(args: Args) -> Result<Config, String> {
-        let Args { data, plan_uid, pod_name, certificates, listen, peer_listen, metrics_listen, shards, log } =
-            args;
+        let Args {
+            data,
+            plan_uid,
+            adopted_by,
+            pod_name,
+            certificates,
+            listen,
+            peer_listen,
+            metrics_listen,
+            shards,
+            log,
+        } = args;
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Config {
             data,
             plan_uid,
+            adopted_by,
             ordinal: ordinal(&pod_name)?,
             certificates,
             listen,
@@ -133,6 +148,7 @@ async fn begin(config: Config) -> anyhow::Result<Running> {
     let Config {
         data,
         plan_uid,
+        adopted_by,
         ordinal,
         certificates,
         listen,
@@ -146,7 +162,8 @@ async fn begin(config: Config) -> anyhow::Result<Running> {
     // A long log may be read for longer than a probe waits.
     let metrics = MetricsPort::begin(metrics, Hosts::Any)?;
     let reading = metrics.reading();
-    let node = node::Config { data, ordinal, plan_uid, certificates, peer_listen, shards, reading };
+    let node =
+        node::Config { data, ordinal, plan_uid, adopted_by, certificates, peer_listen, shards, reading };
     let (node, peer) = Node::start(node).await?;
     info!(%listen, %peer, "serving");
     Ok(Running::begin(node, peer, client, metrics)?)

@@ -39,7 +39,7 @@ pub fn of(plan: &Plan, wish: &Wish, force: &InForce, settings: &Settings) -> Val
 /// The plan's uid on a volume tells, without a look into it, that it was another plan's.
 fn claim(plan: &Plan, storage: &Storage, force: &InForce) -> Value {
     let mut labels = names::labels(plan.name());
-    labels[names::PLAN_UID] = plan.uid.clone().into();
+    labels[names::PLAN_UID] = plan.data_uid.clone().into();
     let mut spec = json!({
         "accessModes": [said(&storage.access_mode)],
         "resources": {"requests": {"storage": force.size}},
@@ -173,17 +173,21 @@ fn resources(wished: &Resources) -> Value {
 
 /// The arguments of `agent-node`.
 fn arguments(plan: &Plan) -> Value {
-    json!([
+    let mut arguments = vec![
         "serve",
         "--data",
         DATA_FOLDER,
         "--plan-uid",
-        plan.uid,
+        &plan.data_uid,
         "--pod-name",
         "$(POD_NAME)",
         "--certificates",
         CERTIFICATES_FOLDER,
-    ])
+    ];
+    if plan.has_adopted() {
+        arguments.extend(["--adopted-by", &plan.uid]);
+    }
+    json!(arguments)
 }
 
 fn port(name: &str, number: u16) -> Value {

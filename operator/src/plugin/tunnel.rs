@@ -4,14 +4,15 @@ use super::{choice, connector};
 use crate::names;
 use futures::AsyncBufRead;
 use hyper_util::rt::TokioIo;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, LogParams};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::api::{ListParams, LogParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use proto::plan::AgentPlan;
 use proto::shown::Failure;
 use proto::wire::v1::lanes_client::LanesClient;
 use proto::wire::{CONNECTION_WINDOW, STREAM_WINDOW};
+use serde_json::json;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,6 +52,31 @@ impl Cluster {
             Api::namespaced(self.client.clone(), &self.namespace)
         };
         Ok(within("listing plans", api.list(&ListParams::default())).await?.items)
+    }
+}
+
+impl Cluster {
+    pub async fn plan(&self, name: &str) -> Result<AgentPlan, Failure> {
+        let api: Api<AgentPlan> = Api::namespaced(self.client.clone(), &self.namespace);
+        let found = within("reading the plan", api.get_opt(name)).await?;
+        found.ok_or_else(|| {
+            Failure::unreachable(format!("there is no plan `{name}` in namespace `{}`", self.namespace))
+        })
+    }
+
+    /// The claims of the nodes of plans of this name.
+    pub async fn claims(&self, plan: &str) -> Result<Vec<PersistentVolumeClaim>, Failure> {
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &self.namespace);
+        let wanted = ListParams::default().labels(&names::selector(plan));
+        Ok(within("listing claims", api.list(&wanted)).await?.items)
+    }
+
+    /// Lets the plan go on with the data that are called so.
+    pub async fn adopt(&self, plan: &str, uid: &str) -> Result<(), Failure> {
+        let api: Api<AgentPlan> = Api::namespaced(self.client.clone(), &self.namespace);
+        let patch = json!({"spec": {"recovery": {"adoptVolumesOf": uid}}});
+        within("changing the plan", api.patch(plan, &PatchParams::default(), &Patch::Merge(patch))).await?;
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The verbs, each over as many pods as it takes.
 
 use super::tunnel::{Cluster, Pods, Tunnel};
-use super::{choice, plans};
+use super::{adopt, choice, plans};
 use futures::stream::{iter, select_all};
 use futures::{AsyncBufReadExt as _, StreamExt as _};
 use kube::api::LogParams;
@@ -71,6 +71,21 @@ pub async fn plans(cluster: &Cluster, output: Output, of_all: bool) -> Result<Ex
             if of_all { String::new() } else { format!(" in namespace `{namespace}`") }
         );
     }
+    Ok(Exit::Done)
+}
+
+/// Lets a plan go on with the volumes of the one before it.
+pub async fn adopt(
+    cluster: &Cluster,
+    output: Output,
+    plan: &str,
+    volumes_of: Option<&str>,
+) -> Result<Exit, Failure> {
+    let (found, claims) = (cluster.plan(plan).await?, cluster.claims(plan).await?);
+    let refused = |error| Failure { exit: Exit::Refused, ..Failure::unreachable(error) };
+    let volumes = adopt::choose(&found, &claims, volumes_of).map_err(refused)?;
+    cluster.adopt(plan, &volumes.uid).await?;
+    say(&adopt::told(output, plan, &volumes));
     Ok(Exit::Done)
 }
 

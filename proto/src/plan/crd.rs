@@ -45,6 +45,7 @@ pub fn crd() -> CustomResourceDefinition {
                 None,
             ),
             nodes_rule(),
+            adopted_rule(),
         ]);
         let status = schema.properties.as_mut().and_then(|fields| fields.get_mut("status"));
         status.expect("plans have a status").default = Some(not_observed());
@@ -101,6 +102,22 @@ fn nodes_rule() -> ValidationRule {
     let of_ring = "!has(self.status) || !has(self.status.nodes) || self.spec.replicas == self.status.nodes";
     let text = "the number of nodes cannot be changed yet: leave it, or set it back to status.nodes";
     rule(&format!("{same} || {of_ring}"), text, Some(".spec.replicas"))
+}
+
+/// Whose volumes a plan has adopted is what its data are called from its ring on.
+fn adopted_rule() -> ValidationRule {
+    let of = |plan: &str| {
+        let spec = format!("{plan}.spec");
+        format!(
+            "(has({spec}.recovery) && has({spec}.recovery.adoptVolumesOf) ? {spec}.recovery.adoptVolumesOf : '')"
+        )
+    };
+    let before_ring = "!has(oldSelf.status) || !has(oldSelf.status.revision)";
+    rule(
+        &format!("{before_ring} || {} == {}", of("self"), of("oldSelf")),
+        "adoptVolumesOf cannot change once the plan has a ring: its data have that identity",
+        Some(".spec.recovery"),
+    )
 }
 
 /// What a plan has as its status until the operator has seen it: no status at all would read as one that is settled.

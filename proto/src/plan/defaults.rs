@@ -6,7 +6,7 @@
 
 use super::crd;
 use super::pods::Pods;
-use super::spec::{AgentPlanSpec, Service};
+use super::spec::{AgentPlanSpec, Recovery, Service};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
@@ -23,7 +23,12 @@ impl AgentPlanSpec {
     /// know.
     #[must_use]
     pub fn for_nodes(&self) -> AgentPlanSpec {
-        AgentPlanSpec { pods: Pods::default(), service: Service::default(), ..self.clone() }
+        AgentPlanSpec {
+            pods: Pods::default(),
+            service: Service::default(),
+            recovery: Recovery::default(),
+            ..self.clone()
+        }
     }
 
     /// As nodes get it: without what is at its default.

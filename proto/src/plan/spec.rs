@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 /// A page's origin, as browsers name it.
 pub(super) const ORIGIN: &str = r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$";
 
+/// A uid, which is part of the names in certificates.
+const UID: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
+
 /// What the plan's agents are, on how many nodes they live, and how durably.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -64,6 +67,10 @@ pub struct AgentPlanSpec {
     /// What the nodes' pods have beside what Shoal gives them. A pod takes a change of it when it is deleted.
     #[serde(default, skip_serializing_if = "Pods::is_unset")]
     pub pods: Pods,
+
+    /// Where the plan's data come from, if not from itself.
+    #[serde(default, skip_serializing_if = "Recovery::is_unset")]
+    pub recovery: Recovery,
 
     /// The Service by which clients reach the nodes.
     #[serde(default, skip_serializing_if = "Service::is_unset")]
@@ -187,6 +194,22 @@ pub enum Keep {
     #[default]
     Retain,
     Delete,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Recovery {
+    /// The uid that the volumes of the plan's name were written for: their claims' label `shoal.dev/plan-uid`. The plan
+    /// goes on with what they hold, of as many nodes and slots as they were written by. `kubectl shoal adopt` sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 63), regex(pattern = UID))]
+    pub adopt_volumes_of: Option<String>,
+}
+
+impl Recovery {
+    fn is_unset(&self) -> bool {
+        self == &Recovery::default()
+    }
 }
 
 /// The Service by which clients reach the nodes.

@@ -1,8 +1,9 @@
 //! The ring as bytes, for its ConfigMap, the wire and a node's disk: a head of 10 bytes, then the table, deflated.
 //!
-//! Head: `SHRG`, format (u16), crc32c of the deflated table. Table: length and bytes of the plan's uid,
-//! revision, parent, nonce, members (u16, then ordinal, store, incarnation of each), slots (u32, then owner, epoch,
+//! Head: `SHRG`, format (u16), crc32c of the deflated table (from format 2 on it begins with the format). Table: length and bytes of the plan's uid,
+//! revision, parent, nonce, in format 2 the base of generations, members (u16, then ordinal, store, incarnation of each), slots (u32, then owner, epoch,
 //! history of each: 12 bytes). Little endian, fixed widths: what repeats costs nothing once it is deflated.
+//! A ring whose base is 0 is written in format 1, which every version reads.
 
 use super::{Error, HISTORY_END, Member, Owned, Ring, StoreId};
 use bytes::{Buf, BufMut, TryGetError};
@@ -11,6 +12,8 @@ use std::io::{Read, Write};
 
 const MAGIC: &[u8; 4] = b"SHRG";
 const FORMAT: u16 = 1;
+/// With a base of generations that is not 0.
+const FORMAT_BASE: u16 = 2;
 const HEAD: usize = 10;
 const SLOTS_MAX: usize = 16384;
 const MEMBERS_MAX: usize = 256;
@@ -18,19 +21,19 @@ const UID_MAX: usize = 256;
 const SLOT: usize = 12;
 const MEMBER: usize = 26;
 /// No ring's table is longer.
-pub const BYTES_MAX: usize = 2 + UID_MAX + 24 + 2 + MEMBERS_MAX * MEMBER + 4 + SLOTS_MAX * SLOT;
+pub const BYTES_MAX: usize = 2 + UID_MAX + 32 + 2 + MEMBERS_MAX * MEMBER + 4 + SLOTS_MAX * SLOT;
 
 pub fn encode(ring: &Ring) -> Vec<u8> {
-    seal(&table(ring))
+    seal(if ring.base == 0 { FORMAT } else { FORMAT_BASE }, &table(ring))
 }
 
 /// A table behind its head.
-pub(super) fn seal(table: &[u8]) -> Vec<u8> {
+pub(super) fn seal(format: u16, table: &[u8]) -> Vec<u8> {
     let table = deflate(table);
     let mut out = Vec::with_capacity(HEAD + table.len());
     out.put_slice(MAGIC);
-    out.put_u16_le(FORMAT);
-    out.put_u32_le(crc32c::crc32c(&table));
+    out.put_u16_le(format);
+    out.put_u32_le(sum(format, &table));
     out.put_slice(&table);
     out
 }
@@ -42,19 +45,25 @@ pub fn decode(mut bytes: &[u8]) -> Result<Ring, Error> {
         return Err(Error("this is no ring".into()));
     }
     let format = rest.get_u16_le();
-    if format != FORMAT {
+    if ![FORMAT, FORMAT_BASE].contains(&format) {
         let text = format!(
-            "the ring has format {format}, and this version reads {FORMAT}: run the version that wrote it"
+            "the ring has format {format}, and this version reads {FORMAT} and {FORMAT_BASE}: run the version that \
+             wrote it"
         );
         return Err(Error(text));
     }
-    if rest.get_u32_le() != crc32c::crc32c(bytes) {
+    if rest.get_u32_le() != sum(format, bytes) {
         return Err(damaged("its checksum does not match"));
     }
     let table = inflate(bytes)?;
-    let ring = read(&table)?;
+    let ring = read(format, &table)?;
     sound(&ring)?;
     Ok(ring)
+}
+
+/// Takes in the format too, so that a table is never read by another.
+fn sum(format: u16, table: &[u8]) -> u32 {
+    crc32c::crc32c_append(if format == FORMAT { 0 } else { format.into() }, table)
 }
 
 pub(super) fn table(ring: &Ring) -> Vec<u8> {
@@ -64,6 +73,9 @@ pub(super) fn table(ring: &Ring) -> Vec<u8> {
     out.put_u64_le(ring.revision);
     out.put_u64_le(ring.parent);
     out.put_u64_le(ring.nonce);
+    if ring.base > 0 {
+        out.put_u64_le(ring.base);
+    }
     out.put_u16_le(ring.members.len() as u16);
     for Member { ordinal, store, incarnation } in &ring.members {
         out.put_u16_le(*ordinal);
@@ -91,17 +103,18 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     if table.len() > BYTES_MAX { Err(damaged("it is too long")) } else { Ok(table) }
 }
 
-fn read(mut from: &[u8]) -> Result<Ring, Error> {
+fn read(format: u16, mut from: &[u8]) -> Result<Ring, Error> {
     let uid = usize::from(from.try_get_u16_le()?);
     let uid = from.split_off(..uid).ok_or_else(cut)?;
     let plan_uid = String::from_utf8(uid.to_vec()).map_err(|_| damaged("the plan's uid is no text"))?;
     let (revision, parent, nonce) = (from.try_get_u64_le()?, from.try_get_u64_le()?, from.try_get_u64_le()?);
+    let base = if format == FORMAT_BASE { from.try_get_u64_le()? } else { 0 };
     let members = (0..from.try_get_u16_le()?).map(|_| member(&mut from)).collect::<Result<_, _>>()?;
     let slots = (0..from.try_get_u32_le()?).map(|_| owned(&mut from)).collect::<Result<_, _>>()?;
     if !from.is_empty() {
         return Err(damaged("something follows its last slot"));
     }
-    Ok(Ring { plan_uid, revision, parent, nonce, members, slots })
+    Ok(Ring { plan_uid, revision, parent, nonce, base, members, slots })
 }
 
 fn member(from: &mut &[u8]) -> Result<Member, Error> {

@@ -85,8 +85,9 @@ proptest! {
     }
 
     #[test]
-    fn a_ring_comes_back_from_its_bytes(count in 1..40_u16, bits in 0..10_u32, nonce: u64, epochs in prop::collection::vec(1..u64::MAX, 1..9)) {
+    fn a_ring_comes_back_from_its_bytes(count in 1..40_u16, bits in 0..10_u32, nonce: u64, base: u64, epochs in prop::collection::vec(1..u64::MAX, 1..9)) {
         let mut ring = Ring::begin(UID, members(count), 1 << bits, nonce);
+        ring.base = base % 3 * base;
         for (slot, epoch) in ring.slots.iter_mut().zip(epochs.iter().cycle()) {
             slot.epoch = *epoch;
         }
@@ -94,15 +95,15 @@ proptest! {
     }
 
     #[test]
-    fn bytes_that_are_no_ring_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn bytes_that_are_no_ring_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), newer: bool) {
         prop_assert!(Ring::decode(&bytes).is_err());
         // Also when the head is one, and only what follows is not.
-        prop_assert!(Ring::decode(&form::seal(&bytes)).is_err());
+        prop_assert!(Ring::decode(&form::seal(1 + u16::from(newer), &bytes)).is_err());
     }
 
     #[test]
-    fn a_ring_with_one_byte_changed_or_cut_is_refused(at in any::<prop::sample::Index>(), change in 1..=255_u8) {
-        let whole = Ring::begin(UID, members(3), 256, 1).encode();
+    fn a_ring_with_one_byte_changed_or_cut_is_refused(at in any::<prop::sample::Index>(), change in 1..=255_u8, base in 0..3_u64) {
+        let whole = Ring { base, ..Ring::begin(UID, members(3), 256, 1) }.encode();
         let at = at.index(whole.len());
         let mut changed = whole.clone();
         changed[at] ^= change;
@@ -137,7 +138,10 @@ fn a_newer_format_is_refused_by_its_number() {
     let mut bytes = Ring::begin(UID, members(3), 16, 1).encode();
     bytes[4] = 9;
     let error = Ring::decode(&bytes).unwrap_err();
-    assert_eq!(error.0, "the ring has format 9, and this version reads 1: run the version that wrote it");
+    assert_eq!(
+        error.0,
+        "the ring has format 9, and this version reads 1 and 2: run the version that wrote it"
+    );
 }
 
 #[test]
@@ -205,4 +209,22 @@ fn at_fifty_nodes_the_fullest_is_under_one_percent_over_the_mean() {
     assert!(fullest * 50 * 100 < 4096 * 101);
     let after = place(&(0..51).collect::<Vec<_>>(), &kept(&owners));
     assert_eq!(moved(&owners, &after), 4096 / 51);
+}
+
+#[test]
+fn an_adopted_ring_keeps_its_owners_and_raises_all_that_can_be_left_behind() {
+    let mut before = Ring::begin(UID, members(3), 16, 1);
+    before.revision = 7;
+    let started = |member: Member| Member { incarnation: member.incarnation + 5, ..member };
+    let members: Vec<Member> = before.members.iter().copied().map(started).collect();
+    let after = before.adopted(members.clone(), 12).unwrap();
+    assert_eq!((after.revision, after.parent, after.base), (8, 7, 12));
+    assert_eq!((&after.members, &after.plan_uid), (&members, &before.plan_uid));
+    for (after, before) in after.slots.iter().zip(&before.slots) {
+        let risen = Owned { owner: before.owner, epoch: before.epoch + 1, history: before.history + 1 };
+        assert_eq!(*after, risen);
+    }
+    assert_eq!(Ring::decode(&after.encode()), Ok(after));
+    before.slots[3].history = HISTORY_END - 1;
+    assert_eq!(before.adopted(members, 12), None);
 }

@@ -2,6 +2,7 @@
 //! needs.
 
 use crate::plan;
+use crate::tools::ended;
 use anyhow::ensure;
 use operator::access;
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tests::cluster::{Installed, OPERATOR, OPERATOR_NAMESPACE, Scene, eventually};
-use tests::lanes::{get, send};
+use tests::lanes::{Feed, get, nothing_is_missing, send};
 
 const AT_REST: Duration = Duration::from_mins(1);
 
@@ -77,10 +78,44 @@ async fn a_ring_that_is_gone_is_not_begun_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_made_again_is_not_given_the_volumes_of_the_one_before() {
+async fn a_plan_made_again_has_the_data_of_the_one_before_only_when_it_adopts_its_volumes() {
     let scene = Scene::with_plan("again", &plan("counters", 1)).await;
-    let mut clients = scene.clients().await;
-    send(&mut clients[0], "/counter/1", "add", &json!({"id": "a", "n": 5})).await.unwrap();
+    let feed = Feed::begin(&scene.addresses());
+    feed.goes_on(200).await;
+    let sent = feed.end().await;
+    deleted(&scene).await;
+    let claims = || scene.kubectl(&["get", "pvc", "--output", "jsonpath={.items[*].metadata.uid}"]).unwrap();
+    let (before, files) = (claims(), volumes(&scene));
+    assert!(before.split_whitespace().count() == 3 && files.len() >= 3, "{before} {files:?}");
+    scene.apply(&plan("counters", 1)).unwrap();
+    let seen = scene.becomes("Degraded", "True", "VolumesOfAnotherPlan").await;
+    for said in ["data-counters-0", "kubectl shoal adopt counters", "kubectl delete pvc"] {
+        assert!(seen.message.contains(said), "{seen:?}");
+    }
+    scene.becomes("Ready", "False", "VolumesOfAnotherPlan").await;
+    assert_eq!((claims(), volumes(&scene)), (before.clone(), files), "no data was touched");
+    assert!(scene.pods().unwrap().is_empty());
+    // What the condition says helps.
+    let (code, out, err) = ended(&scene, &["adopt"]);
+    assert!(code == 0 && out.contains("data-counters-0, data-counters-1, data-counters-2"), "{out}{err}");
+    scene.settled().await;
+    assert_eq!(claims(), before);
+    nothing_is_missing(&scene.clients().await, &sent).await;
+    let (code, _, err) = ended(&scene, &["adopt"]);
+    assert!(code == 1 && err.contains("has a ring"), "{code} {err}");
+    // And so does the other that it says.
+    deleted(&scene).await;
+    scene.apply(&plan("counters", 1)).unwrap();
+    scene.becomes("Degraded", "True", "VolumesOfAnotherPlan").await;
+    scene.kubectl(&["delete", "pvc", "--selector", "shoal.dev/plan=counters"]).unwrap();
+    scene.settled().await;
+    for client in &mut scene.clients().await {
+        assert_eq!(get(client, "/counter/1", "total").await.unwrap(), 0);
+    }
+}
+
+/// The plan is deleted, and its pods are gone.
+async fn deleted(scene: &Scene) {
     scene.kubectl(&["delete", "aplan", "counters"]).unwrap();
     eventually("the pods to go", 60, async || {
         let pods = scene.pods()?;
@@ -88,24 +123,6 @@ async fn a_plan_made_again_is_not_given_the_volumes_of_the_one_before() {
         Ok(())
     })
     .await;
-    let claims = || scene.kubectl(&["get", "pvc", "--output", "jsonpath={.items[*].metadata.uid}"]).unwrap();
-    let (before, files) = (claims(), volumes(&scene));
-    assert!(before.split_whitespace().count() == 3 && files.len() >= 3, "{before} {files:?}");
-    scene.apply(&plan("counters", 1)).unwrap();
-    let seen = scene.becomes("Degraded", "True", "VolumesOfAnotherPlan").await;
-    assert!(
-        seen.message.contains("data-counters-0") && seen.message.contains("kubectl delete pvc"),
-        "{seen:?}"
-    );
-    scene.becomes("Ready", "False", "VolumesOfAnotherPlan").await;
-    assert_eq!((claims(), volumes(&scene)), (before, files), "no data was touched");
-    assert!(scene.pods().unwrap().is_empty());
-    // What the condition says helps.
-    scene.kubectl(&["delete", "pvc", "--selector", "shoal.dev/plan=counters"]).unwrap();
-    scene.settled().await;
-    for client in &mut scene.clients().await {
-        assert_eq!(get(client, "/counter/1", "total").await.unwrap(), 0);
-    }
 }
 
 /// Every file of the plan's volumes, as this machine has them: its path, length and time.

@@ -22,7 +22,8 @@ fn shoal(scene: &Scene, arguments: &[&str]) -> Command {
     command
 }
 
-fn ended(scene: &Scene, arguments: &[&str]) -> (i32, String, String) {
+/// How `kubectl shoal` with these arguments ended, for the plan `counters`: code, output, errors.
+pub fn ended(scene: &Scene, arguments: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = shoal(scene, arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (status.code().unwrap_or(-1), text(stdout), text(stderr))

@@ -8,6 +8,10 @@ fn ours() -> Identity {
     Identity { plan_uid: "uid".into(), ordinal: 0, store: StoreId(10), incarnation: 3 }
 }
 
+fn own(identity: &Identity) -> Own<'_> {
+    Own { identity, adopted_by: "", held: Numbers::default() }
+}
+
 fn spec(lanes: &[&str]) -> String {
     let lanes: Vec<_> = lanes.iter().map(|name| json!({"name": name, "type": "Command"})).collect();
     json!({
@@ -31,18 +35,23 @@ fn given(generation: u64, ring: &Ring) -> Configuration {
         spec: spec(if generation == 1 { &["x"] } else { &["x", "y"] }).into(),
         ring: ring.encode().into(),
         peers: vec!["h0:1".into(), "h1:1".into()],
+        adopted_by: String::new(),
     }
 }
 
 fn has() -> Routing {
-    match judge(&ours(), None, given(2, &ring(5, 7))) {
+    match judge(&own(&ours()), None, given(2, &ring(5, 7))) {
         Ok(Verdict::Take(routing)) => *routing,
         other => panic!("{other:?}"),
     }
 }
 
 fn said(has: Option<&Routing>, given: Configuration) -> String {
-    match judge(&ours(), has, given) {
+    said_by(&own(&ours()), has, given)
+}
+
+fn said_by(own: &Own, has: Option<&Routing>, given: Configuration) -> String {
+    match judge(own, has, given) {
         Ok(Verdict::Same) => "same".into(),
         Ok(Verdict::Take(routing)) => {
             format!("take {} {}", routing.numbers.generation, routing.numbers.revision)
@@ -130,7 +139,9 @@ fn what_does_not_belong_or_parse_is_refused_with_its_place() {
 fn a_store_that_owns_nothing_routes_to_those_that_do() {
     use crate::link::Owner;
     let stranger = Identity { store: StoreId(99), ..ours() };
-    let Ok(Verdict::Take(routing)) = judge(&stranger, None, given(2, &ring(5, 7))) else { panic!("taken") };
+    let Ok(Verdict::Take(routing)) = judge(&own(&stranger), None, given(2, &ring(5, 7))) else {
+        panic!("taken")
+    };
     assert!(routing.for_shard(0, 1).owned.iter().all(Option::is_none));
     assert!(routing.slots_of(Owner::Here).is_empty());
     let has = has();
@@ -143,4 +154,28 @@ fn a_store_that_owns_nothing_routes_to_those_that_do() {
     assert_eq!((routed.address.as_str(), routed.owner), ("/a/1", has.owner(routed.slot)));
     assert_eq!(has.route("/b/1").unwrap_err().code, 404);
     assert_eq!(has.route("/a/%zz").unwrap_err().code, 400);
+}
+
+/// What an adopted volume holds is left behind only by a ring and a generation that are newer, of the plan that has
+/// adopted it.
+#[test]
+fn an_adopted_volume_takes_only_what_its_new_plan_gives_anew() {
+    let ours = ours();
+    let own = Own { identity: &ours, adopted_by: "new", held: Numbers { revision: 5, generation: 2 } };
+    let by = |adopted_by: &str, generation, revision| Configuration {
+        adopted_by: adopted_by.into(),
+        ..given(generation, &ring(revision, 7))
+    };
+    for (given, expected) in [
+        (by("new", 3, 6), "take 3 6"),
+        (by("new", 3, 5), "409 revision"),
+        (by("new", 2, 6), "409 revision"),
+        (by("new", 2, 5), "409 revision"),
+        (by("", 3, 6), "409 adopted_by"),
+        (by("other", 3, 6), "409 adopted_by"),
+    ] {
+        let said = said_by(&own, None, given.clone());
+        assert!(said.starts_with(expected), "{} {}: {said}", given.generation, given.adopted_by);
+    }
+    assert!(said(None, by("new", 3, 6)).starts_with("409 adopted_by"));
 }

@@ -104,8 +104,8 @@ fn rejection(rejection: peer::Rejection) -> Rejection {
 }
 
 pub fn configuration(request: peer::ConfigureRequest) -> Configuration {
-    let peer::ConfigureRequest { plan_name, plan_uid, generation, spec, ring, peers } = request;
-    Configuration { plan_name, plan_uid, generation, spec, ring, peers }
+    let peer::ConfigureRequest { plan_name, plan_uid, generation, spec, ring, peers, adopted_by } = request;
+    Configuration { plan_name, plan_uid, generation, spec, ring, peers, adopted_by }
 }
 
 fn forward(forward: peer::Forward) -> Result<Forward, Error> {

@@ -301,8 +301,8 @@ fn identity_out(identity: Identity) -> peer::Identity {
 }
 
 pub fn configuration_out(configuration: Configuration) -> peer::ConfigureRequest {
-    let Configuration { plan_name, plan_uid, generation, spec, ring, peers } = configuration;
-    peer::ConfigureRequest { plan_name, plan_uid, generation, spec, ring, peers }
+    let Configuration { plan_name, plan_uid, generation, spec, ring, peers, adopted_by } = configuration;
+    peer::ConfigureRequest { plan_name, plan_uid, generation, spec, ring, peers, adopted_by }
 }
 
 pub fn report_out(report: Report) -> peer::ReportResponse {
@@ -317,6 +317,7 @@ pub fn report_out(report: Report) -> peer::ReportResponse {
         slots_serving,
         had_ring,
         certificates: Digests { bundle, certificate },
+        held,
     } = report;
     peer::ReportResponse {
         identity: Some(peer::Identity { plan_uid, ordinal: ordinal.into(), store, incarnation }),
@@ -327,5 +328,6 @@ pub fn report_out(report: Report) -> peer::ReportResponse {
         had_ring,
         version: env!("CARGO_PKG_VERSION").into(),
         certificates: Some(peer::Certificates { bundle, certificate }),
+        held,
     }
 }

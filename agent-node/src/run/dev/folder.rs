@@ -73,7 +73,7 @@ impl Folder {
                 path.display()
             );
         };
-        let Configuration { plan_name, plan_uid, generation, spec, ring: _, peers } = given;
+        let Configuration { plan_name, plan_uid, generation, spec, ring: _, peers, adopted_by: _ } = given;
         let spec = serde_json::from_slice(&spec).context("the plan in the nodes' folders can't be used")?;
         let nodes = peers.len() as u16;
         let kept = Kept { format: kept::FORMAT, plan: plan_name, uid: plan_uid, generation, nodes, spec };

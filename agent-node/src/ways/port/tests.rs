@@ -41,6 +41,7 @@ async fn start() -> Running {
         data: data.path().join("node-0"),
         ordinal: 0,
         plan_uid: PLAN_UID.into(),
+        adopted_by: None,
         certificates,
         peer_listen: "127.0.0.1:0".parse().unwrap(),
         shards: 1,

@@ -1,8 +1,9 @@
 //! Whatever is lost, and wherever the operator ends, the end is the same.
 
 use crate::parts::Part;
-use crate::world::{World, all_of, flights};
+use crate::world::{UID, World, all_of, flights};
 use proptest::prelude::*;
+use proto::ring::Ring;
 use serde_json::{Value, json};
 
 fn with_few_slots() -> Value {
@@ -70,6 +71,35 @@ proptest! {
             let spec = |world: &World| world.parts[&part]["spec"].clone();
             prop_assert_eq!(spec(&world), spec(&at_once));
         }
+    }
+
+    /// The same of a plan that adopts the volumes of the one before it: its ring goes on, and never turns back.
+    #[test]
+    fn a_crash_while_volumes_are_adopted_changes_nothing_in_the_end(turns in prop::collection::vec((0..8_usize, any::<u8>()), 0..24)) {
+        let mut world = World::new(with_few_slots());
+        world.settle();
+        world.apply_again("another");
+        world.edit(|spec| spec["recovery"] = json!({"adoptVolumesOf": UID}));
+        for (count, what) in turns {
+            for done in all_of(world.next()).take(count) {
+                world.does(done);
+            }
+            world.disturb(what);
+            let served = world.seen().answers.values().flatten().map(|report| report.slots_serving).sum::<u32>();
+            prop_assert!(served == 0 || world.ring.is_some());
+        }
+        world.settle();
+        (0..3).for_each(|ordinal| world.start(ordinal));
+        for _ in 0..2 {
+            world.settle();
+            world.spread();
+        }
+        world.settle();
+        let ring = Ring::decode(&world.ring.clone().unwrap()).unwrap();
+        prop_assert_eq!((ring.revision, ring.base, ring.plan_uid.as_str()), (2, 1, UID));
+        prop_assert!(world.condition("Ready").starts_with("True Serving"));
+        prop_assert!(world.condition("Degraded").starts_with("False Healthy"));
+        prop_assert_eq!(world.status().accepted_generation, Some(world.plan().generation as i64));
     }
 
     /// The ring that has been begun once stays, whatever becomes of the rest.

@@ -143,7 +143,7 @@ const FIELDS: &[(&str, Expect)] = &[
     (
         "nodes: 3",
         expect![[r#"
-            I spec.nodes: there is no field `nodes` here, only agents, durability, http, management, pods, replicas, service, slots, storage
+            I spec.nodes: there is no field `nodes` here, only agents, durability, http, management, pods, recovery, replicas, service, slots, storage
         "#]],
     ),
 ];

@@ -55,6 +55,7 @@ pub(super) async fn start_with_plan_on(nodes: u16) -> (Running, Ring) {
     let configuration = Configuration {
         plan_name: "counters".into(),
         plan_uid: PLAN_UID.into(),
+        adopted_by: String::new(),
         generation: 1,
         spec: spec().to_string().into(),
         ring: ring.encode().into(),
