@@ -88,7 +88,9 @@ impl Control {
         self.keys.remove(&id);
         self.context.metrics.ended(outcome);
         self.queue.done(&key, outcome, self.now_ms());
-        if outcome != Outcome::Gone {
+        if outcome == Outcome::Gone {
+            self.context.metrics.forget(&key);
+        } else {
             self.memories.insert(key, memory);
         }
     }

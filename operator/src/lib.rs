@@ -3,8 +3,9 @@
 //! What decides: `plan` and `observed` are what is wished and seen; `ring`, `adoption`, `node`,
 //! `authority`, `certificates`, `claims` and `outlook` what they come to;
 //! `words` says it; `parts`, `steps` and `status` what follows; `heard` and `backoff` what is kept from one look to the
-//! next; `queue` and `lease` when, and who. What waits: `look` and
-//! `nodes` see, `act` and `news` do, `reconcile` joins them, `control` turns, `hold` keeps the lease, `port` answers.
+//! next; `queue` and `lease` when, and who; `listing` whether it could. What waits: `look` and
+//! `nodes` see, `act` and `news` do, `reconcile` joins them, `control` turns, `hold` keeps the lease, `probe` tries whether
+//! plans can be listed, `port` answers.
 //! Beside it stands `plugin`, which is `kubectl shoal`.
 
 pub mod access;
@@ -20,6 +21,7 @@ pub mod drift;
 pub mod heard;
 pub mod hold;
 pub mod lease;
+pub mod listing;
 pub mod look;
 pub mod metrics;
 pub mod names;
@@ -32,6 +34,7 @@ pub mod parts;
 pub mod plan;
 pub mod plugin;
 pub mod port;
+pub mod probe;
 pub mod queue;
 pub mod reason;
 pub mod reconcile;

@@ -5,19 +5,22 @@ use clap::Parser as _;
 use operator::client::Clients;
 use operator::control::Control;
 use operator::hold;
+use operator::listing::Listing;
 use operator::metrics::Metrics;
 use operator::news::Teller;
 use operator::nodes::Nodes;
 use operator::port::{self, Pulse};
+use operator::probe::Probe;
 use operator::reconcile::Context;
 use operator::settings::{Args, Config, LogFormat};
-use operator::watch;
+use operator::watch::touched;
 use proto::shown::log_filter;
 use std::io::IsTerminal as _;
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -56,8 +59,15 @@ async fn main() -> anyhow::Result<()> {
         stopping.cancel();
         Ok(())
     });
-    let answering = port::serve(listener, context.clone(), pulse.clone(), stop.clone());
+    let (listing, listed) = watch::channel(Listing::default());
+    let answering = port::serve(listener, context.clone(), pulse.clone(), listed, stop.clone());
     tasks.spawn(async { answering.await.context("the metrics server has stopped") });
+    let probe = Probe { context: context.clone(), namespaces: config.namespaces.clone(), listing };
+    let probing = probe.run(stop.clone());
+    tasks.spawn(async {
+        probing.await;
+        Ok(())
+    });
     tasks.spawn(lead(config, clients, context, pulse, stop.clone()));
     let mut end = Ok(());
     while let Some(ended) = tasks.join_next().await {
@@ -83,7 +93,7 @@ async fn lead(
         return Ok(());
     };
     context.metrics.leader.set(1);
-    let touched = watch::touched(&clients.watching, &config.namespaces);
+    let touched = touched(&clients.watching, &config.namespaces, &context.metrics);
     let control =
         Control::new(context.clone(), config.concurrency).run(touched, stop.clone(), move || pulse.beat());
     let mut control = pin!(control);

@@ -1,5 +1,6 @@
 //! `/livez`, `/readyz` and `/metrics`.
 
+use crate::listing::Listing;
 use crate::reconcile::Context;
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// A loop that has not turned for so long does not turn again.
@@ -39,25 +41,37 @@ impl Pulse {
     }
 }
 
-/// Until `stop`. One that waits for the Lease is ready as well: it is ready to take over.
+/// Until `stop`.
 pub async fn serve(
     listener: TcpListener,
     context: Arc<Context>,
     pulse: Pulse,
+    listing: watch::Receiver<Listing>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
+    let router = router(context, pulse, listing);
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+pub fn router(context: Arc<Context>, pulse: Pulse, listing: watch::Receiver<Listing>) -> Router {
     let live = move || {
         let stuck = pulse.is_stuck();
         async move { if stuck { (StatusCode::SERVICE_UNAVAILABLE, "stuck\n") } else { (StatusCode::OK, "ok\n") } }
+    };
+    let ready = move || {
+        let listing = listing.borrow().clone();
+        async move {
+            if listing.works() {
+                (StatusCode::OK, "ok\n".to_owned())
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, format!("{listing}\n"))
+            }
+        }
     };
     let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let metrics = move || {
         let body = context.metrics.text();
         async move { ([(header::CONTENT_TYPE, text)], body).into_response() }
     };
-    let router = Router::new()
-        .route("/livez", get(live))
-        .route("/readyz", get(|| async { "ok\n" }))
-        .route("/metrics", get(metrics));
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    Router::new().route("/livez", get(live)).route("/readyz", get(ready)).route("/metrics", get(metrics))
 }

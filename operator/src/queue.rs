@@ -34,6 +34,17 @@ pub enum Outcome {
     Gone,
 }
 
+impl Outcome {
+    pub const ALL: [Outcome; 6] = [
+        Outcome::Settled,
+        Outcome::Waiting,
+        Outcome::Obstructed,
+        Outcome::Overtaken,
+        Outcome::Failed,
+        Outcome::Gone,
+    ];
+}
+
 /// What is to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {

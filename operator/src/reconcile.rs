@@ -124,6 +124,7 @@ async fn rounds(
         if next.is_empty() {
             let refused = !past.backoff.is_empty();
             past.heard = heard;
+            context.metrics.show(&plan.key, &plan.status);
             let outcome = if refused { Outcome::Obstructed } else { outcome(next.pace) };
             return Ok((Some((plan, seen.objects)), outcome));
         }
@@ -310,6 +311,7 @@ async fn report(context: &Context, plan: &Plan, report: Option<NewStatus>) -> Re
     debug!("writing the status of the plan");
     context.metrics.reported();
     act::report(&context.client, plan, &status).await?;
+    context.metrics.show(&plan.key, &status);
     context.teller.publish(plan, &news).await;
     Ok(())
 }

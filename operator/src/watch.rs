@@ -2,6 +2,7 @@
 //! metadata come over these streams, so that no object can be so wrong that the stream ends.
 
 use crate::client::WATCH_S;
+use crate::metrics::Metrics;
 use crate::names;
 use crate::plan::Key;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
@@ -24,19 +25,19 @@ use tracing::warn;
 pub type Touched = SelectAll<BoxStream<'static, Key>>;
 
 /// Plans of which something was touched, in these namespaces or in all.
-pub fn touched(client: &Client, namespaces: &[String]) -> Touched {
+pub fn touched(client: &Client, namespaces: &[String], metrics: &Metrics) -> Touched {
     let mut all = Touched::new();
     let mut add = |namespace: Option<&str>| {
         let ours = watcher::Config::default().labels(names::MANAGED_BY_US);
-        all.push(plans(client, namespace));
-        all.push(parts::<StatefulSet>(client, namespace, &ours));
-        all.push(parts::<Pod>(client, namespace, &ours));
-        all.push(parts::<Service>(client, namespace, &ours));
-        all.push(parts::<ServiceAccount>(client, namespace, &ours));
-        all.push(parts::<ConfigMap>(client, namespace, &ours));
-        all.push(parts::<PersistentVolumeClaim>(client, namespace, &ours));
-        all.push(parts::<NetworkPolicy>(client, namespace, &ours));
-        all.push(parts::<PodDisruptionBudget>(client, namespace, &ours));
+        all.push(plans(client, namespace, metrics));
+        all.push(parts::<StatefulSet>(client, namespace, &ours, metrics));
+        all.push(parts::<Pod>(client, namespace, &ours, metrics));
+        all.push(parts::<Service>(client, namespace, &ours, metrics));
+        all.push(parts::<ServiceAccount>(client, namespace, &ours, metrics));
+        all.push(parts::<ConfigMap>(client, namespace, &ours, metrics));
+        all.push(parts::<PersistentVolumeClaim>(client, namespace, &ours, metrics));
+        all.push(parts::<NetworkPolicy>(client, namespace, &ours, metrics));
+        all.push(parts::<PodDisruptionBudget>(client, namespace, &ours, metrics));
     };
     if namespaces.is_empty() {
         add(None);
@@ -47,16 +48,19 @@ pub fn touched(client: &Client, namespaces: &[String]) -> Touched {
     all
 }
 
-fn plans(client: &Client, namespace: Option<&str>) -> BoxStream<'static, Key> {
-    stream::<AgentPlan>(client, namespace, watcher::Config::default(), |meta| meta.name.clone())
+fn plans(client: &Client, namespace: Option<&str>, metrics: &Metrics) -> BoxStream<'static, Key> {
+    stream::<AgentPlan>(client, namespace, watcher::Config::default(), metrics, |meta| meta.name.clone())
 }
 
 fn parts<K: Part>(
     client: &Client,
     namespace: Option<&str>,
     ours: &watcher::Config,
+    metrics: &Metrics,
 ) -> BoxStream<'static, Key> {
-    stream::<K>(client, namespace, ours.clone(), |meta| meta.labels.as_ref()?.get(names::PLAN).cloned())
+    stream::<K>(client, namespace, ours.clone(), metrics, |meta| {
+        meta.labels.as_ref()?.get(names::PLAN).cloned()
+    })
 }
 
 trait Part:
@@ -73,6 +77,7 @@ fn stream<K: Part>(
     client: &Client,
     namespace: Option<&str>,
     config: watcher::Config,
+    metrics: &Metrics,
     plan: fn(&ObjectMeta) -> Option<String>,
 ) -> BoxStream<'static, Key> {
     let api: Api<PartialObjectMeta<K>> = match namespace {
@@ -80,6 +85,7 @@ fn stream<K: Part>(
         None => Api::all(client.clone()),
     };
     let key = move |meta: &ObjectMeta| Some(Key { namespace: meta.namespace.clone()?, name: plan(meta)? });
+    let errors = metrics.watch_errors(&K::kind(&()));
     let events = watcher(api, config.timeout(WATCH_S)).default_backoff();
     let keys = events.filter_map(move |event| {
         std::future::ready(match event {
@@ -88,6 +94,7 @@ fn stream<K: Part>(
             }
             Ok(Event::Init | Event::InitDone) => None,
             Err(error) => {
+                errors.inc();
                 warn!(kind = %K::kind(&()), %error, "a watch has ended and is opened again");
                 None
             }

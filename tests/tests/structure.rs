@@ -51,6 +51,7 @@ const DECIDE: &[&str] = &[
     "operator/src/claims.rs",
     "operator/src/drift.rs",
     "operator/src/lease.rs",
+    "operator/src/listing.rs",
     "operator/src/names.rs",
     "operator/src/node.rs",
     "operator/src/observed.rs",

@@ -139,28 +139,42 @@ struct Scene {
     since: Mutex<Duration>,
 }
 
+fn key() -> Key {
+    Key { namespace: "default".to_owned(), name: "flights".to_owned() }
+}
+
+fn context(api: &Arc<Mutex<Api>>) -> Context {
+    let answering = api.clone();
+    let client =
+        served::client(move |method, path, body| answering.lock().unwrap().answer(method, path, body));
+    Context {
+        teller: Teller::new(client.clone(), "tests"),
+        client,
+        nodes: Nodes::default(),
+        settings: world::settings(),
+        metrics: Metrics::default(),
+    }
+}
+
 impl Scene {
     fn new() -> Scene {
         let mut api = Api::default();
         api.objects.insert(PLAN.to_owned(), world::flights());
         let api = Arc::new(Mutex::new(api));
-        let answering = api.clone();
-        let client =
-            served::client(move |method, path, body| answering.lock().unwrap().answer(method, path, body));
-        let context = Context {
-            teller: Teller::new(client.clone(), "tests"),
-            client,
-            nodes: Nodes::default(),
-            settings: world::settings(),
-            metrics: Metrics::default(),
-        };
-        Scene { api, context, since: Mutex::default() }
+        Scene { context: context(&api), api, since: Mutex::default() }
+    }
+
+    /// What the operator's metrics say of a condition of the plan.
+    fn metric(&self, condition: &str) -> Option<u64> {
+        let text = self.context.metrics.text();
+        let labels = format!(r#"plan_namespace="default",plan="flights",condition="{condition}""#);
+        let line = format!("shoal_operator_plan_condition{{{labels}}} ");
+        text.lines().find_map(|one| one.strip_prefix(&line))?.parse().ok()
     }
 
     async fn look(&self, look: Look, memory: Memory) -> (Memory, Outcome) {
-        let key = Key { namespace: "default".to_owned(), name: "flights".to_owned() };
         let since = *self.since.lock().unwrap();
-        reconcile(&self.context, &key, look, memory, since).await
+        reconcile(&self.context, &key(), look, memory, since).await
     }
 
     /// By a look that remembers nothing.
@@ -218,6 +232,7 @@ async fn what_the_api_server_will_not_have_is_said_and_the_rest_is_made() {
     scene.api().refused.insert(SET.to_owned());
     let (memory, outcome) = scene.look_anew().await;
     assert_eq!(outcome, Outcome::Obstructed);
+    assert_eq!((scene.metric("Accepted"), scene.metric("Degraded")), (Some(1), Some(1)));
     let text = scene.api().condition("Degraded");
     assert_eq!(text, "True PartRefused: the API server refuses StatefulSet flights: exceeded quota: few");
     // Saying it again changes nothing.
@@ -228,6 +243,13 @@ async fn what_the_api_server_will_not_have_is_said_and_the_rest_is_made() {
     scene.wait(1);
     scene.look(Look::All, memory).await;
     assert!(scene.api().condition("Degraded").starts_with("False Healthy"));
+    assert_eq!((scene.metric("Degraded"), scene.metric("Available")), (Some(0), Some(0)));
+    // What is in force already when the operator begins is shown as well.
+    let anew = Scene { context: context(&scene.api), api: scene.api.clone(), since: Mutex::default() };
+    anew.look_anew().await;
+    assert_eq!(anew.metric("Accepted"), Some(1));
+    anew.context.metrics.forget(&key());
+    assert_eq!(anew.metric("Accepted"), None);
 }
 
 #[tokio::test]
