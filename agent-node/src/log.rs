@@ -249,6 +249,12 @@ impl Log {
         (self.pool.free(), self.pool.full())
     }
 
+    /// What is free of the disk for this process, and the size of the disk.
+    pub fn disk(&self) -> io::Result<(u64, u64)> {
+        let disk = rustix::fs::statvfs(&self.folder)?;
+        Ok((disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize))
+    }
+
     /// Brings everything to the disk and ends the threads. No `append` may follow.
     pub fn close(&self) {
         self.intake.close();

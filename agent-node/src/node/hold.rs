@@ -55,6 +55,7 @@ impl Hold {
     pub fn measured(&self) -> LogMeasured {
         let Some(log) = lock(&self.log).clone() else { return LogMeasured::default() };
         let (counts, (free_bytes, full)) = (log.counts(), log.free());
+        let (disk_free_bytes, disk_size_bytes) = log.disk().unwrap_or_default();
         LogMeasured {
             records: counts.records.load(Relaxed),
             bytes: counts.bytes.load(Relaxed),
@@ -62,6 +63,8 @@ impl Hold {
             sync_time: Duration::from_micros(counts.sync_us.load(Relaxed)),
             free_bytes,
             full: full.is_some(),
+            disk_free_bytes,
+            disk_size_bytes,
         }
     }
 

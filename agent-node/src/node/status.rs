@@ -54,6 +54,8 @@ pub struct LogMeasured {
     pub free_bytes: u64,
     /// No room for more can be made.
     pub full: bool,
+    pub disk_free_bytes: u64,
+    pub disk_size_bytes: u64,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -156,8 +156,10 @@ impl HeldGauges {
 
 /// Taken from the node's status when it is asked for.
 struct NodeGauges {
+    incarnation: Gauge,
     plan_generation: Gauge,
     ring_revision: Gauge,
+    ring_nodes: Gauge,
     slots_owned: Gauge,
     slots_serving: Gauge,
     agents: Gauge,
@@ -187,6 +189,8 @@ struct LogGauges {
     sync_seconds: Counter<f64, AtomicU64>,
     free_bytes: Gauge,
     full: Gauge,
+    disk_free_bytes: Gauge,
+    disk_size_bytes: Gauge,
 }
 
 impl Outcomes {
@@ -226,25 +230,44 @@ impl LogGauges {
             sync_seconds: counter(registry, "log_sync_seconds", "Time that this took"),
             free_bytes: gauge(registry, "log_free_bytes", "What commands may still take of the log's room"),
             full: gauge(registry, "log_full", "1 while the disk has no room for more"),
+            disk_free_bytes: gauge(
+                registry,
+                "disk_free_bytes",
+                "What is free of the disk of the data folder",
+            ),
+            disk_size_bytes: gauge(registry, "disk_size_bytes", "The size of the disk of the data folder"),
         }
     }
 
     fn set(&self, log: &LogMeasured) {
-        let LogMeasured { records, bytes, syncs, sync_time, free_bytes, full } = log;
+        let LogMeasured {
+            records,
+            bytes,
+            syncs,
+            sync_time,
+            free_bytes,
+            full,
+            disk_free_bytes,
+            disk_size_bytes,
+        } = log;
         self.records.inner().store(*records, Relaxed);
         self.bytes.inner().store(*bytes, Relaxed);
         self.syncs.inner().store(*syncs, Relaxed);
         self.sync_seconds.inner().store(sync_time.as_secs_f64().to_bits(), Relaxed);
         self.free_bytes.set(*free_bytes as i64);
         self.full.set((*full).into());
+        self.disk_free_bytes.set(*disk_free_bytes as i64);
+        self.disk_size_bytes.set(*disk_size_bytes as i64);
     }
 }
 
 impl NodeGauges {
     fn register(registry: &mut Registry) -> Self {
         Self {
+            incarnation: gauge(registry, "incarnation", "How often this node's store has been started"),
             plan_generation: gauge(registry, "plan_generation", "The plan that this node runs"),
             ring_revision: gauge(registry, "ring_revision", "The ring that this node has durably"),
+            ring_nodes: gauge(registry, "ring_nodes", "Nodes that this ring names, this one among them"),
             slots_owned: gauge(registry, "slots_owned", "Slots that the ring gives to this node"),
             slots_serving: gauge(registry, "slots_serving", "Slots that this node owns and serves"),
             agents: gauge(registry, "agents", "Agents in this node's slots"),
@@ -306,6 +329,8 @@ impl NodeGauges {
     fn set(&self, status: &Status, measured: &Measured, ready: bool) {
         let reached =
             status.nodes.iter().filter(|node| node.reached && node.ordinal != status.report.ordinal).count();
+        self.incarnation.set(status.report.incarnation as i64);
+        self.ring_nodes.set(status.nodes.len() as i64);
         self.plan_generation.set(status.report.generation as i64);
         self.ring_revision.set(status.report.revision as i64);
         self.slots_owned.set(status.report.slots_owned.into());
@@ -562,6 +587,7 @@ mod tests {
         for line in [
             "shoal_slots_owned 86",
             "shoal_ring_revision 3",
+            "shoal_ring_nodes 3",
             "shoal_peers_connected 1",
             "shoal_ready 1",
             "shoal_messages_total 7",
