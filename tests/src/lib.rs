@@ -3,6 +3,7 @@
 //! | | |
 //! |---|---|
 //! | [`dev`] | `agent-node dev` as a child process, killed or stopped as a user would |
+//! | [`disk`] | a small disk, to be filled (needs root) |
 //! | [`cluster`] | a real Kubernetes, started by the program `tests/cluster`, and a plan on it |
 //! | [`lanes`] | clients of `shoal.v1`: one that sends until it may stop, one that folds what a watch says |
 //! | [`flights`] | an independent count of the feed: what every lane must hold in the end |
@@ -10,6 +11,7 @@
 //! | [`crdcheck`] | Kubernetes' own validator, without a cluster (needs Go) |
 //! | [`examples`] | the clients in `tests/examples`, made and run by the commands of their README |
 //! | [`cache`] | what is built beside the workspace, once for all runs |
+//! | [`go_program`] | how it is built and asked |
 //! | [`measure`] | the bare disk beside every durable figure, and the tables that benches print |
 //! | [`project`] | the files of this project, for tests that read them |
 //!
@@ -18,7 +20,7 @@
 //! | `structure`, `documents` | the sources and what the documents name |
 //! | `cli`, `plugin`, `bad_input`, `samples`, `flights`, `strangers` | real processes on this machine, SIGKILL included |
 //! | `examples` | real processes and clients in other languages: Python, Node.js, Go, `protoc`, curl |
-//! | `crd` | the CRD under Kubernetes' validator: Go |
+//! | `crd`, `health` | the CRD under Kubernetes' validator, the status under kstatus and Argo CD: Go |
 //! | `chart` | the chart as Helm renders it: `tests/cluster build` |
 //! | `cluster`, `harness` | a real Kubernetes: root |
 //!
@@ -28,9 +30,11 @@ pub mod cache;
 pub mod cluster;
 pub mod crdcheck;
 pub mod dev;
+pub mod disk;
 pub mod examples;
 pub mod flights;
 pub mod frames;
+pub mod go_program;
 pub mod lanes;
 pub mod measure;
 pub mod plans;

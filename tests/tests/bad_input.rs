@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::cluster::{Client, client, eventually};
 use tests::dev::Dev;
+use tests::disk::Disk;
 use tests::lanes::{get, send};
 use tests::plans;
 use tonic::Code;
@@ -204,7 +205,7 @@ fn tear(data: &Path) {
 async fn a_full_disk_refuses_commands_and_the_node_lives() {
     let scene = Scene::new();
     let disk = Disk::mount(64 << 20);
-    let dev = Dev::start(&scene.plan(), 1, &disk.0.path().join("data")).unwrap();
+    let dev = Dev::start(&scene.plan(), 1, &disk.path().join("data")).unwrap();
     let mut client = client(&dev.at(0)).await.unwrap();
     add(&mut client, 1).await.unwrap();
     disk.fill();
@@ -223,7 +224,7 @@ async fn a_full_disk_refuses_commands_and_the_node_lives() {
     disk.release();
     eventually("room again", 20, async || Ok(add(&mut client.clone(), 1).await?)).await;
     dev.kill();
-    let dev = Dev::start(&scene.plan(), 1, &disk.0.path().join("data")).unwrap();
+    let dev = Dev::start(&scene.plan(), 1, &disk.path().join("data")).unwrap();
     assert_eq!(total(&mut tests::cluster::client(&dev.at(0)).await.unwrap()).await, 2);
 }
 
@@ -232,7 +233,7 @@ async fn an_edit_for_which_the_disk_has_no_room_is_in_force_when_there_is() {
     let scene = Scene::new();
     let disk = Disk::mount(64 << 20);
     let log = scene.folder.path().join("log");
-    let dev = Dev::start_logged(&log, &scene.plan(), 1, &disk.0.path().join("data")).unwrap();
+    let dev = Dev::start_logged(&log, &scene.plan(), 1, &disk.path().join("data")).unwrap();
     let says = async |text: &str| {
         eventually(text, 20, async || {
             anyhow::ensure!(fs::read_to_string(&log)?.contains(text));
@@ -250,43 +251,6 @@ async fn an_edit_for_which_the_disk_has_no_room_is_in_force_when_there_is() {
     disk.release();
     says("the edited plan is in force").await;
     assert_eq!(get(&mut client, "/echo/1", "more").await.unwrap(), json!(5));
-}
-
-/// A small disk in memory; it goes with this value.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn mount(bytes: u64) -> Disk {
-        let at = tempfile::tempdir().unwrap();
-        let options = format!("size={bytes}");
-        let mount = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "shoal-test"])
-            .arg(at.path())
-            .status();
-        assert!(mount.is_ok_and(|ended| ended.success()), "this test mounts a tmpfs: run it as root");
-        Disk(at)
-    }
-
-    /// To the last page, while the node may still be preparing a segment.
-    fn fill(&self) {
-        let mut ballast = fs::File::create(self.0.path().join("ballast")).unwrap();
-        let full = loop {
-            if let Err(error) = ballast.write_all(&[1; 4096]) {
-                break error;
-            }
-        };
-        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-    }
-
-    fn release(&self) {
-        fs::remove_file(self.0.path().join("ballast")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
 }
 
 #[tokio::test]
