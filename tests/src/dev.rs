@@ -127,10 +127,7 @@ impl Dev {
 
     /// The number that a metric has now, asked where a node answers `/metrics`.
     pub fn metric(metrics: &str, name: &str) -> Result<u64> {
-        let mut stream = TcpStream::connect(metrics)?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
+        let text = scrape(metrics)?;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(line.with_context(|| format!("there is no {name}"))?.trim().parse()?)
     }
@@ -175,6 +172,18 @@ impl Drop for Dev {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What is answered to Prometheus at this address.
+pub fn scrape(metrics: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(metrics)?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let (head, body) = text.split_once("\r\n\r\n").context("it is no answer")?;
+    ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    Ok(body.to_owned())
 }
 
 /// The first of so many ports in a row that nobody has now.

@@ -8,10 +8,12 @@
 //! | [`lanes`] | clients of `shoal.v1`: one that sends until it may stop, one that folds what a watch says |
 //! | [`flights`] | an independent count of the feed: what every lane must hold in the end |
 //! | [`plans`] | the plans that tests and benches run |
+//! | [`serve`] | the nodes of a plan in a process each, and what an operator does for them |
 //! | [`crdcheck`] | Kubernetes' own validator, without a cluster (needs Go) |
 //! | [`examples`] | the clients in `tests/examples`, made and run by the commands of their README |
 //! | [`cache`] | what is built beside the workspace, once for all runs |
-//! | [`go_program`] | how it is built and asked |
+//! | [`rulecheck`] | Prometheus' own evaluation of alert rules and queries, without a Prometheus (needs Go) |
+//! | [`go_program`] | how those two are built and asked |
 //! | [`measure`] | the bare disk beside every durable figure, and the tables that benches print |
 //! | [`project`] | the files of this project, for tests that read them |
 //!
@@ -21,6 +23,7 @@
 //! | `cli`, `plugin`, `bad_input`, `samples`, `flights`, `strangers` | real processes on this machine, SIGKILL included |
 //! | `examples` | real processes and clients in other languages: Python, Node.js, Go, `protoc`, curl |
 //! | `crd`, `health` | the CRD under Kubernetes' validator, the status under kstatus and Argo CD: Go |
+//! | `alerts` | alert rules and dashboard over the series of real runs: Go, and root for a small disk |
 //! | `chart` | the chart as Helm renders it: `tests/cluster build` |
 //! | `cluster`, `harness` | a real Kubernetes: root |
 //!
@@ -39,6 +42,8 @@ pub mod lanes;
 pub mod measure;
 pub mod plans;
 pub mod project;
+pub mod rulecheck;
+pub mod serve;
 
 /// How often what may go wrong is done: the first number, or with `tests/run --long` the second one.
 pub fn times(short: usize, long: usize) -> usize {

@@ -146,6 +146,34 @@ fn metrics_are_found_by_service_and_monitors() {
     assert!(of_kind(&plain, "ServiceMonitor").is_empty() && of_kind(&plain, "PodMonitor").is_empty());
 }
 
+/// The files are for those too who have no Prometheus operator.
+#[test]
+fn alerts_and_the_dashboard_come_as_they_lie_in_the_chart_when_they_are_wished_for() {
+    let read = |name: &str| fs::read_to_string(chart().join("files").join(name)).unwrap();
+    let objects = rendered(&[
+        "prometheusRule.create=true",
+        "prometheusRule.labels.release=p",
+        "dashboard.create=true",
+        "dashboard.annotations.grafana_folder=f",
+        "annotations.owner=b",
+    ]);
+    let rule = of_kind(&objects, "PrometheusRule")[0];
+    assert_eq!(rule["spec"], serde_yaml_ng::from_str::<Value>(&read("alerts.yaml")).unwrap());
+    assert_eq!(rule["metadata"]["labels"]["release"], "p");
+    let dashboard = of_kind(&objects, "ConfigMap")[0];
+    let text = dashboard["data"]["shoal.json"].as_str().unwrap();
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    assert_eq!(parsed(text), parsed(&read("dashboard.json")));
+    let meta = &dashboard["metadata"];
+    assert_eq!(meta["labels"]["grafana_dashboard"], "1");
+    assert_eq!(
+        (&meta["annotations"]["grafana_folder"], &meta["annotations"]["owner"]),
+        (&"f".into(), &"b".into())
+    );
+    let plain = rendered(&[]);
+    assert!(of_kind(&plain, "PrometheusRule").is_empty() && of_kind(&plain, "ConfigMap").is_empty());
+}
+
 #[test]
 fn what_the_values_add_stands_in_the_objects() {
     let digest = format!("sha256:{}", "0".repeat(64));
@@ -160,6 +188,10 @@ fn what_the_values_add_stands_in_the_objects() {
         "concurrency=3",
         "priorityClassName=high",
         "podSecurityContext.fsGroup=7",
+        "serviceMonitor.create=true",
+        "podMonitor.create=true",
+        "prometheusRule.create=true",
+        "dashboard.create=true",
     ]);
     let hook = |object: &Value| !object["metadata"]["annotations"]["helm.sh/hook"].is_null();
     for object in objects.iter().filter(|one| one["kind"] != "CustomResourceDefinition" && !hook(one)) {
@@ -255,6 +287,8 @@ fn the_chart_passes_helms_strict_lint_and_refuses_values_it_does_not_know() {
         "image.digest=abc",
         "concurrency=0",
         "podMonitor.interval=often",
+        "prometheusRule.create=yes",
+        "dashboard.labels.a=1",
         "labels.a=1",
     ] {
         assert!(!lint(&["--set", wrong]).status.success(), "{wrong} is taken");
