@@ -69,6 +69,9 @@ fn plays(case: &Case, refusing: &str) {
     shows(&mut client, &json!({"JFK": 1}));
 
     dev.kill();
+    if case.token {
+        assert_ne!(client.says("the watch ended after "), "0");
+    }
     client.says("again soon");
     let dev = start();
     if case.token {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"example/shoalv1"
 )
@@ -80,7 +81,8 @@ func read(ctx context.Context, lanes shoalv1.LanesClient, agent, lane string) (j
 // watch shows the state of a Map lane, and again whenever it has changed.
 func watch(ctx context.Context, lanes shoalv1.LanesClient, agent, lane string, show func(map[string]int)) error {
 	state := map[string]int{}
-	request := &shoalv1.WatchRequest{Agent: agent, Lane: lane}
+	// From the beginning, which is told by a reset.
+	request := &shoalv1.WatchRequest{Agent: agent, Lane: lane, From: proto.Uint64(0)}
 	for {
 		var trailer metadata.MD
 		stream, err := lanes.Watch(ctx, request, grpc.Trailer(&trailer))

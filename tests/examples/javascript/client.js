@@ -58,7 +58,7 @@ async function read(lanes, agent, lane) {
 /** Yields the state of a Map lane, and again whenever it has changed. */
 async function* watch(lanes, agent, lane) {
   const state = new Map();
-  let token;
+  let token = "0"; // from the beginning, which is told by a reset
   for (;;) {
     try {
       for await (const { events } of lanes.watch({ agent, lane, from: token })) {

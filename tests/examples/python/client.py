@@ -52,7 +52,7 @@ def read(lanes, agent, lane):
 
 def watch(lanes, agent, lane):
     """Yields the state of a Map lane, and again whenever it has changed."""
-    state, token = {}, None
+    state, token = {}, 0  # 0: from the beginning, which is told by a reset
     while True:
         try:
             for response in lanes.Watch(lanes_pb2.WatchRequest(agent=agent, lane=lane, **{"from": token})):
