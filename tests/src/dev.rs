@@ -176,14 +176,21 @@ impl Drop for Dev {
 
 /// What is answered to Prometheus at this address.
 pub fn scrape(metrics: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(metrics)?;
+    let (code, text) = fetch(metrics, "/metrics")?;
+    ensure!(code == 200, "{code} {text}");
+    Ok(text)
+}
+
+/// The status code and the body of what is answered to a `GET`.
+pub fn fetch(at: &str, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect(at)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let (head, body) = text.split_once("\r\n\r\n").context("it is no answer")?;
-    ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    Ok(body.to_owned())
+    let code = head.split(' ').nth(1).context("there is no status code")?;
+    Ok((code.parse()?, body.to_owned()))
 }
 
 /// The first of so many ports in a row that nobody has now.

@@ -1,8 +1,10 @@
 //! The chart's alerts and dashboard under Prometheus' own code, over the series of real nodes: each alert fires in its
 //! fault, none in health, and every expression of the dashboard finds series.
 //!
-//! Time is stretched: each scrape counts for a minute, however soon after the one before it was made. What the operator
-//! says is its real text, over statuses that its own tests have made; it needs a cluster to run.
+//! Time is stretched: each scrape counts for a minute, however soon after the one before it was made.
+
+mod api_server;
+mod operators;
 
 use operator::metrics::Metrics;
 use operator::plan::Key;
@@ -23,7 +25,7 @@ use tests::serve::Nodes;
 
 const ALERTS: &str = "charts/shoal/files/alerts.yaml";
 const DASHBOARD: &str = "charts/shoal/files/dashboard.json";
-const SITUATIONS: &str = include_str!("../../operator/src/status/situations.golden.json");
+const SITUATIONS: &str = include_str!("../../../operator/src/status/situations.golden.json");
 
 /// What fires in each fault.
 const A_NODE_IS_KILLED: &[&str] = &["ShoalNodeUnreached", "ShoalCommandsFail", "ShoalCommandsSlow"];
@@ -33,19 +35,6 @@ const A_CERTIFICATE_IS_OLD: &[&str] = &["ShoalCertificateEnding"];
 const A_DISK_FILLS: &[&str] = &["ShoalDiskFilling"];
 const A_DISK_IS_FULL: &[&str] = &["ShoalDiskFilling", "ShoalDiskFull", "ShoalCommandsFail"];
 const CLIENTS_AND_RULES_ARE_WRONG: &[&str] = &["ShoalCommandsRefused", "ShoalMessagesRefused"];
-/// A fault, what it does to the operator's metrics in each minute, and what fires.
-type Fault = (&'static str, fn(&Metrics), &'static [&'static str]);
-const THE_OPERATORS_FAULTS: &[Fault] = &[
-    ("a pod does not come back", |metrics| show(metrics, "deleted pod"), &["ShoalPlanUnavailable"]),
-    ("the plan is wrong", |metrics| show(metrics, "invalid"), &["ShoalPlanStalled"]),
-    ("a node fails", |metrics| show(metrics, "failing pod"), &["ShoalPlanUnavailable", "ShoalPlanStalled"]),
-    ("a pod does not pass its readiness", |metrics| show(metrics, "unready pod"), &["ShoalPlanNotReady"]),
-    ("nobody has the Lease", lose_the_lease, &["ShoalOperatorAbsent"]),
-    ("plans cannot be listed", list_nothing, &["ShoalOperatorNotReady"]),
-    ("looks fail", |metrics| metrics.ended(Outcome::Failed), &["ShoalOperatorFails"]),
-    ("a watch is refused", refuse_a_watch, &["ShoalOperatorWatchFails"]),
-];
-
 const PLAN: &str = r#"
 apiVersion: shoal.dev/v1alpha1
 kind: AgentPlan
@@ -80,18 +69,6 @@ fn show(metrics: &Metrics, situation: &str) {
     metrics.show(&Key { namespace: "default".to_owned(), name: "flights".to_owned() }, &status);
 }
 
-fn lose_the_lease(metrics: &Metrics) {
-    metrics.leader.set(0);
-}
-
-fn list_nothing(metrics: &Metrics) {
-    metrics.ready.set(0);
-}
-
-fn refuse_a_watch(metrics: &Metrics) {
-    metrics.watch_errors("Pod").inc();
-}
-
 /// An operator with nothing to do.
 fn operator() -> Metrics {
     let metrics = Metrics::default();
@@ -118,10 +95,7 @@ impl Run {
     fn minute(&mut self, nodes: Option<&Nodes>) {
         self.operator.ended(Outcome::Settled);
         self.operator.duration_s.observe(0.01);
-        let mut targets = vec![target(
-            &[("job", "shoal-operator-metrics"), ("namespace", "shoal-system"), ("pod", "shoal-operator-1")],
-            Some(self.operator.text()),
-        )];
+        let mut targets = vec![operator_target(Some(self.operator.text()))];
         for (nodes, node) in nodes.iter().flat_map(|nodes| (0..nodes.count()).map(move |node| (nodes, node)))
         {
             let labels = [
@@ -132,15 +106,24 @@ impl Run {
             ];
             targets.push(target(&labels, nodes.scrape(node)));
         }
+        self.push(targets);
+    }
+
+    fn push(&mut self, targets: Vec<Target>) {
         let began = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
         let at_ms = self.moments.last().map_or_else(began, |before| before.at_ms + 60_000);
         self.moments.push(Moment { at_ms, targets, queries: Vec::new() });
     }
 
-    /// What fires at the end of the run so far.
     fn judged(&self) -> Vec<Answer> {
         judge(&root().join(ALERTS), &self.moments).unwrap()
     }
+}
+
+fn operator_target(text: Option<String>) -> Target {
+    let labels =
+        [("job", "shoal-operator-metrics"), ("namespace", "shoal-system"), ("pod", "shoal-operator-1")];
+    target(&labels, text)
 }
 
 fn target(labels: &[(&str, &str)], text: Option<String>) -> Target {
@@ -380,27 +363,6 @@ async fn what_clients_and_rules_do_wrong_is_told() {
     fires_exactly(CLIENTS_AND_RULES_ARE_WRONG, run.judged().last().unwrap());
 }
 
-#[test]
-fn what_keeps_the_operator_or_a_plan_is_told() {
-    for (fault, happens, expected) in THE_OPERATORS_FAULTS {
-        let mut run = Run::begin();
-        for minute in 0..45 {
-            if minute > 5 {
-                happens(&run.operator);
-            }
-            run.minute(None);
-        }
-        let answers = run.judged();
-        assert_eq!(fired(&answers[..5]), BTreeSet::new(), "{fault}");
-        assert_eq!(firing(answers.last().unwrap()), expected.iter().copied().collect(), "{fault}");
-    }
-    // One that is not there at all.
-    let mut run = Run::begin();
-    (0..10).for_each(|_| run.minute(None));
-    run.moments.iter_mut().for_each(|moment| moment.targets.clear());
-    fires_exactly(&["ShoalOperatorAbsent"], run.judged().last().unwrap());
-}
-
 fn rules() -> Vec<Value> {
     let file: Value = serde_yaml_ng::from_str(&read(ALERTS)).unwrap();
     let groups = file["groups"].as_array().unwrap();
@@ -418,9 +380,11 @@ fn every_alert_has_a_fault_in_which_it_fires_and_a_page_that_says_what_to_do() {
         A_CERTIFICATE_IS_OLD,
         A_DISK_IS_FULL,
         CLIENTS_AND_RULES_ARE_WRONG,
+        operators::THE_OPERATOR_IS_REFUSED,
+        operators::PLANS_WAIT_AND_LOOKS_FAIL,
+        operators::A_POD_IS_NOT_READY,
     ];
-    let faults = faults.into_iter().chain(THE_OPERATORS_FAULTS.iter().map(|(.., expected)| *expected));
-    let tested: BTreeSet<String> = faults.flatten().map(ToString::to_string).collect();
+    let tested: BTreeSet<String> = faults.concat().into_iter().map(str::to_owned).collect();
     assert_eq!(names, tested);
     let document = read("operator/docs/alerts.md");
     let headings = document.lines().filter_map(|line| line.strip_prefix("### "));
