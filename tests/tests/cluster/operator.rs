@@ -39,10 +39,18 @@ async fn at_rest_the_operator_asks_for_nothing_but_its_lease() {
     assert!(requests[before..].iter().any(|request| request["verb"] == "update"), "the Lease was renewed");
 }
 
-/// GET, WATCH, or the renewal of the Lease.
+/// GET, WATCH, the renewal of the Lease, or the list of one plan that `/readyz` needs.
 fn is_of_rest(request: &Value) -> bool {
-    let of_lease = request["objectRef"]["resource"] == "leases";
-    matches!(request["verb"].as_str(), Some("get" | "watch")) || (of_lease && request["verb"] == "update")
+    let resource = request["objectRef"]["resource"].as_str();
+    match request["verb"].as_str() {
+        Some("get" | "watch") => true,
+        Some("update") => resource == Some("leases"),
+        Some("list") => {
+            let is_of_one = request["requestURI"].as_str().is_some_and(|uri| uri.ends_with("limit=1"));
+            resource == Some("agentplans") && is_of_one
+        }
+        _ => false,
+    }
 }
 
 fn told(request: &Value) -> String {
