@@ -17,7 +17,7 @@ const fn rule(
     Rule { group, resource, verbs, what_for }
 }
 
-/// An object that is applied where there is none is created.
+/// An object that is not there is created; one that is there is applied.
 const APPLIED: &[&str] = &["get", "list", "watch", "create", "patch"];
 
 /// In the namespaces whose plans it runs.
@@ -31,6 +31,12 @@ pub const PLANS: &[Rule] = &[
     rule("apps", "statefulsets", APPLIED, "the nodes"),
     rule("", "secrets", &["get", "create", "patch"], "the plan's CA, made once, and the nodes' certificates"),
     rule("", "configmaps", &["get", "list", "watch", "create"], "the ring"),
+    rule(
+        "coordination.k8s.io",
+        "leases",
+        &["get"],
+        "whether the operator that a plan belongs to is still there",
+    ),
     rule("", "pods", &["list", "watch"], "where nodes are, and what keeps them"),
     rule(
         "",

@@ -4,12 +4,14 @@ use crate::authority::AuthorityPems;
 use crate::look;
 use crate::names;
 use crate::parts::{self, Part};
-use crate::plan::Plan;
+use crate::plan::{Contested, Plan};
+use crate::reason::Reason;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::core::{Resource, Status};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, Resource, Status};
 use kube::{Api, Client};
 use proto::plan::AgentPlanStatus;
 use proto::ring::{Member, Ring};
@@ -23,6 +25,7 @@ const REJECTION_MAX: usize = 500;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// What was decided from has changed since.
+    /// Or it is another object by now.
     #[error("someone else was faster: {0}")]
     Overtaken(String),
     /// The API server will not have it, or cannot make it now: a quota, a policy, a webhook that is away.
@@ -48,6 +51,7 @@ impl From<kube::Error> for Error {
             kube::Error::Api(status) if is_going(status) => Error::NamespaceGoing,
             kube::Error::Api(status) => match status.code {
                 404 | 409 => Error::Overtaken(status.message.clone()),
+                422 if is_another(status) => Error::Overtaken(status.message.clone()),
                 _ => Error::Rejected(status.message.chars().take(REJECTION_MAX).collect()),
             },
             _ => Error::Failed(error),
@@ -61,12 +65,70 @@ fn is_going(status: &Status) -> bool {
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
-/// Fields that others have set are others': only what is wished is taken over.
-pub async fn apply(client: &Client, plan: &Plan, part: Part, desired: &Value) -> Result<(), Error> {
+/// Whether the API server says that the object of this name has another uid than the one that was meant.
+fn is_another(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.field == "metadata.uid")
+}
+
+/// Fields that others have set are others': only what is wished is taken over. What the API server has made of it.
+pub async fn apply(client: &Client, plan: &Plan, part: Part, desired: &Value) -> Result<Value, Error> {
+    let made = write(look::parts(client.clone(), plan, part), desired).await?;
+    Ok(serde_json::to_value(made).unwrap_or_default())
+}
+
+/// Makes the object, or applies it to the very one whose uid stands in it. It never lands on another object of its name.
+async fn write(objects: Api<DynamicObject>, desired: &Value) -> Result<DynamicObject, Error> {
+    let name = desired["metadata"]["name"].as_str().unwrap_or_default();
+    if desired["metadata"]["uid"].is_null() {
+        let object: DynamicObject =
+            serde_json::from_value(desired.clone()).map_err(kube::Error::SerdeError)?;
+        let made = objects.create(&made_by_us(), &object).await?;
+        return own(&objects, &made).await.map(|owned| owned.unwrap_or(made));
+    }
     let params = PatchParams::apply(names::FIELD_MANAGER).force();
-    let name = part.name(plan.name());
-    look::parts(client.clone(), plan, part).patch(&name, &params, &Patch::Apply(desired)).await?;
-    Ok(())
+    let applied = objects.patch(name, &params, &Patch::Apply(desired)).await?;
+    if own(&objects, &applied).await?.is_none() {
+        return Ok(applied);
+    }
+    Ok(objects.patch(name, &params, &Patch::Apply(desired)).await?)
+}
+
+/// The API server tells fields that were made from fields that were applied, and takes away only the latter when they are
+/// not applied any more: makes the former the latter, if there are any.
+async fn own(objects: &Api<DynamicObject>, object: &DynamicObject) -> Result<Option<DynamicObject>, Error> {
+    let Some(fields) = applied_fields(object.metadata.managed_fields.as_deref().unwrap_or_default()) else {
+        return Ok(None);
+    };
+    let metadata = json!({"resourceVersion": object.metadata.resource_version, "managedFields": fields});
+    let params =
+        PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({"metadata": metadata}));
+    let owned = objects.patch(object.metadata.name.as_deref().unwrap_or_default(), &params, &patch).await?;
+    Ok(Some(owned))
+}
+
+/// With the entry of what was made turned into one of what was applied; `None`: there is nothing to turn.
+fn applied_fields(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEntry>> {
+    let is = |entry: &ManagedFieldsEntry, operation: &str| {
+        entry.manager.as_deref() == Some(names::FIELD_MANAGER)
+            && entry.operation.as_deref() == Some(operation)
+            && entry.subresource.as_deref().unwrap_or_default().is_empty()
+    };
+    if !entries.iter().any(|entry| is(entry, "Update")) {
+        return None;
+    }
+    // What was applied since is applied again.
+    let kept = entries.iter().filter(|entry| !is(entry, "Apply"));
+    let turned = kept.map(|entry| {
+        let operation = if is(entry, "Update") { Some("Apply".to_owned()) } else { entry.operation.clone() };
+        ManagedFieldsEntry { operation, ..entry.clone() }
+    });
+    Some(turned.collect())
+}
+
+fn made_by_us() -> PostParams {
+    PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
 /// The patch names the version of the claim that it was made for.
@@ -102,6 +164,7 @@ pub async fn give_certificates(
     plan: &Plan,
     authority: &AuthorityPems,
     pair: Option<Pair>,
+    uid: Option<String>,
     now_s: u64,
 ) -> Result<(), Error> {
     let pair = match pair {
@@ -116,15 +179,15 @@ pub async fn give_certificates(
         (trust::BUNDLE, bundle.as_str()),
     ];
     let secret = Secret {
-        metadata: metadata(plan, &name),
+        metadata: ObjectMeta { uid, ..metadata(plan, &name) },
         type_: Some("kubernetes.io/tls".to_owned()),
         data: Some(data(&members)),
         ..Secret::default()
     };
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), &plan.key.namespace);
-    let params = PatchParams::apply(names::FIELD_MANAGER).force();
-    secrets.patch(&name, &params, &Patch::Apply(&secret)).await?;
-    Ok(())
+    let resource = ApiResource::erase::<Secret>(&());
+    let secrets = Api::namespaced_with(client.clone(), &plan.key.namespace, &resource);
+    let secret = serde_json::to_value(&secret).map_err(kube::Error::SerdeError)?;
+    write(secrets, &secret).await.map(drop)
 }
 
 fn data(members: &[(&str, &str)]) -> BTreeMap<String, ByteString> {
@@ -166,6 +229,36 @@ pub async fn report(client: &Client, plan: &Plan, status: &AgentPlanStatus) -> R
     Ok(())
 }
 
+/// Writes the name of the operator into the status of the very object that was seen: of two that do, one succeeds.
+pub async fn claim(client: &Client, plan: &Plan, operator: &str) -> Result<(), Error> {
+    report(client, plan, &AgentPlanStatus { operator: Some(operator.to_owned()), ..plan.status.clone() })
+        .await
+}
+
+/// Says that several operators look after the plan, or no more so. The rest of the status is its owner's.
+pub async fn contest(
+    client: &Client,
+    plan: &Plan,
+    contested: Option<&Contested>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Plan { key, uid, .. } = plan;
+    let mut body = json!({
+        "apiVersion": names::API_VERSION,
+        "kind": names::KIND,
+        "metadata": {"name": key.name, "namespace": key.namespace, "uid": uid},
+    });
+    if let Some(Contested { generation, text }) = contested {
+        body["status"]["conditions"] = json!([{
+            "type": names::CONTESTED, "status": "True", "reason": Reason::AnotherOperator.as_str(), "message": text,
+            "observedGeneration": generation, "lastTransitionTime": Time(now),
+        }]);
+    }
+    let params = PatchParams::apply(names::CONTESTED_FIELD_MANAGER).force();
+    look::plans(client.clone(), &key.namespace).patch_status(&key.name, &params, &Patch::Apply(body)).await?;
+    Ok(())
+}
+
 fn metadata(plan: &Plan, name: &str) -> ObjectMeta {
     serde_json::from_value(parts::metadata(plan, name))
         .expect("metadata are written as Kubernetes reads them")
@@ -179,7 +272,6 @@ where
         + Clone
         + std::fmt::Debug,
 {
-    let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    Api::<K>::namespaced(client.clone(), &plan.key.namespace).create(&params, object).await?;
+    Api::<K>::namespaced(client.clone(), &plan.key.namespace).create(&made_by_us(), object).await?;
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! Gets and keeps the Lease.
+//! Gets and keeps the Lease. It belongs to the operator's ServiceAccount, and goes when that goes.
 //!
 //! *Guarantees.* `keep` returns before another operator may act. *Assumptions.* Requests of the client are not sent
 //! again by themselves, and end.
 
 use crate::lease::{Act, Candidate, GIVE_UP, Held, LEASE, LOOK, RENEW};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, Error};
@@ -31,13 +31,14 @@ pub async fn acquire(
     namespace: &str,
     lease: &str,
     identity: &str,
+    owner: Option<&OwnerReference>,
     stop: &CancellationToken,
 ) -> Option<Hold> {
     let leases: Api<Lease> = Api::namespaced(client, namespace);
     let (mut candidate, began) = (Candidate::new(identity), Instant::now());
     loop {
         let asked = Instant::now();
-        match try_once(&leases, lease, identity, &mut candidate, began).await {
+        match try_once(&leases, lease, identity, owner, &mut candidate, began).await {
             Ok(Some(held)) => {
                 info!(lease, "this operator holds the Lease and acts");
                 let (lease, identity) = (lease.to_owned(), identity.to_owned());
@@ -58,6 +59,7 @@ async fn try_once(
     leases: &Api<Lease>,
     name: &str,
     identity: &str,
+    owner: Option<&OwnerReference>,
     candidate: &mut Candidate,
     began: Instant,
 ) -> Result<Option<Lease>, Error> {
@@ -66,17 +68,35 @@ async fn try_once(
     match candidate.look(found.as_ref().map(held), began.elapsed()) {
         Act::Wait => Ok(None),
         Act::Create => {
-            let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+            let owner_references = owner.cloned().map(|owner| vec![owner]);
+            let metadata =
+                ObjectMeta { name: Some(name.to_owned()), owner_references, ..ObjectMeta::default() };
             let lease = Lease { metadata, spec: Some(spec(identity, 0, now())) };
             in_time(leases.create(&params, &lease)).await.map(Some)
         }
         Act::Take { resource_version, transitions } => {
             let metadata = found.map(|found| found.metadata).unwrap_or_default();
             let metadata = ObjectMeta { resource_version: Some(resource_version), ..metadata };
-            let lease = Lease { metadata, spec: Some(spec(identity, transitions, now())) };
-            in_time(leases.replace(name, &params, &lease)).await.map(Some)
+            let spec = Some(spec(identity, transitions, now()));
+            let owned = Lease { metadata: owned(&metadata, owner), spec: spec.clone() };
+            match in_time(leases.replace(name, &params, &owned)).await {
+                // Where it takes a right to delete to change an owner, it stays.
+                Err(Error::Api(status)) if status.code == 403 && owned.metadata != metadata => {
+                    let lease = Lease { metadata, spec };
+                    in_time(leases.replace(name, &params, &lease)).await.map(Some)
+                }
+                answer => answer.map(Some),
+            }
         }
     }
+}
+
+/// With this ServiceAccount as owner, and no other one.
+fn owned(metadata: &ObjectMeta, owner: Option<&OwnerReference>) -> ObjectMeta {
+    let Some(account) = owner else { return metadata.clone() };
+    let others = metadata.owner_references.iter().flatten().filter(|other| other.kind != account.kind);
+    let owners = others.chain([account]).cloned().collect();
+    ObjectMeta { owner_references: Some(owners), ..metadata.clone() }
 }
 
 impl Hold {
@@ -149,7 +169,8 @@ fn is_overtaken(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 409 || status.code == 404)
 }
 
-fn held(lease: &Lease) -> Held {
+/// What stands in a Lease.
+pub fn held(lease: &Lease) -> Held {
     let spec = lease.spec.clone().unwrap_or_default();
     let seconds = spec.lease_duration_seconds.unwrap_or_default().unsigned_abs();
     Held {
@@ -198,6 +219,8 @@ mod tests {
         lease: Value,
         revision: u64,
         loses_answers: bool,
+        /// As of clusters in which it takes a right to delete to change an owner.
+        keeps_owners: bool,
     }
 
     impl Server {
@@ -211,6 +234,10 @@ mod tests {
             let version = |lease: &Value| lease["metadata"]["resourceVersion"].clone();
             if *method == Method::PUT && version(body) != version(&self.lease) {
                 return failure(StatusCode::CONFLICT, "it was changed");
+            }
+            let owners = |lease: &Value| lease["metadata"]["ownerReferences"].clone();
+            if *method == Method::PUT && self.keeps_owners && owners(body) != owners(&self.lease) {
+                return failure(StatusCode::FORBIDDEN, "cannot set an ownerRef");
             }
             self.write(body);
             if self.loses_answers {
@@ -233,8 +260,10 @@ mod tests {
     async fn hold() -> (Arc<Mutex<Server>>, Hold) {
         let server = Arc::new(Mutex::new(Server::default()));
         let answering = server.clone();
-        let client = served::client(move |method, _, body| answering.lock().unwrap().answer(method, body));
-        let hold = acquire(client, "default", "shoal", "one", &CancellationToken::new()).await.unwrap();
+        let client =
+            served::client(move |asked| answering.lock().unwrap().answer(&asked.method, &asked.body));
+        let (stop, account) = (CancellationToken::new(), account("u-1"));
+        let hold = acquire(client, "default", "shoal", "one", Some(&account), &stop).await.unwrap();
         (server, hold)
     }
 
@@ -265,5 +294,39 @@ mod tests {
         assert!(is_overtaken(&hold.renew().await.unwrap_err()) && !hold.has_landed().await);
         hold.let_go().await;
         assert_eq!(server.lock().unwrap().holder(), "two");
+    }
+
+    fn account(uid: &str) -> OwnerReference {
+        let owner = serde_json::json!({"apiVersion": "v1", "kind": "ServiceAccount", "name": "shoal-operator", "uid": uid});
+        serde_json::from_value(owner).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_lease_belongs_to_the_service_account_of_its_holder() {
+        let owners = |server: &Arc<Mutex<Server>>| {
+            let owners = server.lock().unwrap().lease["metadata"]["ownerReferences"].clone();
+            let owners = owners.as_array().cloned().unwrap_or_default();
+            owners.iter().map(|owner| owner["uid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let (server, mut hold) = hold().await;
+        assert_eq!(owners(&server), ["u-1"]);
+        hold.renew().await.unwrap();
+        assert_eq!(owners(&server), ["u-1"]);
+        // An account of the same name that was made anew, over a Lease that was let go.
+        let leases = hold.leases.clone();
+        hold.let_go().await;
+        let second = account("u-2");
+        let take = async |name: &str| {
+            let mut candidate = Candidate::new(name);
+            try_once(&leases, "shoal", name, Some(&second), &mut candidate, Instant::now()).await.unwrap()
+        };
+        server.lock().unwrap().keeps_owners = true;
+        assert!(take("two").await.is_some() && owners(&server) == ["u-1"]);
+        server.lock().unwrap().keeps_owners = false;
+        assert!(take("two").await.is_some() && owners(&server) == ["u-2"]);
+        // With its account it is gone, and the next one need not wait.
+        server.lock().unwrap().lease = Value::Null;
+        assert!(take("three").await.is_some());
+        assert_eq!(server.lock().unwrap().holder(), "three");
     }
 }

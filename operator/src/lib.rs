@@ -1,16 +1,18 @@
 //! The operator: turns an `AgentPlan` into a running set of nodes, and says in its status how that stands.
 //!
 //! What decides: `plan` and `observed` are what is wished and seen; `ring`, `adoption`, `node`,
-//! `authority`, `certificates`, `claims` and `outlook` what they come to;
-//! `words` says it; `parts`, `steps` and `status` what follows; `heard` and `backoff` what is kept from one look to the
-//! next; `queue` and `lease` when, and who; `listing` whether it could. What waits: `look` and
-//! `nodes` see, `act` and `news` do, `reconcile` joins them, `control` turns, `hold` keeps the lease, `probe` tries whether
-//! plans can be listed, `port` answers.
+//! `authority`, `certificates`, `claims`, `drift` and `outlook` what they come to;
+//! `words` says it; `parts`, `steps` and `status` what follows; `heard`, `answers` and `backoff` what is kept from one
+//! look to the next; `queue`, `lease`, `account` and `ownership` when, and who; `listing` whether it could. What waits:
+//! `look` and `nodes` see, `act` and `news` do, `reconcile` joins them, `control` turns, `hold` keeps the lease, `probe`
+//! tries whether plans can be listed, `port` answers.
 //! Beside it stands `plugin`, which is `kubectl shoal`.
 
 pub mod access;
+pub mod account;
 pub mod act;
 pub mod adoption;
+pub mod answers;
 pub mod authority;
 pub mod backoff;
 pub mod certificates;
@@ -30,6 +32,7 @@ pub mod node;
 pub mod nodes;
 pub mod observed;
 pub mod outlook;
+pub mod ownership;
 pub mod parts;
 pub mod plan;
 pub mod plugin;

@@ -4,12 +4,15 @@
 //! operator's own last write. *Assumptions.* The client limits how long an answer takes.
 
 use crate::authority::AuthorityPems;
+use crate::hold;
+use crate::lease::Held;
 use crate::names;
 use crate::observed::{self, Objects, Pod, Seen, Volume};
 use crate::parts::Part;
 use crate::plan::{Key, Plan};
 use bytes::Bytes;
 use futures::future::try_join_all;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod as Manifest, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DynamicObject, ListParams};
@@ -34,6 +37,13 @@ pub async fn plan(client: &Client, key: &Key) -> Result<Option<Plan>> {
     Ok(object.as_ref().map(Plan::of))
 }
 
+/// The Lease of the operator of this name, if there is one.
+pub async fn lease(client: &Client, operator: &str) -> Result<Option<Held>> {
+    let (namespace, name) = operator.split_once('/').unwrap_or(("default", operator));
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    Ok(leases.get_opt(name).await?.as_ref().map(hold::held))
+}
+
 pub async fn objects(client: &Client, plan: &Plan) -> Result<Objects> {
     let parts = try_join_all(Part::ALL.map(|one| part(client, plan, one)));
     let (parts, authority, certificates, ring, pods, volumes) = tokio::try_join!(
@@ -44,8 +54,11 @@ pub async fn objects(client: &Client, plan: &Plan) -> Result<Objects> {
         pods(client, plan),
         volumes(client, plan)
     )?;
-    let parts: BTreeMap<Part, Seen<Value>> = parts.into_iter().collect();
-    let mut objects = Objects { pods: BTreeMap::new(), parts, authority, certificates, ring, volumes };
+    let (certificates, certificates_uid) = certificates;
+    let parts = parts.into_iter().collect();
+    let pods_of = BTreeMap::new();
+    let mut objects =
+        Objects { pods: pods_of, parts, authority, certificates, certificates_uid, ring, volumes };
     let ours = pods.iter().filter(|pod| is_of(pod, objects.set_uid()));
     objects.pods = ours.filter_map(|pod| Some((ordinal(plan, pod)?, Pod::of(pod)))).collect();
     Ok(objects)
@@ -95,13 +108,16 @@ async fn authority(client: &Client, plan: &Plan) -> Result<Seen<AuthorityPems>> 
     Ok(Seen::of(found.as_ref().map(|secret| (&secret.metadata, content(secret))), plan))
 }
 
-async fn certificates(client: &Client, plan: &Plan) -> Result<Seen<Pems>> {
+/// With the uid of the Secret, if it is the plan's.
+async fn certificates(client: &Client, plan: &Plan) -> Result<(Seen<Pems>, Option<String>)> {
     let found = secret(client, plan, &names::certificates(plan.name())).await?;
     let content = |secret: &Secret| Pems {
         pair: Pair { certificate: text(secret, trust::CERTIFICATE), key: text(secret, trust::KEY) },
         bundle: text(secret, trust::BUNDLE),
     };
-    Ok(Seen::of(found.as_ref().map(|secret| (&secret.metadata, content(secret))), plan))
+    let seen = Seen::of(found.as_ref().map(|secret| (&secret.metadata, content(secret))), plan);
+    let uid = found.and_then(|secret| secret.metadata.uid).filter(|_| seen.ours().is_some());
+    Ok((seen, uid))
 }
 
 async fn secret(client: &Client, plan: &Plan, name: &str) -> Result<Option<Secret>> {

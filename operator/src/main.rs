@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
+use operator::account;
 use operator::client::Clients;
 use operator::control::Control;
 use operator::hold;
@@ -9,6 +10,7 @@ use operator::listing::Listing;
 use operator::metrics::Metrics;
 use operator::news::Teller;
 use operator::nodes::Nodes;
+use operator::ownership;
 use operator::port::{self, Pulse};
 use operator::probe::Probe;
 use operator::reconcile::Context;
@@ -45,6 +47,7 @@ async fn main() -> anyhow::Result<()> {
         teller: Teller::new(clients.asking.clone(), &config.identity),
         settings: config.settings.clone(),
         metrics: Metrics::default(),
+        operator: ownership::name(&config.settings.operator_namespace, &config.lease),
     });
     let (stop, pulse) = (CancellationToken::new(), Pulse::default());
     let mut tasks = JoinSet::new();
@@ -88,7 +91,11 @@ async fn lead(
 ) -> anyhow::Result<()> {
     let namespace = &config.settings.operator_namespace;
     let client = clients.asking.clone();
-    let Some(mut held) = hold::acquire(client, namespace, &config.lease, &config.identity, &stop).await
+    // Outside of a cluster there is no token.
+    let token = tokio::fs::read_to_string(account::TOKEN).await.unwrap_or_default();
+    let owner = account::owner(&token, namespace);
+    let Some(mut held) =
+        hold::acquire(client, namespace, &config.lease, &config.identity, owner.as_ref(), &stop).await
     else {
         return Ok(());
     };

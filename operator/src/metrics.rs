@@ -73,6 +73,7 @@ fn name(outcome: Outcome) -> &'static str {
         Outcome::Settled => "settled",
         Outcome::Waiting => "waiting",
         Outcome::Obstructed => "obstructed",
+        Outcome::Elsewhere => "elsewhere",
         Outcome::Overtaken => "overtaken",
         Outcome::Failed => "failed",
         Outcome::Gone => "gone",

@@ -5,11 +5,14 @@ use serde_json::{Value, json};
 pub const API_VERSION: &str = "shoal.dev/v1alpha1";
 pub const KIND: &str = "AgentPlan";
 /// The conditions of a plan, in their order.
-pub const CONDITIONS: [&str; 7] =
-    ["Accepted", "Ready", "Available", "Reconciling", "Stalled", "Degraded", "Paused"];
+pub const CONDITIONS: [&str; 8] =
+    ["Accepted", "Ready", "Available", "Reconciling", "Stalled", "Degraded", "Adjusted", "Paused"];
 /// The manager of the fields that the operator applies.
 pub const FIELD_MANAGER: &str = "shoal-operator";
 pub const STATUS_FIELD_MANAGER: &str = "shoal-operator-status";
+/// The condition of a plan that more than one release looks after, which those write who leave it alone.
+pub const CONTESTED: &str = "Contested";
+pub const CONTESTED_FIELD_MANAGER: &str = "shoal-operator-contested";
 
 /// By it the operator finds what it has made.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -19,6 +22,8 @@ pub const PLAN: &str = "shoal.dev/plan";
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// On volumes, which outlive their plan.
 pub const PLAN_UID: &str = "shoal.dev/plan-uid";
+/// On a plan: by it a person names the operator that is to run it.
+pub const OPERATOR: &str = "shoal.dev/operator";
 /// A hash of what was applied last.
 pub const APPLIED: &str = "shoal.dev/applied";
 /// Kubernetes' own, on pods: the template that they were made from.

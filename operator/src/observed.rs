@@ -1,5 +1,6 @@
 //! What was seen of a plan: its objects, its pods, and what its nodes say. Values only; `look` and `nodes` fill them.
 
+use crate::answers::Answered;
 use crate::authority::AuthorityPems;
 use crate::names;
 use crate::parts::Part;
@@ -36,6 +37,8 @@ pub struct Observed {
     pub refusals: BTreeMap<u16, String>,
     /// What the API server says against a part as it was applied last.
     pub rejections: BTreeMap<String, String>,
+    /// What came back of parts as they were applied last.
+    pub answered: BTreeMap<Part, Answered>,
 }
 
 /// What the API server says.
@@ -46,6 +49,8 @@ pub struct Objects {
     pub authority: Seen<AuthorityPems>,
     /// What nodes show and whom they trust.
     pub certificates: Seen<Pems>,
+    /// The uid of their Secret, where it is the plan's.
+    pub certificates_uid: Option<String>,
     pub ring: Seen<Bytes>,
     pub volumes: Vec<Volume>,
     /// By ordinal.

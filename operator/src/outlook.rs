@@ -1,14 +1,17 @@
 //! What a plan and what was seen of it come to. Steps and status are both taken from this, so that they never disagree.
 //! It judges; [`crate::words`] says it.
 
+use crate::answers::{self, Standing};
 use crate::certificates;
+use crate::drift::Difference;
 use crate::names;
 use crate::node::{Meant, Node, Stand};
 use crate::observed::{Observed, Seen, Volume};
-use crate::parts::{InForce, Part};
+use crate::parts::{self, InForce, Part};
 use crate::plan::{Plan, Wish};
 use crate::reason::Reason;
 use crate::ring::{self, RingState};
+use crate::settings::Settings;
 use proto::plan::{Error, Keep, Quantity};
 use proto::ring::Ring;
 use serde_json::Value;
@@ -38,6 +41,11 @@ pub enum Fault {
     Part {
         object: String,
         why: String,
+    },
+    /// An object is changed where only the operator may change it, on its way or again and again.
+    Changed {
+        object: String,
+        fields: Vec<String>,
     },
     /// The plan wishes for larger volumes.
     Size {
@@ -77,9 +85,20 @@ impl Fault {
             Fault::Authority(_) => Some(Reason::CertificatesUnusable),
             Fault::Node { stand, .. } => stand.fault(),
             Fault::Part { .. } => Some(Reason::PartRefused),
+            Fault::Changed { .. } => Some(Reason::PartChanged),
             Fault::Size { .. } | Fault::Nodes { .. } | Fault::KeepsVolumes => Some(Reason::NotSupportedYet),
         }
     }
+}
+
+/// An object of the plan as it is to be.
+#[derive(Debug)]
+pub struct Planned {
+    pub part: Part,
+    /// With the uid of the one that is there.
+    pub desired: Value,
+    /// How that one stands to it; `None`: there is none.
+    pub standing: Option<Standing>,
 }
 
 #[derive(Debug)]
@@ -87,6 +106,10 @@ pub struct Outlook<'a> {
     /// What is to be run, or why it is not.
     pub verdict: Result<&'a Wish, Vec<Error>>,
     pub force: InForce,
+    /// What is there of a plan that is refused stays as it is, and is not among them.
+    pub parts: Vec<Planned>,
+    /// What others have set in the plan's objects; `None`: these are not looked at now.
+    pub adjusted: Option<Vec<String>>,
     pub ring: RingState,
     pub certificates: certificates::Renewal,
     pub nodes: Vec<Node>,
@@ -104,7 +127,7 @@ pub struct Outlook<'a> {
     pub faults: Vec<Fault>,
 }
 
-pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, now_s: u64) -> Outlook<'a> {
+pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, settings: &Settings, now_s: u64) -> Outlook<'a> {
     let force = in_force(plan, seen);
     let verdict = plan.wish.as_ref().map_err(Clone::clone);
     let state = ring::state(plan, seen, force.replicas);
@@ -119,9 +142,13 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, now_s: u64) -> Outlook<'a> {
     let reports = || nodes.iter().filter_map(|node| node.report.as_ref());
     let wished = plan.wish.as_ref().map_or(0, |wish| wish.spec.slots.unsigned_abs());
     let certificates = certificates::renewal(plan, seen, now_s);
+    let parts = planned(plan, seen, settings, &force);
     let mut faults = faults(plan, seen, &force, &nodes, &state);
     faults.extend(certificates.unusable.clone().map(Fault::Authority));
+    faults.extend(parts.iter().filter_map(|part| changed(plan, part)));
     faults.sort_by_key(Fault::reason);
+    let obstacles = obstacles(plan, seen);
+    let is_looked_at = verdict.is_ok() && !plan.paused && obstacles.is_empty();
     Outlook {
         nodes_serving: nodes.iter().filter(|node| node.has_ready_pod && meant.serves(node)).count(),
         slots_total: ring.map_or(wished, |ring| ring.slots.len() as u32),
@@ -132,7 +159,9 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, now_s: u64) -> Outlook<'a> {
             .get(&Part::ClientService)
             .is_some_and(|one| one.ours().is_some()),
         outdated: outdated(plan, seen),
-        obstacles: obstacles(plan, seen),
+        adjusted: is_looked_at.then(|| parts.iter().flat_map(|part| adjusted(plan, part)).collect()),
+        obstacles,
+        parts,
         verdict,
         force,
         nodes,
@@ -180,6 +209,35 @@ impl Outlook<'_> {
             | RingState::NotOurs => false,
         }
     }
+}
+
+/// A plan that is not accepted changes nothing; what was lost is made again.
+fn planned(plan: &Plan, seen: &Observed, settings: &Settings, force: &InForce) -> Vec<Planned> {
+    let planned = |part: Part| {
+        let mut desired = parts::desired(part, plan, force, settings)?;
+        let Some(live) = seen.objects.parts.get(&part).and_then(Seen::ours) else {
+            return Some(Planned { part, desired, standing: None });
+        };
+        parts::keep_immutable(part, &mut desired, live);
+        let standing = answers::standing(&desired, live, seen.answered.get(&part));
+        desired["metadata"]["uid"] = live["metadata"]["uid"].clone();
+        plan.wish.is_ok().then_some(Planned { part, desired, standing: Some(standing) })
+    };
+    Part::ALL.into_iter().filter_map(planned).collect()
+}
+
+fn changed(plan: &Plan, planned: &Planned) -> Option<Fault> {
+    let Some(Standing::Contradicted(wrong) | Standing::Held(wrong)) = &planned.standing else {
+        return None;
+    };
+    let fields = wrong.iter().map(ToString::to_string).collect();
+    Some(Fault::Changed { object: planned.part.object(plan.name()), fields })
+}
+
+fn adjusted(plan: &Plan, planned: &Planned) -> Vec<String> {
+    let Some(Standing::Applied(differences)) = &planned.standing else { return Vec::new() };
+    let object = planned.part.object(plan.name());
+    differences.iter().map(|difference: &Difference| format!("{object}: {difference}")).collect()
 }
 
 /// A ring fixes the number of nodes, and so do stores that had one; claims fix the size of volumes, and the StatefulSet
@@ -256,10 +314,7 @@ fn volumes_of_another_plan(plan: &Plan, seen: &Observed) -> Option<Obstacle> {
 
 fn taken(plan: &Plan, seen: &Observed) -> Vec<Obstacle> {
     let objects = &seen.objects;
-    let parts = objects
-        .parts
-        .iter()
-        .map(|(part, seen)| (format!("{} {}", part.resource().kind, part.name(plan.name())), whose(seen)));
+    let parts = objects.parts.iter().map(|(part, seen)| (part.object(plan.name()), whose(seen)));
     let others = [
         (format!("Secret {}", names::authority(plan.name())), whose(&objects.authority)),
         (format!("Secret {}", names::certificates(plan.name())), whose(&objects.certificates)),

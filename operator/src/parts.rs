@@ -53,6 +53,11 @@ impl Part {
         }
     }
 
+    /// The kind and the name of the object.
+    pub fn object(self, plan: &str) -> String {
+        format!("{} {}", self.resource().kind, self.name(plan))
+    }
+
     pub fn name(self, plan: &str) -> String {
         match self {
             Part::ServiceAccount => names::service_account(plan),
@@ -105,7 +110,7 @@ pub fn keep_immutable(part: Part, desired: &mut Value, live: &Value) {
         return;
     }
     for field in IMMUTABLE {
-        if !drift::covers(&desired["spec"][field], &live["spec"][field]) {
+        if !drift::is_as(field, &desired["spec"][field], &live["spec"][field]) {
             desired["spec"][field] = live["spec"][field].clone();
         }
     }

@@ -33,6 +33,17 @@ pub struct Plan {
     pub paused: bool,
     pub wish: Result<Wish, Vec<plan::Error>>,
     pub status: AgentPlanStatus,
+    /// The operator that a person wants it to be run by.
+    pub named_operator: Option<String>,
+    /// What operators that leave it to another say.
+    pub contested: Option<Contested>,
+}
+
+/// The condition of a plan that several operators look after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contested {
+    pub generation: u64,
+    pub text: String,
 }
 
 /// A spec that parses.
@@ -61,6 +72,8 @@ impl Plan {
             paused: spec["management"] == "Paused",
             wish: wish(spec),
             status: status(&object.data["status"]),
+            named_operator: meta.annotations.as_ref().and_then(|all| all.get(names::OPERATOR).cloned()),
+            contested: contested(&object.data["status"]),
         }
     }
 
@@ -88,16 +101,26 @@ fn wish(spec: &Value) -> Result<Wish, Vec<plan::Error>> {
     Ok(Wish { json: spec.for_nodes().to_json().into(), spec })
 }
 
-/// A status as far as it can be read: if another version has written it, at least that there was a ring. Conditions
+/// A status as far as it can be read: if another version has written it, at least that there was a ring, and whose it is. Conditions
 /// that others have added are theirs.
 fn status(status: &Value) -> AgentPlanStatus {
-    let of_another =
-        |_| AgentPlanStatus { revision: status["revision"].as_i64(), ..AgentPlanStatus::default() };
+    let of_another = |_| AgentPlanStatus {
+        revision: status["revision"].as_i64(),
+        operator: status["operator"].as_str().map(str::to_owned),
+        ..AgentPlanStatus::default()
+    };
     let mut read = AgentPlanStatus::deserialize(status).unwrap_or_else(of_another);
     let place = |name: &str| CONDITIONS.iter().position(|ours| *ours == name);
     read.conditions.retain(|condition| place(&condition.type_).is_some());
     read.conditions.sort_by_key(|condition| place(&condition.type_));
     read
+}
+
+fn contested(status: &Value) -> Option<Contested> {
+    let conditions = status["conditions"].as_array()?;
+    let found = conditions.iter().find(|condition| condition["type"] == names::CONTESTED)?;
+    let generation = found["observedGeneration"].as_u64().unwrap_or_default();
+    Some(Contested { generation, text: found["message"].as_str()?.to_owned() })
 }
 
 #[cfg(test)]

@@ -110,9 +110,9 @@ mod tests {
         fn begin(namespaces: &[&str]) -> Scene {
             let answer = Arc::new(Mutex::new(listed()));
             let told = answer.clone();
-            let client = served::client(move |_, path, _| {
+            let client = served::client(move |asked| {
                 let refused = failure(StatusCode::FORBIDDEN, "agentplans is forbidden");
-                if path.contains("/closed/") { refused } else { told.lock().unwrap().clone() }
+                if asked.path.contains("/closed/") { refused } else { told.lock().unwrap().clone() }
             });
             let context = Arc::new(Context {
                 teller: Teller::new(client.clone(), "tests"),
@@ -120,6 +120,7 @@ mod tests {
                 nodes: Nodes::default(),
                 settings: world::settings(),
                 metrics: Metrics::default(),
+                operator: String::new(),
             });
             let (sender, listing) = watch::channel(Listing::default());
             let namespaces = namespaces.iter().map(ToString::to_string).collect();

@@ -12,6 +12,8 @@ const GATHER_MS: u64 = 100;
 const SETTLED_MS: u64 = 5_000;
 const WAITING_MS: u64 = 1_000;
 const OBSTRUCTED_MS: u64 = 5_000;
+/// The owner of the plan is asked after this often.
+const ELSEWHERE_MS: u64 = 30_000;
 const FAILED_MS_MIN: u64 = 500;
 const FAILED_MS_MAX: u64 = 60_000;
 /// In a row, before it counts as failing.
@@ -27,6 +29,8 @@ pub enum Outcome {
     Waiting,
     /// Its objects are read again soon.
     Obstructed,
+    /// Another operator runs it.
+    Elsewhere,
     /// Someone else was faster: everything is read again at once, and later if that goes on.
     Overtaken,
     Failed,
@@ -143,6 +147,7 @@ impl Queue {
             Outcome::Settled => SETTLED_MS,
             Outcome::Waiting => WAITING_MS,
             Outcome::Obstructed => OBSTRUCTED_MS,
+            Outcome::Elsewhere => ELSEWHERE_MS,
             Outcome::Overtaken | Outcome::Gone | Outcome::Failed => GATHER_MS,
         };
         if matches!(outcome, Outcome::Obstructed | Outcome::Overtaken | Outcome::Failed) {

@@ -58,6 +58,7 @@ reasons! {
     NodeFails Warning "A node's container ends soon after each start.",
     ConfigurationRefused Warning "A node refuses the plan or the ring that it is given.",
     PartRefused Warning "The API server refuses an object of the plan.",
+    PartChanged Warning "An object of the plan is changed in a field that only the operator sets.",
     // What is waited for.
     Paused Normal "The plan is paused: the operator changes nothing but its status.",
     LeftoversGoing Normal "Objects of the plan that had this name before are still being deleted.",
@@ -77,6 +78,9 @@ reasons! {
     Blocked Warning "The operator cannot continue until the problem that the condition Stalled names is fixed.",
     Healthy Normal "Nothing is wrong.",
     Managed Normal "The operator acts on the plan.",
+    Adjusted Normal "Others have set fields of the plan's objects; they are left so.",
+    AnotherOperator Normal "Several operators look after the plan's namespace. One of them runs the plan.",
+    AsApplied Normal "The plan's objects are as the operator applies them.",
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! nothing to do. What the API server will not have is said in the plan's status.
 
 use crate::act;
+use crate::answers::Answers;
 use crate::backoff::Backoff;
 use crate::claims::Mend;
 use crate::heard::Heard;
@@ -12,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::news::Teller;
 use crate::nodes::Nodes;
 use crate::observed::{Objects, Observed};
+use crate::ownership::{self, Owner, Sign, Watch};
 use crate::plan::{Key, Plan};
 use crate::queue::{Look, Outcome};
 use crate::settings::Settings;
@@ -31,7 +33,7 @@ const GIVEN_AT_ONCE: usize = 64;
 /// Events of what is waited for are read this often.
 const EXPLAINED_EACH: Duration = Duration::from_secs(5);
 /// How often one reconcile sees and acts. What is left is done in the next.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 
 pub struct Context {
     pub client: Client,
@@ -39,6 +41,8 @@ pub struct Context {
     pub teller: Teller,
     pub settings: Settings,
     pub metrics: Metrics,
+    /// The name of this operator's release.
+    pub operator: String,
 }
 
 /// What the last look has left.
@@ -54,7 +58,12 @@ pub struct Memory {
 struct Past {
     refusals: Refusals,
     heard: Heard,
+    answers: Answers,
     backoff: Backoff,
+    /// The Lease of the operator that the plan belongs to.
+    owner: Watch,
+    /// The generation for which it was said that nobody contests the plan.
+    uncontested: Option<u64>,
     /// The uid of a plan whose namespace is being deleted.
     leaving: Option<String>,
     /// What events warned of, and when they were read.
@@ -107,15 +116,16 @@ async fn rounds(
         let is_fresh = known.is_none();
         let (plan, objects) = match known.take() {
             Some(known) => known,
-            None => match see(&context.client, key).await? {
-                Some(seen) => seen,
-                None => return Ok((None, Outcome::Gone)),
+            None => match see(context, key, past, since).await? {
+                Sight::Ours(seen) => *seen,
+                Sight::Again => continue,
+                Sight::Over(outcome) => return Ok((None, outcome)),
             },
         };
         if past.leaving.as_ref() == Some(&plan.uid) {
             return Ok((None, Outcome::Obstructed));
         }
-        let (mut seen, heard) = ask(context, &plan, objects, past).await;
+        let (mut seen, heard) = ask(context, &plan, objects, past, since).await;
         let mut next = toward(context, &plan, &mut seen, past, since);
         if explain(context, &plan, &next.unexplained, past, since).await {
             seen.warnings = past.warnings.1.clone();
@@ -132,7 +142,7 @@ async fn rounds(
             continue;
         }
         let is_done = next.steps.is_empty() && next.given.is_empty();
-        let all_made = match take_steps(context, &plan, next.steps, &mut past.backoff, since).await {
+        let all_made = match take_steps(context, &plan, next.steps, past, since).await {
             Err(act::Error::NamespaceGoing) => {
                 info!("the namespace is being deleted: nothing more is made for the plan");
                 past.leaving = Some(plan.uid);
@@ -200,14 +210,89 @@ fn toward(context: &Context, plan: &Plan, seen: &mut Observed, past: &mut Past, 
     next
 }
 
-async fn see(client: &Client, key: &Key) -> Result<Option<(Plan, Objects)>, act::Error> {
-    let failed = act::Error::Failed;
-    let Some(plan) = look::plan(client, key).await.map_err(failed)? else { return Ok(None) };
-    let objects = look::objects(client, &plan).await.map_err(failed)?;
-    Ok(Some((plan, objects)))
+enum Sight {
+    /// The plan is ours to run.
+    Ours(Box<(Plan, Objects)>),
+    /// Its status was written: it is read again.
+    Again,
+    Over(Outcome),
 }
 
-async fn ask(context: &Context, plan: &Plan, objects: Objects, past: &Past) -> (Observed, Heard) {
+async fn see(context: &Context, key: &Key, past: &mut Past, since: Duration) -> Result<Sight, act::Error> {
+    let failed = act::Error::Failed;
+    let Some(plan) = look::plan(&context.client, key).await.map_err(failed)? else {
+        return Ok(Sight::Over(Outcome::Gone));
+    };
+    if !plan.deleting
+        && let Some(sight) = settle_owner(context, &plan, past, since).await?
+    {
+        return Ok(sight);
+    }
+    let objects = look::objects(&context.client, &plan).await.map_err(failed)?;
+    Ok(Sight::Ours(Box::new((plan, objects))))
+}
+
+/// `None`: the plan is ours, and nothing is to be said of that.
+async fn settle_owner(
+    context: &Context,
+    plan: &Plan,
+    past: &mut Past,
+    since: Duration,
+) -> Result<Option<Sight>, act::Error> {
+    match ownership::owner(plan, &context.operator) {
+        Owner::Us => {
+            let was_said = past.uncontested.replace(plan.generation) == Some(plan.generation);
+            if plan.contested.is_none() || was_said {
+                return Ok(None);
+            }
+            // Whoever contests it says so again.
+            act::contest(&context.client, plan, None, now()).await?;
+            return Ok(Some(Sight::Again));
+        }
+        Owner::Other { name, is_named } => {
+            let sign = sign(context, name, is_named, past, since).await;
+            if sign != Sign::Gone {
+                return contest(context, plan, name, sign).await.map(|outcome| Some(Sight::Over(outcome)));
+            }
+            info!(owner = name, "the operator that ran the plan is gone; this one takes the plan over");
+        }
+        Owner::Nobody => {}
+    }
+    act::claim(&context.client, plan, &context.operator).await?;
+    Ok(Some(Sight::Again))
+}
+
+/// Whether the owner of a plan is still there, as far as it can be known.
+async fn sign(context: &Context, owner: &str, is_named: bool, past: &mut Past, since: Duration) -> Sign {
+    if is_named {
+        return Sign::Alive;
+    }
+    match look::lease(&context.client, owner).await {
+        Ok(held) => past.owner.look(owner, held, since),
+        Err(error) => {
+            debug!(owner, %error, "the Lease of the operator that runs the plan cannot be read");
+            Sign::Alive
+        }
+    }
+}
+
+/// Leaves the plan to its owner, and says so once.
+async fn contest(context: &Context, plan: &Plan, owner: &str, sign: Sign) -> Result<Outcome, act::Error> {
+    let contested = ownership::contested(plan, owner);
+    if plan.contested.as_ref() != Some(&contested) {
+        info!(owner, "another operator runs the plan; this one leaves it alone");
+        act::contest(&context.client, plan, Some(&contested), now()).await?;
+    }
+    Ok(if sign == Sign::Alive { Outcome::Elsewhere } else { Outcome::Obstructed })
+}
+
+async fn ask(
+    context: &Context,
+    plan: &Plan,
+    objects: Objects,
+    past: &Past,
+    since: Duration,
+) -> (Observed, Heard) {
     let answers = match objects.authority.ours() {
         Some(authority) => context.nodes.ask(plan, &objects.pods, authority).await,
         None => BTreeMap::new(),
@@ -218,6 +303,7 @@ async fn ask(context: &Context, plan: &Plan, objects: Objects, past: &Past) -> (
         missed: heard.stood_in(),
         refusals: past.refusals_of(plan.generation),
         rejections: past.backoff.reasons(),
+        answered: past.answers.seen(since),
         warnings: past.warnings.1.clone(),
         objects,
     };
@@ -229,7 +315,7 @@ async fn take_steps(
     context: &Context,
     plan: &Plan,
     steps: Vec<Step>,
-    backoff: &mut Backoff,
+    past: &mut Past,
     since: Duration,
 ) -> Result<bool, act::Error> {
     let client = &context.client;
@@ -240,10 +326,12 @@ async fn take_steps(
         let (object, hash) = (step.object(plan), step.hash().to_owned());
         let made = match step {
             Step::MakeAuthority { trusted } => act::make_authority(client, plan, &trusted, now_s()).await,
-            Step::GiveCertificates { authority, pair, why: _ } => {
-                act::give_certificates(client, plan, &authority, pair, now_s()).await
+            Step::GiveCertificates { authority, pair, why: _, uid } => {
+                act::give_certificates(client, plan, &authority, pair, uid, now_s()).await
             }
-            Step::Apply(part, desired) => act::apply(client, plan, part, &desired).await,
+            Step::Apply(part, desired) => act::apply(client, plan, part, &desired)
+                .await
+                .map(|answer| past.answers.note(part, &desired, &answer, since)),
             Step::Mend(Mend { claim, patch }) => act::patch_claim(client, plan, &claim, &patch).await,
             Step::BeginRing { members, slots } => act::begin_ring(client, plan, members, slots).await,
             Step::AdoptRing(ring) => act::adopt_ring(client, plan, *ring).await,
@@ -251,12 +339,12 @@ async fn take_steps(
         match made {
             Err(act::Error::Rejected(why)) => {
                 warn!(object, %why, "the API server refuses an object of the plan");
-                backoff.refuse(object, &hash, why, since);
+                past.backoff.refuse(object, &hash, why, since);
                 all_made = false;
             }
             made => {
                 made?;
-                backoff.forget(&object);
+                past.backoff.forget(&object);
             }
         }
     }

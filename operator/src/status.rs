@@ -42,6 +42,7 @@ pub fn of(plan: &Plan, outlook: &Outlook, now: Timestamp) -> AgentPlanStatus {
         reconciling(plan, outlook),
         stalled(plan, outlook),
         degraded(plan, outlook),
+        adjusted(plan, outlook),
         paused(plan),
     ];
     let count = |count: usize| count as i32;
@@ -49,6 +50,7 @@ pub fn of(plan: &Plan, outlook: &Outlook, now: Timestamp) -> AgentPlanStatus {
     AgentPlanStatus {
         observed_generation: Some(plan.generation as i64),
         accepted_generation: accepted_generation(plan, outlook),
+        operator: old.operator.clone(),
         nodes: nodes(plan, outlook),
         replicas: count(outlook.nodes.iter().filter(|node| !matches!(node.stand, Stand::NoPod(_))).count()),
         ready_replicas: count(outlook.nodes_serving),
@@ -229,6 +231,25 @@ fn gravest(plan: &Plan, name: &'static str, causes: impl Iterator<Item = Cause>)
     let reason = first.reason;
     let text = texts(causes.into_iter().map(|cause| cause.text));
     judged(plan, name, true, Cause { reason, text })
+}
+
+/// While the objects are not looked at, it stays as it was.
+fn adjusted(plan: &Plan, outlook: &Outlook) -> Judged {
+    let before = plan.status.conditions.iter().find(|old| old.type_ == "Adjusted");
+    match (&outlook.adjusted, before) {
+        (Some(fields), _) if !fields.is_empty() => {
+            let text = texts(fields.iter().cloned());
+            judged(plan, "Adjusted", true, Cause { reason: Reason::Adjusted, text })
+        }
+        (None, Some(old)) if old.status == "True" => {
+            let cause = Cause { reason: Reason::Adjusted, text: old.message.clone() };
+            judged(plan, "Adjusted", true, cause)
+        }
+        _ => {
+            let text = "nobody else has set a field of the plan's objects".to_owned();
+            judged(plan, "Adjusted", false, Cause { reason: Reason::AsApplied, text })
+        }
+    }
 }
 
 fn paused(plan: &Plan) -> Judged {

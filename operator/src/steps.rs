@@ -5,6 +5,7 @@
 //! of a ring only when it was read from its ConfigMap. *Assumptions.* What was seen of the API server is not older than
 //! the operator's own last write.
 
+use crate::answers::Standing;
 use crate::authority::AuthorityPems;
 use crate::certificates::Due;
 use crate::claims::{self, Mend};
@@ -12,8 +13,8 @@ use crate::drift;
 use crate::names;
 use crate::node::Node;
 use crate::observed::{Life, Observed, Seen};
-use crate::outlook::{Outlook, outlook};
-use crate::parts::{self, Part};
+use crate::outlook::{Outlook, Planned, outlook};
+use crate::parts::Part;
 use crate::plan::Plan;
 use crate::ring::{self, RingState};
 use crate::settings::Settings;
@@ -42,7 +43,10 @@ pub enum Step {
         authority: AuthorityPems,
         pair: Option<Pair>,
         why: &'static str,
+        /// The uid of the Secret that is there.
+        uid: Option<String>,
     },
+    /// Makes the object, or applies it to the one whose uid stands in it.
     Apply(Part, Value),
     Mend(Mend),
     /// Makes the ConfigMap of the first ring, if there is none.
@@ -89,7 +93,7 @@ impl Step {
         match self {
             Step::MakeAuthority { .. } => format!("Secret {}", names::authority(name)),
             Step::GiveCertificates { .. } => format!("Secret {}", names::certificates(name)),
-            Step::Apply(part, _) => format!("{} {}", part.resource().kind, part.name(name)),
+            Step::Apply(part, _) => part.object(name),
             Step::Mend(mend) => format!("PersistentVolumeClaim {}", mend.claim),
             Step::BeginRing { .. } | Step::AdoptRing(_) => format!("ConfigMap {}", names::ring(name)),
         }
@@ -135,12 +139,12 @@ pub fn toward(plan: &Plan, seen: &Observed, settings: &Settings, now: Timestamp)
     if plan.deleting {
         return next;
     }
-    let outlook = outlook(plan, seen, now.as_second().unsigned_abs());
+    let outlook = outlook(plan, seen, settings, now.as_second().unsigned_abs());
     next.pace = pace(seen, &outlook);
     next.unexplained = unexplained(seen, &outlook);
     let has_run = plan.wish.is_ok() || outlook.has_begun();
     if has_run && !plan.paused && outlook.obstacles.is_empty() {
-        next.steps = steps(plan, seen, &outlook, settings);
+        next.steps = steps(plan, seen, &outlook);
         next.given = given(plan, seen, &outlook);
     }
     let status = status::of(plan, &outlook, now);
@@ -151,7 +155,8 @@ pub fn toward(plan: &Plan, seen: &Observed, settings: &Settings, now: Timestamp)
 }
 
 fn pace(seen: &Observed, outlook: &Outlook) -> Pace {
-    if !outlook.obstacles.is_empty() {
+    let is_held = outlook.parts.iter().any(|part| matches!(part.standing, Some(Standing::Held(_))));
+    if !outlook.obstacles.is_empty() || is_held {
         Pace::Obstructed
     } else if outlook.wait().is_some() || !seen.missed.is_empty() {
         Pace::Waiting
@@ -170,32 +175,23 @@ fn unexplained(seen: &Observed, outlook: &Outlook) -> BTreeSet<String> {
     uids.take(EXPLAINED_MAX).collect()
 }
 
-fn steps(plan: &Plan, seen: &Observed, outlook: &Outlook, settings: &Settings) -> Vec<Step> {
+fn steps(plan: &Plan, seen: &Observed, outlook: &Outlook) -> Vec<Step> {
     let mut steps = Vec::new();
     match outlook.certificates.due.clone() {
         Due::Nothing => {}
         Due::Authority { trusted } => steps.push(Step::MakeAuthority { trusted }),
-        Due::Nodes { authority, pair, why } => steps.push(Step::GiveCertificates { authority, pair, why }),
-    }
-    for part in Part::ALL {
-        // A pod that has to wait for its Secret is tried again ever more rarely.
-        if part == Part::StatefulSet && seen.objects.certificates.ours().is_none() {
-            continue;
-        }
-        let Some(mut desired) = parts::desired(part, plan, &outlook.force, settings) else { continue };
-        let applied = seen.objects.parts.get(&part).and_then(Seen::ours);
-        if let Some(live) = applied {
-            parts::keep_immutable(part, &mut desired, live);
-        }
-        // A plan that is not accepted changes nothing; what was lost is made again.
-        let is_due = match applied {
-            Some(seen) => outlook.verdict.is_ok() && !drift::is_applied(&desired, seen),
-            None => true,
-        };
-        if is_due {
-            steps.push(Step::Apply(part, desired));
+        Due::Nodes { authority, pair, why } => {
+            let uid = seen.objects.certificates_uid.clone();
+            steps.push(Step::GiveCertificates { authority, pair, why, uid });
         }
     }
+    // A pod that has to wait for its Secret is tried again ever more rarely.
+    let has_certificates = seen.objects.certificates.ours().is_some();
+    let can_be = |part: Part| part != Part::StatefulSet || has_certificates;
+    let is_due =
+        |planned: &&Planned| can_be(planned.part) && matches!(planned.standing, None | Some(Standing::Due));
+    let apply = |planned: &Planned| Step::Apply(planned.part, planned.desired.clone());
+    steps.extend(outlook.parts.iter().filter(is_due).map(apply));
     // Until they are adopted, volumes do not go with the plan.
     let is_adopting = ring::is_adopting(plan) && !matches!(outlook.ring, RingState::InForce(_));
     if let Ok(wish) = outlook.verdict

@@ -51,6 +51,12 @@ pub fn fault(plan: &Plan, fault: &Fault) -> Option<Cause> {
         ),
         Fault::Node { ordinal, stand } => node_fault(plan, *ordinal, stand),
         Fault::Part { object, why } => format!("the API server refuses {object}: {why}"),
+        Fault::Changed { object, fields } => format!(
+            "{object} is not as the operator applies it: {}. Find the mutating webhook, policy or controller that sets \
+             this, and exempt objects with the label {} from it",
+            listed(fields.iter().cloned()),
+            names::PLAN,
+        ),
         Fault::Size { has, wished } => format!(
             "spec.storage.size: the volumes have {has}; growing them to {wished} is not supported yet. The volumes \
              keep their size; the rest of the plan is applied"

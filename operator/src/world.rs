@@ -1,6 +1,7 @@
 //! A small model of a cluster with one plan, for tests: an API server, a StatefulSet's controller, and nodes. It takes
 //! steps as the real ones do, and is seen as they are.
 
+use crate::answers::{Answered, Answers};
 use crate::authority::AuthorityPems;
 use crate::claims::Mend;
 use crate::names;
@@ -18,6 +19,7 @@ use proto::trust::{Authority, Credentials, Digests, Pems, Role};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub const UID: &str = "3f0e1c52-9a40-4d0b-8e57-4a1c7a1a6f10";
 
@@ -80,7 +82,7 @@ fn digests(pems: &Pems) -> Digests {
     Credentials::load(UID, Role::Node, pems).map(|read| read.digests).unwrap_or_default()
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct World {
     pub object: Value,
     pub parts: BTreeMap<Part, Value>,
@@ -94,6 +96,10 @@ pub struct World {
     /// Whether pods that are made come up.
     pub pods_start: bool,
     pub taken: BTreeMap<Part, String>,
+    /// What a webhook makes of a StatefulSet that is written.
+    pub webhook: fn(&mut Value),
+    /// What has come back of them.
+    pub answered: BTreeMap<Part, Answered>,
     /// The time.
     pub second: i64,
 }
@@ -111,6 +117,8 @@ impl World {
             ended: BTreeMap::new(),
             pods_start: true,
             taken: BTreeMap::new(),
+            webhook: |_| {},
+            answered: BTreeMap::new(),
             second: 0,
         }
     }
@@ -155,6 +163,7 @@ impl World {
             parts: Part::ALL.map(part).into(),
             authority: self.authority.clone().map_or(Seen::Absent, Seen::Ours),
             certificates: self.certificates.clone().map_or(Seen::Absent, Seen::Ours),
+            certificates_uid: self.certificates.as_ref().map(|_| "the-secret".to_owned()),
             ring: self.ring.clone().map_or(Seen::Absent, Seen::Ours),
             volumes: self.volumes.clone(),
             pods: self.nodes.iter().map(pod).collect(),
@@ -166,6 +175,7 @@ impl World {
             objects,
             refusals: BTreeMap::new(),
             rejections: BTreeMap::new(),
+            answered: self.answered.clone(),
             warnings: BTreeMap::new(),
             missed: std::collections::BTreeSet::new(),
         }
@@ -216,12 +226,12 @@ impl World {
                 let pair = Authority::make(UID, self.now_s()).unwrap();
                 self.authority.get_or_insert(AuthorityPems { pair, trusted });
             }
-            Done::Step(Step::GiveCertificates { authority, pair, why: _ }) => {
+            Done::Step(Step::GiveCertificates { authority, pair, why: _, uid: _ }) => {
                 let issue = || authority.load(UID).unwrap().issue(Role::Node, self.now_s()).unwrap();
                 let pair = pair.unwrap_or_else(issue);
                 self.certificates = Some(Pems { pair, bundle: authority.bundle() });
             }
-            Done::Step(Step::Apply(part, desired)) => self.apply(part, desired),
+            Done::Step(Step::Apply(part, desired)) => self.apply(part, &desired),
             Done::Step(Step::Mend(Mend { claim, patch })) => {
                 let claim = self.volumes.iter_mut().find(|volume| volume.name == claim).unwrap();
                 let owners = &patch["metadata"]["ownerReferences"];
@@ -258,12 +268,19 @@ impl World {
     }
 
     /// As the API server merges it, and the StatefulSet's controller follows.
-    fn apply(&mut self, part: Part, desired: Value) {
+    fn apply(&mut self, part: Part, desired: &Value) {
         if let (Part::StatefulSet, Some(live)) = (part, self.parts.get(&part)) {
             let fixed = |set: &Value| parts::IMMUTABLE.map(|field| set["spec"][field].clone());
-            assert_eq!(fixed(&desired), fixed(live), "the API server refuses it");
+            assert_eq!(fixed(desired), fixed(live), "the API server refuses it");
         }
-        let old = self.parts.insert(part, desired).unwrap_or_default();
+        let mut stored = desired.clone();
+        if part == Part::StatefulSet {
+            (self.webhook)(&mut stored);
+        }
+        let mut answers = Answers::default();
+        answers.note(part, desired, &stored, Duration::ZERO);
+        self.answered.extend(answers.seen(Duration::ZERO));
+        let old = self.parts.insert(part, stored).unwrap_or_default();
         if part == Part::StatefulSet {
             self.follow(&old);
         }

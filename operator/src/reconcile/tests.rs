@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::names;
-use crate::served::{self, failure};
+use crate::parts::Part;
+use crate::served::{self, Asked, failure};
 use crate::world;
 use hyper::{Method, StatusCode};
 use proto::trust::{self, Pair, Pems};
@@ -18,7 +19,6 @@ const CERTIFICATES: &str = "/api/v1/namespaces/default/secrets/flights-certifica
 const SERVICE: &str = "/api/v1/namespaces/default/services/flights";
 
 /// Objects by their paths, and what was asked.
-#[derive(Default)]
 struct Api {
     objects: BTreeMap<String, Value>,
     /// Writes, in their order.
@@ -34,10 +34,37 @@ struct Api {
     refusals: usize,
     /// How often each path was to be written.
     asked: BTreeMap<String, usize>,
+    uid: u64,
+    /// What somebody else makes of this path just before the operator does.
+    rival: Option<(String, Value)>,
+    webhook: fn(&str, &mut Value),
+    /// The status of the plan that each field manager has written.
+    statuses: BTreeMap<String, Value>,
+}
+
+impl Default for Api {
+    fn default() -> Api {
+        Api {
+            objects: BTreeMap::new(),
+            written: Vec::new(),
+            refused: BTreeSet::new(),
+            overtaken: BTreeSet::new(),
+            revision: 1,
+            namespace_is_going: false,
+            hides_events: false,
+            refusals: 0,
+            asked: BTreeMap::new(),
+            uid: 0,
+            rival: None,
+            webhook: |_, _| {},
+            statuses: BTreeMap::new(),
+        }
+    }
 }
 
 impl Api {
-    fn answer(&mut self, method: &Method, path: &str, body: &Value) -> (StatusCode, Value) {
+    fn answer(&mut self, asked: &Asked) -> (StatusCode, Value) {
+        let Asked { method, path, body, .. } = asked;
         match *method {
             Method::GET if path.ends_with("events") && self.hides_events => {
                 failure(StatusCode::FORBIDDEN, "events is forbidden")
@@ -56,17 +83,8 @@ impl Api {
                 None => failure(StatusCode::NOT_FOUND, "not found"),
             },
             Method::POST if path.ends_with("events") => (StatusCode::CREATED, body.clone()),
-            Method::POST => {
-                let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
-                if let Some(refusal) = self.refusal(&path) {
-                    return refusal;
-                }
-                if self.objects.contains_key(&path) {
-                    return failure(StatusCode::CONFLICT, "it exists");
-                }
-                self.write(&path, body)
-            }
-            Method::PATCH => self.patch(path, body),
+            Method::POST => self.create(asked),
+            Method::PATCH => self.patch(asked),
             _ => failure(StatusCode::METHOD_NOT_ALLOWED, "never asked by the operator"),
         }
     }
@@ -96,20 +114,77 @@ impl Api {
         of_path.map(|(_, object)| object.clone()).collect()
     }
 
-    fn patch(&mut self, path: &str, body: &Value) -> (StatusCode, Value) {
+    fn create(&mut self, asked: &Asked) -> (StatusCode, Value) {
+        let path = format!("{}/{}", asked.path, asked.body["metadata"]["name"].as_str().unwrap());
+        if let Some(refusal) = self.refusal(&path) {
+            return refusal;
+        }
+        if let Some((_, other)) = self.rival.take_if(|(of, _)| *of == path) {
+            self.objects.insert(path.clone(), other);
+        }
+        if self.objects.contains_key(&path) {
+            return failure(StatusCode::CONFLICT, "it exists");
+        }
+        self.uid += 1;
+        let mut object = asked.body.clone();
+        object["metadata"]["uid"] = format!("uid-{}", self.uid).into();
+        object["metadata"]["managedFields"] = entries(&asked.manager, "Update");
+        self.admit(&path, object)
+    }
+
+    fn patch(&mut self, asked: &Asked) -> (StatusCode, Value) {
+        let (path, body) = (&asked.path, &asked.body);
         if let Some(refusal) = self.refusal(path) {
             return refusal;
         }
-        let Some(path) = path.strip_suffix("/status") else { return self.write(path, body) };
-        let old = self.objects[path].clone();
-        if old["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]
+        if let Some(path) = path.strip_suffix("/status") {
+            return self.patch_status(path, asked);
+        }
+        let Some(old) = self.objects.get(path).cloned() else {
+            return failure(StatusCode::CONFLICT, "there is none of this uid");
+        };
+        if asked.is_apply && body["metadata"]["uid"] != old["metadata"]["uid"] {
+            let (code, mut refusal) = failure(StatusCode::UNPROCESSABLE_ENTITY, "field is immutable");
+            refusal["details"] = json!({"causes": [{"field": "metadata.uid"}]});
+            return (code, refusal);
+        }
+        let made = old["metadata"]["managedFields"] == entries(&asked.manager, "Update");
+        let mut new = old.clone();
+        if !asked.is_apply || made {
+            // What was made, and is not applied any more, stays.
+            merge(&mut new, body);
+        } else {
+            new = body.clone();
+            new["metadata"]["managedFields"] = old["metadata"]["managedFields"].clone();
+        }
+        if asked.is_apply { self.admit(path, new) } else { self.write(path, &new) }
+    }
+
+    /// Each manager has a status of its own; what there is is all of them.
+    fn patch_status(&mut self, path: &str, asked: &Asked) -> (StatusCode, Value) {
+        let (body, mut object) = (&asked.body, self.objects[path].clone());
+        let version = &body["metadata"]["resourceVersion"];
+        if (!version.is_null() && *version != object["metadata"]["resourceVersion"])
             || self.overtaken.remove(path)
         {
             return failure(StatusCode::CONFLICT, "the object has been modified");
         }
-        let mut new = old;
-        new["status"] = body["status"].clone();
-        self.write(path, &new)
+        self.statuses.insert(asked.manager.clone(), body["status"].clone());
+        let mut status = json!({});
+        let mut conditions = Vec::new();
+        for one in self.statuses.values().filter(|status| status.is_object()) {
+            merge(&mut status, one);
+            conditions.extend(one["conditions"].as_array().into_iter().flatten().cloned());
+        }
+        status["conditions"] = conditions.into();
+        object["status"] = status;
+        self.write(path, &object)
+    }
+
+    /// As a webhook lets it pass.
+    fn admit(&mut self, path: &str, mut object: Value) -> (StatusCode, Value) {
+        (self.webhook)(path, &mut object);
+        self.write(path, &object)
     }
 
     fn write(&mut self, path: &str, body: &Value) -> (StatusCode, Value) {
@@ -117,9 +192,6 @@ impl Api {
         self.written.push(path.to_owned());
         let mut object = body.clone();
         object["metadata"]["resourceVersion"] = self.revision.to_string().into();
-        if path == SET {
-            object["metadata"]["uid"] = "the-set".into();
-        }
         self.objects.insert(path.to_owned(), object.clone());
         (StatusCode::OK, object)
     }
@@ -130,6 +202,21 @@ impl Api {
         let found = conditions.iter().find(|condition| condition["type"] == name).unwrap();
         let text = |field: &str| found[field].as_str().unwrap();
         format!("{} {}: {}", text("status"), text("reason"), text("message"))
+    }
+}
+
+fn entries(manager: &str, operation: &str) -> Value {
+    json!([{"manager": manager, "operation": operation}])
+}
+
+fn merge(into: &mut Value, other: &Value) {
+    match (into, other) {
+        (Value::Object(into), Value::Object(other)) => {
+            for (name, value) in other {
+                merge(into.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, other) => *into = other.clone(),
     }
 }
 
@@ -145,15 +232,7 @@ fn key() -> Key {
 
 fn context(api: &Arc<Mutex<Api>>) -> Context {
     let answering = api.clone();
-    let client =
-        served::client(move |method, path, body| answering.lock().unwrap().answer(method, path, body));
-    Context {
-        teller: Teller::new(client.clone(), "tests"),
-        client,
-        nodes: Nodes::default(),
-        settings: world::settings(),
-        metrics: Metrics::default(),
-    }
+    operator(served::client(move |asked| answering.lock().unwrap().answer(asked)), "shoal-system")
 }
 
 impl Scene {
@@ -173,8 +252,13 @@ impl Scene {
     }
 
     async fn look(&self, look: Look, memory: Memory) -> (Memory, Outcome) {
+        self.look_of(&self.context, look, memory).await
+    }
+
+    /// By another operator.
+    async fn look_of(&self, context: &Context, look: Look, memory: Memory) -> (Memory, Outcome) {
         let since = *self.since.lock().unwrap();
-        reconcile(&self.context, &key(), look, memory, since).await
+        reconcile(context, &key(), look, memory, since).await
     }
 
     /// By a look that remembers nothing.
@@ -204,6 +288,19 @@ impl Scene {
     }
 }
 
+/// The operator of the release in this namespace.
+fn operator(client: Client, namespace: &str) -> Context {
+    let settings = Settings { operator_namespace: namespace.to_owned(), ..world::settings() };
+    Context {
+        teller: Teller::new(client.clone(), "tests"),
+        client,
+        nodes: Nodes::default(),
+        settings,
+        metrics: Metrics::default(),
+        operator: ownership::name(namespace, "shoal-operator"),
+    }
+}
+
 #[tokio::test]
 async fn a_plan_is_made_and_then_nothing_is_written_until_something_changes() {
     let scene = Scene::new();
@@ -218,12 +315,13 @@ async fn a_plan_is_made_and_then_nothing_is_written_until_something_changes() {
     let secrets = [AUTHORITY, CERTIFICATES].map(|path| scene.api().objects[path].clone());
     scene.api().objects.remove(SET);
     scene.look_anew().await;
-    assert_eq!(scene.api().written[written..], [SET.to_owned()]);
+    // Made, and then owned as what is applied.
+    assert_eq!(scene.api().written[written..], [SET.to_owned(), SET.to_owned()]);
     assert_eq!([AUTHORITY, CERTIFICATES].map(|path| scene.api().objects[path].clone()), secrets);
     scene.api().objects.remove(CERTIFICATES);
     let written = scene.written();
     scene.look_anew().await;
-    assert_eq!(scene.api().written[written..], [CERTIFICATES.to_owned()]);
+    assert_eq!(scene.api().written[written..], [CERTIFICATES.to_owned(), CERTIFICATES.to_owned()]);
 }
 
 #[tokio::test]
@@ -357,6 +455,7 @@ async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>) {
     };
     let pair = Pair { certificate: text(trust::CERTIFICATE), key: text(trust::KEY) };
     let pems = Pems { pair, bundle: text(trust::BUNDLE) };
+    let set = scene.api().objects[SET]["metadata"]["uid"].clone();
     for ordinal in 0..3_u32 {
         let ip = format!("127.0.8.{}", ordinal + 1);
         crate::nodes::tests::start_node(tasks, &ip, &pems, ordinal).await;
@@ -364,7 +463,7 @@ async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>) {
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {
                 "name": names::pod("flights", ordinal as u16),
-                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "flights", "uid": "the-set"}],
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "flights", "uid": set}],
             },
             "spec": {"containers": [], "volumes": [{"name": names::CERTIFICATES}]},
             "status": {
@@ -401,4 +500,241 @@ async fn nodes_get_a_ring_and_one_that_refuses_it_is_named() {
     let written = scene.written();
     let (_, outcome) = scene.look(Look::All, memory).await;
     assert_eq!((outcome, scene.written()), (Outcome::Obstructed, written));
+}
+
+/// The registry is another, the requests are, and a sidecar is added; each time with another number, as some do.
+fn mutate(path: &str, object: &mut Value) {
+    if path != SET {
+        return;
+    }
+    let pods = &mut object["spec"]["template"];
+    let times = pods["metadata"]["annotations"]["example.org/times"].as_str().map_or(0, str::len);
+    pods["metadata"]["annotations"] = json!({"example.org/times": "i".repeat(times + 1)});
+    let containers = pods["spec"]["containers"].as_array_mut().unwrap();
+    containers.retain(|container| container["name"] == names::CONTAINER);
+    containers[0]["image"] = "mirror.example.org/shoal/agent-node:0.1.0".into();
+    containers[0]["resources"]["requests"]["memory"] = "1Gi".into();
+    containers.push(json!({"name": "proxy", "image": "proxy:1"}));
+}
+
+#[tokio::test]
+async fn what_a_webhook_makes_of_an_object_is_taken_and_said_without_a_fight() {
+    let scene = Scene::new();
+    scene.api().webhook = mutate;
+    let mut memory = Memory::default();
+    for _ in 0..100 {
+        memory = scene.look(Look::All, memory).await.0;
+        scene.wait(1);
+    }
+    // It was made, and owned.
+    assert_eq!(scene.api().asked(SET), 2);
+    let path = "StatefulSet flights: spec.template.spec.containers";
+    assert_eq!(
+        scene.api().condition("Adjusted"),
+        format!(
+            "True Adjusted: StatefulSet flights: spec.template.metadata.annotations is added; {path}[node].image is \
+             mirror.example.org/shoal/agent-node:0.1.0, and was applied as docker.io/shoal/agent-node:0.1.0; \
+             {path}[node].resources.requests.memory is 1Gi, and was applied as 256Mi; {path}[proxy] is added"
+        )
+    );
+    assert!(scene.api().condition("Degraded").starts_with("False Healthy"));
+    // One apply after a restart of the operator.
+    let mut memory = Memory::default();
+    for _ in 0..100 {
+        memory = scene.look(Look::All, memory).await.0;
+        scene.wait(1);
+    }
+    assert_eq!(scene.api().asked(SET), 3);
+    // Another wish goes through, and so does what somebody has changed.
+    scene.edit(|plan| plan["spec"]["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
+    memory = scene.look(Look::All, memory).await.0;
+    assert_eq!(scene.api().objects[SET]["spec"]["template"]["spec"]["nodeSelector"]["disk"], "ssd");
+    scene.api().objects.get_mut(SET).unwrap()["spec"]["replicas"] = 1.into();
+    memory = scene.look(Look::All, memory).await.0;
+    assert_eq!(scene.api().objects[SET]["spec"]["replicas"], 3);
+    assert_eq!(scene.api().asked(SET), 5);
+    scene.api().webhook = |_, _| {};
+    scene.edit(|plan| plan["spec"]["pods"] = json!({}));
+    scene.look(Look::All, memory).await;
+    assert!(scene.api().condition("Adjusted").starts_with("False AsApplied"));
+    let spec = &scene.api().objects[SET]["spec"]["template"]["spec"];
+    assert_eq!((&spec["nodeSelector"], spec["containers"].as_array().unwrap().len()), (&Value::Null, 1));
+}
+
+#[tokio::test]
+async fn what_a_webhook_changes_where_only_the_operator_may_is_said_and_tried_again_now_and_then() {
+    let scene = Scene::new();
+    scene.api().webhook = |path, object| {
+        if path == SET {
+            object["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["serve"]);
+            object["spec"]["updateStrategy"]["type"] = "RollingUpdate".into();
+        }
+    };
+    let mut memory = Memory::default();
+    for _ in 0..100 {
+        memory = scene.look(Look::All, memory).await.0;
+        scene.wait(1);
+    }
+    assert_eq!(scene.api().asked(SET), 2);
+    let text = scene.api().condition("Degraded");
+    for part in [
+        "True PartChanged: StatefulSet flights is not as the operator applies it: ",
+        "spec.template.spec.containers[node].args is [\"serve\"], and was applied as [\"serve\",\"--data\",",
+        "spec.updateStrategy.type is RollingUpdate, and was applied as OnDelete",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    scene.api().webhook = |_, _| {};
+    scene.wait(600);
+    scene.look(Look::All, memory).await;
+    assert_eq!(scene.api().asked(SET), 3);
+    assert!(scene.api().condition("Degraded").starts_with("False Healthy"));
+}
+
+#[tokio::test]
+async fn a_quantity_in_other_words_is_no_write() {
+    let scene = Scene::new();
+    let requests = |cpu: &str, memory: &str| {
+        let resources = json!({"requests": {"cpu": cpu, "memory": memory}});
+        move |plan: &mut Value| plan["spec"]["pods"] = json!({"resources": resources})
+    };
+    scene.edit(requests("1", "1Gi"));
+    let mut memory = scene.look_anew().await.0;
+    let asked = scene.api().asked(SET);
+    for (cpu, amount) in [("1000m", "1024Mi"), ("1.0", "1073741824")] {
+        scene.edit(requests(cpu, amount));
+        memory = scene.look(Look::All, memory).await.0;
+        assert_eq!(scene.api().asked(SET), asked);
+    }
+    scene.edit(requests("1001m", "1Gi"));
+    scene.look(Look::All, memory).await;
+    assert_eq!(scene.api().asked(SET), asked + 1);
+}
+
+#[tokio::test]
+async fn no_write_lands_on_an_object_that_was_not_there_or_was_another_when_it_was_seen() {
+    // Another plan's object comes just before ours, as when two plans come from one file.
+    let theirs = |name: &str| {
+        let owner =
+            json!({"apiVersion": "shoal.dev/v1alpha1", "kind": "AgentPlan", "name": "other", "uid": "o"});
+        json!({"metadata": {"name": name, "uid": "theirs", "resourceVersion": "1", "ownerReferences": [owner]}})
+    };
+    let scene = Scene::new();
+    scene.look_anew().await;
+    let mut paths: Vec<String> = scene.api().objects.keys().filter(|path| *path != PLAN).cloned().collect();
+    paths.push(RING.to_owned());
+    assert_eq!(paths.len(), 9);
+    for path in paths {
+        let scene = Scene::new();
+        let name = path.rsplit('/').next().unwrap();
+        scene.api().rival = Some((path.clone(), theirs(name)));
+        let mut tasks = tokio::task::JoinSet::new();
+        if path == RING {
+            with_nodes(&scene, &mut tasks).await;
+        }
+        let (memory, outcome) = scene.look_anew().await;
+        assert_eq!(outcome, Outcome::Overtaken, "{path}");
+        scene.look(Look::All, memory).await;
+        assert_eq!(scene.api().objects[&path], theirs(name));
+        let said = scene.api().condition("Degraded");
+        let expected = format!("{name} exists and belongs to AgentPlan other; it is left as it is");
+        assert!(said.starts_with("True NameTaken") && said.contains(&expected), "{said}");
+    }
+    // Deleted, and made by somebody else since it was seen.
+    let scene = Scene::new();
+    scene.look_anew().await;
+    let plan = world::plan(&world::flights());
+    let kept = scene.api().objects[SERVICE].clone();
+    let mut desired = kept.clone();
+    desired["metadata"]["uid"] = "another".into();
+    let written = act::apply(&scene.context.client, &plan, Part::ClientService, &desired).await;
+    assert!(matches!(written, Err(act::Error::Overtaken(_))), "{written:?}");
+    assert_eq!(scene.api().objects[SERVICE], kept);
+}
+
+fn lease(holder: &str, version: usize) -> Value {
+    json!({
+        "metadata": {"name": "shoal-operator", "resourceVersion": version.to_string()},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15},
+    })
+}
+
+#[tokio::test]
+async fn of_two_operators_one_runs_a_plan_and_the_other_says_so_and_writes_nothing_more() {
+    const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/shoal-system/leases/shoal-operator";
+    let scene = Scene::new();
+    let other = operator(scene.context.client.clone(), "other-system");
+    let (mut ours, mut theirs) = (scene.look_anew().await.0, Memory::default());
+    assert_eq!(scene.api().objects[PLAN]["status"]["operator"], "shoal-system/shoal-operator");
+    let written = scene.written();
+    for second in 0..100 {
+        scene.api().objects.insert(LEASE.to_owned(), lease("one", second / 5));
+        ours = scene.look(Look::All, ours).await.0;
+        theirs = scene.look_of(&other, Look::All, theirs).await.0;
+        scene.wait(1);
+    }
+    assert_eq!(scene.written() - written, 1, "it is said once");
+    let said = scene.api().condition("Contested");
+    let expected =
+        "True AnotherOperator: the operator shoal-system/shoal-operator runs this plan, and another one";
+    assert!(said.starts_with(expected), "{said}");
+    assert!(scene.api().condition("Degraded").starts_with("False Healthy"));
+    // The plan's edits are the owner's.
+    let written = scene.written();
+    scene.edit(|plan| plan["spec"]["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
+    theirs = scene.look_of(&other, Look::All, theirs).await.0;
+    assert_eq!(scene.written() - written, 1, "the generation of what it says");
+    scene.look(Look::All, ours).await;
+    assert_eq!(scene.api().objects[SET]["spec"]["template"]["spec"]["nodeSelector"]["disk"], "ssd");
+    // The owner is uninstalled, and its Lease with it.
+    scene.api().objects.remove(LEASE);
+    let written = scene.written();
+    for _ in 0..16 {
+        theirs = scene.look_of(&other, Look::All, theirs).await.0;
+        scene.wait(1);
+    }
+    assert!(scene.written() - written <= 1, "what it says");
+    scene.look_of(&other, Look::All, theirs).await;
+    assert_eq!(scene.api().objects[PLAN]["status"]["operator"], "other-system/shoal-operator");
+    let conditions = scene.api().objects[PLAN]["status"]["conditions"].clone();
+    assert!(conditions.as_array().unwrap().iter().all(|one| one["type"] != "Contested"));
+}
+
+#[tokio::test]
+async fn a_plan_goes_over_to_the_operator_that_a_person_names() {
+    let scene = Scene::new();
+    let other = operator(scene.context.client.clone(), "other-system");
+    let memory = scene.look_anew().await.0;
+    let policy = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies/flights";
+    let from = |scene: &Scene| scene.api().objects[policy]["spec"]["ingress"][1]["from"].to_string();
+    assert!(from(&scene).contains("shoal-system"));
+    scene.api().objects.get_mut(PLAN).unwrap()["metadata"]["annotations"] =
+        json!({"shoal.dev/operator": "other-system/shoal-operator"});
+    assert_eq!(scene.look(Look::All, memory).await.1, Outcome::Elsewhere);
+    let (memory, _) = scene.look_of(&other, Look::All, Memory::default()).await;
+    assert!(from(&scene).contains("other-system"));
+    // The other one says who has it, once.
+    scene.look_anew().await;
+    scene.look_of(&other, Look::All, memory).await;
+    let written = scene.written();
+    scene.look_anew().await;
+    assert_eq!(scene.written(), written);
+    assert!(
+        scene
+            .api()
+            .condition("Contested")
+            .contains("the operator other-system/shoal-operator runs this plan")
+    );
+}
+
+#[tokio::test]
+async fn of_two_operators_that_begin_at_once_one_gets_the_plan() {
+    let scene = Scene::new();
+    let other = operator(scene.context.client.clone(), "other-system");
+    let plan = look::plan(&scene.context.client, &key()).await.unwrap().unwrap();
+    act::claim(&other.client, &plan, &other.operator).await.unwrap();
+    let late = act::claim(&scene.context.client, &plan, &scene.context.operator).await;
+    assert!(matches!(late, Err(act::Error::Overtaken(_))), "{late:?}");
+    scene.look_anew().await;
+    assert_eq!(scene.api().objects.len(), 1, "nothing is made by the one that came late");
 }

@@ -5,7 +5,7 @@ use crate::observed::Life;
 use crate::parts::Part;
 use crate::steps;
 use crate::world::{Done, World, at, flights, settings};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 fn conditions(world: &World) -> String {
@@ -25,6 +25,7 @@ fn a_plan_that_runs_says_so_in_every_condition() {
         Reconciling False Settled: everything is as the plan says
         Stalled False Healthy: nothing is wrong
         Degraded False Healthy: nothing is wrong
+        Adjusted False AsApplied: nobody else has set a field of the plan's objects
         Paused False Managed: the operator acts on this plan
     "]]
     .assert_eq(&conditions(&world));
@@ -66,7 +67,7 @@ type Situation = (&'static str, fn(&mut World), &'static str, &'static str, &'st
 
 /// What can happen to a plan that runs, the conditions that then hold (`old`: of a generation before), and what tools
 /// that read a status by Kubernetes' conventions make of it.
-const SITUATIONS: [Situation; 12] = [
+const SITUATIONS: [Situation; 14] = [
     ("settled", |_| {}, "Accepted, Ready, Available", "Current", "Healthy"),
     (
         "invalid",
@@ -119,6 +120,20 @@ const SITUATIONS: [Situation; 12] = [
         "Degraded",
     ),
     (
+        "image of another registry",
+        |world| webhook(world, |set| container(set)["image"] = "mirror.example.org/agent-node:1".into()),
+        "Accepted, Ready, Available, Adjusted",
+        "Current",
+        "Healthy",
+    ),
+    (
+        "other arguments",
+        |world| webhook(world, |set| container(set)["args"] = json!(["serve"])),
+        "Accepted, Ready, Available, Stalled, Degraded",
+        "Failed",
+        "Degraded",
+    ),
+    (
         "taken name",
         |world| drop(world.taken.insert(Part::ClientService, "Deployment web".into())),
         "Accepted, Stalled, Degraded",
@@ -143,6 +158,16 @@ const SITUATIONS: [Situation; 12] = [
         "Progressing",
     ),
 ];
+
+/// The StatefulSet is made anew, and is changed on its way.
+fn webhook(world: &mut World, change: fn(&mut Value)) {
+    world.parts.remove(&Part::StatefulSet);
+    world.webhook = change;
+}
+
+fn container(set: &mut Value) -> &mut Value {
+    &mut set["spec"]["template"]["spec"]["containers"][0]
+}
 
 fn pod(world: &mut World, life: Life) {
     world.nodes.get_mut(&1).unwrap().life = life;

@@ -19,6 +19,11 @@ pub struct AgentPlanStatus {
     #[schemars(with = "i64")]
     pub accepted_generation: Option<i64>,
 
+    /// The operator that runs the plan, by the namespace and name of its Lease. Others leave the plan alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub operator: Option<String>,
+
     /// How many nodes the ring has. `spec.replicas` may change until there is one, and back to this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i32")]
@@ -52,7 +57,7 @@ pub struct AgentPlanStatus {
     #[schemars(with = "DurabilityStatus")]
     pub durability: Option<DurabilityStatus>,
 
-    /// `Accepted`, `Ready`, `Available`, `Reconciling`, `Stalled`, `Degraded`, `Paused`.
+    /// `Accepted`, `Ready`, `Available`, `Reconciling`, `Stalled`, `Degraded`, `Adjusted`, `Paused`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
