@@ -445,8 +445,8 @@ async fn a_plan_that_is_gone_is_left() {
     assert!(memory.known.is_none() && outcome == Outcome::Gone, "{outcome:?}");
 }
 
-/// Three nodes of which one refuses what it is given.
-async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>) {
+/// Three nodes of which one refuses what it is given, at addresses of a net that no other test has.
+async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>, net: &str) {
     scene.look_anew().await;
     let secret = scene.api().objects[CERTIFICATES].clone();
     let text = |member: &str| {
@@ -457,7 +457,7 @@ async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>) {
     let pems = Pems { pair, bundle: text(trust::BUNDLE) };
     let set = scene.api().objects[SET]["metadata"]["uid"].clone();
     for ordinal in 0..3_u32 {
-        let ip = format!("127.0.8.{}", ordinal + 1);
+        let ip = format!("{net}.{}", ordinal + 1);
         crate::nodes::tests::start_node(tasks, &ip, &pems, ordinal).await;
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
@@ -481,7 +481,7 @@ async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>) {
 #[tokio::test]
 async fn nodes_get_a_ring_and_one_that_refuses_it_is_named() {
     let (scene, mut tasks) = (Scene::new(), tokio::task::JoinSet::new());
-    with_nodes(&scene, &mut tasks).await;
+    with_nodes(&scene, &mut tasks, "127.0.8").await;
     let (memory, outcome) = scene.look_anew().await;
     assert_eq!(outcome, Outcome::Settled, "{}", scene.api().condition("Ready"));
     assert!(scene.api().objects.contains_key(RING));
@@ -630,7 +630,7 @@ async fn no_write_lands_on_an_object_that_was_not_there_or_was_another_when_it_w
         scene.api().rival = Some((path.clone(), theirs(name)));
         let mut tasks = tokio::task::JoinSet::new();
         if path == RING {
-            with_nodes(&scene, &mut tasks).await;
+            with_nodes(&scene, &mut tasks, "127.0.9").await;
         }
         let (memory, outcome) = scene.look_anew().await;
         assert_eq!(outcome, Outcome::Overtaken, "{path}");
