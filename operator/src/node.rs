@@ -1,6 +1,6 @@
 //! How one node stands: what its pod does, what it says, and whether it is the one that the ring means.
 
-use crate::observed::{Answer, Life, Observed, Report, Silence};
+use crate::observed::{Answer, Life, Observed, Pod, Report, Silence};
 use crate::reason::Reason;
 use proto::ring::{Member, Ring};
 
@@ -112,6 +112,22 @@ impl Stand {
     }
 }
 
+/// Why a pod is not there yet. Where it waits for its claim, that and its storage class are named.
+fn pending(ordinal: u16, pod: &Pod, why: &str, seen: &Observed) -> String {
+    let warning = |uid: &str| seen.warnings.get(uid).cloned().unwrap_or_default();
+    let why = if why.is_empty() { warning(&pod.uid) } else { why.to_owned() };
+    let waits_for_claim = why.is_empty() || why.to_ascii_lowercase().contains("persistent");
+    let Some(claim) = seen.objects.unbound(ordinal).filter(|_| waits_for_claim) else { return why };
+    let class = match &claim.class {
+        Some(class) => format!("of the storage class {class}"),
+        None => "of no storage class (the cluster has no default one)".to_owned(),
+    };
+    let of_claim = warning(&claim.uid);
+    let why = if of_claim.is_empty() { why } else { of_claim };
+    let colon = if why.is_empty() { "" } else { ": " };
+    format!("its claim {} {class} is not bound{colon}{why}", claim.name)
+}
+
 /// What nodes should be and have.
 pub struct Meant<'a> {
     /// What the plan's data are called.
@@ -170,8 +186,7 @@ impl Meant<'_> {
             (Some(Err(Silence::Untrusted(why))), _) => Stand::Untrusted(why.clone()),
             (Some(Err(Silence::Nonsense(why))), _) => Stand::Silent(why.clone()),
             (_, Life::Failing(words)) => Stand::Failing(words.clone()),
-            (_, Life::Pending(why)) if why.is_empty() => Stand::Starting(warning(&pod.uid)),
-            (_, Life::Pending(why)) => Stand::Starting(why.clone()),
+            (_, Life::Pending(why)) => Stand::Starting(pending(ordinal, pod, why, seen)),
             (_, Life::Starting) => Stand::Starting(String::new()),
             (_, Life::Ready) => Stand::Silent("it does not answer the operator".to_owned()),
         }

@@ -58,6 +58,15 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// The claim of a node, if it has no volume yet.
+    pub fn unbound(&self, ordinal: u16) -> Option<&Volume> {
+        let is_of = |volume: &&Volume| {
+            let end = volume.name.rsplit_once('-').map(|(_, end)| end.parse());
+            volume.is_unbound && end == Some(Ok(ordinal))
+        };
+        self.volumes.iter().find(is_of)
+    }
+
     /// The StatefulSet's; empty where there is none.
     pub fn set_uid(&self) -> &str {
         let set = self.parts.get(&Part::StatefulSet).and_then(Seen::ours);
@@ -103,7 +112,12 @@ impl<T> Seen<T> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Volume {
     pub name: String,
+    pub uid: String,
     pub resource_version: String,
+    /// It has no volume yet.
+    pub is_unbound: bool,
+    /// Its storage class; the cluster's default one stands here too.
+    pub class: Option<String>,
     /// As its label says: of the plan that it was made for.
     pub plan_uid: Option<String>,
     pub is_going: bool,
@@ -120,6 +134,9 @@ impl Volume {
         let requests = || claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage");
         Volume {
             name: meta.name.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
+            is_unbound: claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Pending"),
+            class: claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone()),
             resource_version: meta.resource_version.clone().unwrap_or_default(),
             plan_uid: label(meta, names::PLAN_UID),
             is_going: meta.deletion_timestamp.is_some(),

@@ -171,7 +171,11 @@ fn unexplained(seen: &Observed, outlook: &Outlook) -> BTreeSet<String> {
         None => Some(seen.objects.set_uid().to_owned()),
         Some(pod) => (pod.life == Life::Pending(String::new())).then(|| pod.uid.clone()),
     };
-    let uids = outlook.nodes.iter().filter_map(uid).filter(|uid| !uid.is_empty());
+    let is_pending =
+        |node: &&Node| pods.get(&node.ordinal).is_some_and(|pod| matches!(pod.life, Life::Pending(_)));
+    let unbound = outlook.nodes.iter().filter(is_pending);
+    let claims = unbound.filter_map(|node| Some(seen.objects.unbound(node.ordinal)?.uid.clone()));
+    let uids = outlook.nodes.iter().filter_map(uid).chain(claims).filter(|uid| !uid.is_empty());
     uids.take(EXPLAINED_MAX).collect()
 }
 

@@ -604,6 +604,51 @@ fn pods_that_do_not_come_are_asked_after_by_their_events() {
     );
 }
 
+#[test]
+fn a_claim_that_is_not_bound_is_named_with_its_storage_class() {
+    let said = |class: Option<&str>, pod: &str, events: &[(&str, &str)]| {
+        let mut world = World::new(flights());
+        world.settle_without_pods();
+        world.start(0);
+        world.nodes.get_mut(&0).unwrap().life = Life::Pending(pod.into());
+        let claim = &mut world.volumes[0];
+        (claim.uid, claim.is_unbound, claim.class) = ("the-claim".into(), true, class.map(str::to_owned));
+        let mut seen = world.seen();
+        let to_text = |(uid, text): &(&str, &str)| ((*uid).to_owned(), (*text).to_owned());
+        seen.warnings = events.iter().map(to_text).collect();
+        let next = toward(&world.plan(), &seen, &crate::world::settings(), crate::world::at(0));
+        assert!(next.unexplained.contains("the-claim"));
+        let status = next.report.unwrap().status;
+        let ready = status.conditions.iter().find(|one| one.type_ == "Ready").unwrap();
+        ready.message.split(", node 1").next().unwrap().to_owned()
+    };
+    let unbound = "pod has unbound immediate PersistentVolumeClaims";
+    let no_class = [("the-claim", "storageclass.storage.k8s.io \"fast\" not found")];
+    for (said, expected) in [
+        (
+            said(Some("fast"), unbound, &no_class),
+            "its claim data-flights-0 of the storage class fast is not bound: storageclass.storage.k8s.io \"fast\" \
+             not found",
+        ),
+        (
+            said(Some("fast"), unbound, &[]),
+            "its claim data-flights-0 of the storage class fast is not bound: pod has unbound immediate \
+             PersistentVolumeClaims",
+        ),
+        (
+            said(None, "", &[]),
+            "its claim data-flights-0 of no storage class (the cluster has no default one) is not bound",
+        ),
+        // It waits for a machine first, and its volume for it.
+        (
+            said(Some("fast"), "0/3 nodes are available: 3 Insufficient cpu.", &[]),
+            "0/3 nodes are available: 3 Insufficient cpu.",
+        ),
+    ] {
+        assert_eq!(said, format!("starting: node 0: {expected}"));
+    }
+}
+
 impl World {
     /// Until only nodes are missing.
     fn settle_without_pods(&mut self) {
