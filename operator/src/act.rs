@@ -22,6 +22,9 @@ use std::collections::BTreeMap;
 /// The most bytes of what the API server says against an object.
 const REJECTION_MAX: usize = 500;
 
+/// What the API server says, as of an error of its own, of a field that it is to apply and the CRD lacks.
+const NOT_IN_SCHEMA: &str = "field not declared in schema";
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// What was decided from has changed since.
@@ -229,10 +232,14 @@ pub async fn report(client: &Client, plan: &Plan, status: &AgentPlanStatus) -> R
     Ok(())
 }
 
-/// Writes the name of the operator into the status of the very object that was seen: of two that do, one succeeds.
-pub async fn claim(client: &Client, plan: &Plan, operator: &str) -> Result<(), Error> {
-    report(client, plan, &AgentPlanStatus { operator: Some(operator.to_owned()), ..plan.status.clone() })
-        .await
+/// Writes the name of the operator into the status of the very object that was seen: of two that do, one succeeds. False:
+/// the CRD is one of before, and has no field for it.
+pub async fn claim(client: &Client, plan: &Plan, operator: &str) -> Result<bool, Error> {
+    let status = AgentPlanStatus { operator: Some(operator.to_owned()), ..plan.status.clone() };
+    match report(client, plan, &status).await {
+        Err(Error::Rejected(why)) if why.contains(NOT_IN_SCHEMA) => Ok(false),
+        written => written.map(|()| true),
+    }
 }
 
 /// Says that several operators look after the plan, or no more so. The rest of the status is its owner's.

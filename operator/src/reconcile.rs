@@ -64,6 +64,8 @@ struct Past {
     owner: Watch,
     /// The generation for which it was said that nobody contests the plan.
     uncontested: Option<u64>,
+    /// The generation at which the CRD was found to have no field for the operator that runs a plan.
+    unrecorded: Option<u64>,
     /// The uid of a plan whose namespace is being deleted.
     leaving: Option<String>,
     /// What events warned of, and when they were read.
@@ -256,9 +258,16 @@ async fn settle_owner(
             }
             info!(owner = name, "the operator that ran the plan is gone; this one takes the plan over");
         }
+        Owner::Nobody if past.unrecorded == Some(plan.generation) => return Ok(None),
         Owner::Nobody => {}
     }
-    act::claim(&context.client, plan, &context.operator).await?;
+    if !act::claim(&context.client, plan, &context.operator).await? {
+        warn!(
+            "the CRD has no field status.operator: it is older than this operator. The plan is run all the same, and \
+             nothing keeps another release from it; apply the CRD of the chart"
+        );
+        past.unrecorded = Some(plan.generation);
+    }
     Ok(Some(Sight::Again))
 }
 

@@ -40,6 +40,8 @@ struct Api {
     webhook: fn(&str, &mut Value),
     /// The status of the plan that each field manager has written.
     statuses: BTreeMap<String, Value>,
+    /// The CRD is one of before: it has no field for the operator that runs a plan.
+    has_old_crd: bool,
 }
 
 impl Default for Api {
@@ -58,6 +60,7 @@ impl Default for Api {
             rival: None,
             webhook: |_, _| {},
             statuses: BTreeMap::new(),
+            has_old_crd: false,
         }
     }
 }
@@ -168,6 +171,10 @@ impl Api {
             || self.overtaken.remove(path)
         {
             return failure(StatusCode::CONFLICT, "the object has been modified");
+        }
+        if self.has_old_crd && body["status"]["operator"].is_string() {
+            let why = "failed to create typed patch object: .status.operator: field not declared in schema";
+            return failure(StatusCode::INTERNAL_SERVER_ERROR, why);
         }
         self.statuses.insert(asked.manager.clone(), body["status"].clone());
         let mut status = json!({});
@@ -725,6 +732,23 @@ async fn a_plan_goes_over_to_the_operator_that_a_person_names() {
             .condition("Contested")
             .contains("the operator other-system/shoal-operator runs this plan")
     );
+}
+
+#[tokio::test]
+async fn under_a_crd_of_before_a_plan_is_run_all_the_same() {
+    let scene = Scene::new();
+    scene.api().has_old_crd = true;
+    let (memory, outcome) = scene.look_anew().await;
+    assert_eq!(outcome, Outcome::Waiting, "for its nodes");
+    assert!(scene.api().objects.contains_key(SET));
+    let written = scene.written();
+    let memory = scene.look(Look::All, memory).await.0;
+    assert_eq!(scene.written(), written);
+    // With the CRD of today its operator is named with the next edit.
+    scene.api().has_old_crd = false;
+    scene.edit(|plan| plan["spec"]["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
+    scene.look(Look::All, memory).await;
+    assert_eq!(scene.api().objects[PLAN]["status"]["operator"], "shoal-system/shoal-operator");
 }
 
 #[tokio::test]
