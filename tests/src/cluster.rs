@@ -90,14 +90,23 @@ impl Cluster {
 
     /// The chart with the images of this build, and with more values.
     pub fn install(&self, values: &[&str]) -> Result<()> {
-        let chart = self.root.join("charts/shoal");
-        let mut arguments = vec!["helm", "upgrade", "--install", RELEASE, chart.to_str().context("path")?];
-        arguments.extend(["--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s"]);
+        self.install_chart("charts/shoal", values)
+    }
+
+    fn install_chart(&self, chart: &str, values: &[&str]) -> Result<()> {
+        let chart = self.root.join(chart);
+        let mut arguments = vec![chart.to_str().context("path")?, "--wait", "--timeout", "120s"];
         let images = ["image", "nodeImage"]
             .map(|image| [format!("{image}.tag={}", self.tag), format!("{image}.pullPolicy=Never")]);
         arguments.extend(images.iter().flat_map(|[tag, policy]| ["--set-string", tag, "--set", policy]));
         arguments.extend(values.iter().flat_map(|value| ["--set", value]));
-        self.run(&arguments, None)?;
+        self.helm(&["upgrade", "--install"], &arguments)
+    }
+
+    /// A command of helm for the release.
+    pub fn helm(&self, command: &[&str], arguments: &[&str]) -> Result<()> {
+        let of_release = [RELEASE, "--namespace", OPERATOR_NAMESPACE];
+        self.run(&[&["helm"], command, &of_release, arguments].concat(), None)?;
         Ok(())
     }
 
@@ -145,12 +154,24 @@ impl Cluster {
     }
 }
 
-/// The operator is installed with other values while this is there.
+/// The operator is installed otherwise, while this is there.
 pub struct Installed(&'static Cluster);
 
 impl Installed {
     pub fn with(cluster: &'static Cluster, values: &[&str]) -> Installed {
         cluster.install(values).unwrap();
+        Installed(cluster)
+    }
+
+    /// The chart in `tests/data/earlier-chart`, with the images of this build.
+    pub fn earlier(cluster: &'static Cluster) -> Installed {
+        cluster.install_chart("tests/data/earlier-chart", &[]).unwrap();
+        Installed(cluster)
+    }
+
+    /// No chart at all.
+    pub fn without(cluster: &'static Cluster) -> Installed {
+        cluster.helm(&["uninstall", "--wait", "--timeout", "120s"], &[]).unwrap();
         Installed(cluster)
     }
 }

@@ -3,6 +3,8 @@
 
 mod certificates;
 mod change;
+mod hindered;
+mod lifecycle;
 mod loss;
 mod operator;
 mod serve;
