@@ -354,10 +354,17 @@ async fn what_clients_and_rules_do_wrong_is_told() {
     let nodes = nodes(1, &disk).await;
     let mut client = client(&nodes.at(0)).await.unwrap();
     let mut run = Run::begin();
-    for _ in 0..40 {
+    for n in 1..=40 {
         send(&mut client, "/counter/1", "add", &json!({"n": 1})).await.unwrap();
         send(&mut client, "/counter/1", "add", &json!({"m": 1})).await.unwrap_err();
         send(&mut client, "/counter/1", "mistell", &json!({"to": "/counter/2"})).await.unwrap();
+        // The message takes its way after the answer.
+        eventually("the fault to be counted", 30, async || {
+            let text = nodes.scrape(0).unwrap_or_default();
+            anyhow::ensure!(text.contains(&format!("\nshoal_faults_total {n}\n")), "{text}");
+            Ok(())
+        })
+        .await;
         run.minute(Some(&nodes));
     }
     fires_exactly(CLIENTS_AND_RULES_ARE_WRONG, run.judged().last().unwrap());
