@@ -26,6 +26,8 @@ pub enum Unfit {
     Slots(u32),
     /// No store has ever been given a ring.
     Nothing,
+    /// Stores have been given one, and none has it any more.
+    Lost,
     /// These nodes have other stores than the ring of the volumes names.
     Stores(Vec<u16>),
     /// These nodes have their stores, of an earlier moment than the ring of the volumes records.
@@ -44,11 +46,16 @@ pub struct Wished {
 }
 
 /// `reports`: of the stores that were written for the plan whose volumes are adopted.
-pub fn adoption(wished: Wished, reports: &[&Report]) -> Adoption {
+/// `adopter`: the plan that adopts them.
+pub fn adoption(wished: Wished, adopter: &str, reports: &[&Report]) -> Adoption {
     let held = || reports.iter().filter_map(|report| report.held.as_deref());
     let Some(newest) = held().max_by_key(|ring| ring.revision) else {
         let waiting = silent(0..wished.replicas, reports);
-        return if waiting.is_empty() { Adoption::Unfit(Unfit::Nothing) } else { Adoption::Waiting(waiting) };
+        if !waiting.is_empty() {
+            return Adoption::Waiting(waiting);
+        }
+        let had_ring = reports.iter().any(|report| report.had_ring);
+        return Adoption::Unfit(if had_ring { Unfit::Lost } else { Unfit::Nothing });
     };
     if let Some(unfit) = unfit(wished, newest, reports) {
         return Adoption::Unfit(unfit);
@@ -62,7 +69,7 @@ pub fn adoption(wished: Wished, reports: &[&Report]) -> Adoption {
         let incarnation = of(member.ordinal, reports).map_or(member.incarnation, |report| report.incarnation);
         Member { incarnation, ..*member }
     };
-    match newest.adopted(newest.members.iter().map(started).collect(), base) {
+    match newest.adopted(newest.members.iter().map(started).collect(), base, adopter) {
         Some(ring) => Adoption::Ready(Box::new(ring)),
         None => Adoption::Unfit(Unfit::Exhausted),
     }
@@ -133,7 +140,7 @@ mod tests {
     }
 
     fn decided(reports: &[Report]) -> Adoption {
-        adoption(WISHED, &reports.iter().collect::<Vec<_>>())
+        adoption(WISHED, "new", &reports.iter().collect::<Vec<_>>())
     }
 
     fn unfit(unfit: Unfit) -> Adoption {
@@ -166,6 +173,8 @@ mod tests {
         assert_eq!(with(|all| drop(all.remove(1))), Adoption::Waiting(vec![1]));
         assert_eq!(decided(&[report(0, None)]), Adoption::Waiting(vec![1, 2]));
         assert_eq!(decided(&[0, 1, 2].map(|ordinal| report(ordinal, None))), unfit(Unfit::Nothing));
+        let lost = |ordinal| Report { had_ring: true, ..report(ordinal, None) };
+        assert_eq!(decided(&[0, 1, 2].map(lost)), unfit(Unfit::Lost));
         assert_eq!(with(|all| all[2].store = StoreId(7)), unfit(Unfit::Stores(vec![2])));
         // A volume that is new has a store of its own.
         assert_eq!(
@@ -179,14 +188,14 @@ mod tests {
         );
         let wished = |replicas, slots| {
             let reports = all();
-            adoption(Wished { replicas, slots }, &reports.iter().collect::<Vec<_>>())
+            adoption(Wished { replicas, slots }, "new", &reports.iter().collect::<Vec<_>>())
         };
         assert_eq!(wished(2, 256), unfit(Unfit::Nodes(3)));
         assert_eq!(wished(3, 512), unfit(Unfit::Slots(256)));
         // That the number of nodes is wrong shows before all of them are there.
         let two = [report(0, Some(ring(3))), report(1, Some(ring(3)))];
         assert_eq!(
-            adoption(Wished { replicas: 2, slots: 256 }, &two.iter().collect::<Vec<_>>()),
+            adoption(Wished { replicas: 2, slots: 256 }, "new", &two.iter().collect::<Vec<_>>()),
             unfit(Unfit::Nodes(3))
         );
     }

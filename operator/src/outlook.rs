@@ -15,6 +15,7 @@ use crate::settings::Settings;
 use proto::plan::{Error, Keep, Quantity};
 use proto::ring::Ring;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Nothing is made while it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -291,25 +292,30 @@ fn other_size(plan: &Plan, force: &InForce) -> Option<Fault> {
 }
 
 fn obstacles(plan: &Plan, seen: &Observed) -> Vec<Obstacle> {
-    let mut obstacles: Vec<Obstacle> = volumes_of_another_plan(plan, seen).into_iter().collect();
+    let mut obstacles = volumes_of_other_plans(plan, seen);
     obstacles.extend(taken(plan, seen));
     obstacles.sort_by_key(Obstacle::reason);
     obstacles
 }
 
-/// Only before there is a StatefulSet: it would give these volumes to the new plan's nodes.
-fn volumes_of_another_plan(plan: &Plan, seen: &Observed) -> Option<Obstacle> {
+/// By plan, and only before there is a StatefulSet: it would give these volumes to the new plan's nodes.
+fn volumes_of_other_plans(plan: &Plan, seen: &Observed) -> Vec<Obstacle> {
     let objects = &seen.objects;
     if objects.parts.get(&Part::StatefulSet).is_some_and(|set| set.ours().is_some()) {
-        return None;
+        return Vec::new();
     }
-    let is_other = |uid: &String| *uid != plan.data_uid;
-    let others: Vec<_> =
-        objects.volumes.iter().filter(|one| one.plan_uid.as_ref().is_some_and(is_other)).collect();
-    let plan_uid = others.first()?.plan_uid.clone()?;
-    let claims = others.iter().map(|one| one.name.clone()).collect();
-    let are_going = others.iter().all(|one| one.is_going);
-    Some(Obstacle::VolumesOfAnotherPlan { claims, plan_uid, are_going })
+    let mut others: BTreeMap<&String, Vec<&Volume>> = BTreeMap::new();
+    for volume in &objects.volumes {
+        if let Some(uid) = volume.plan_uid.as_ref().filter(|uid| **uid != plan.data_uid) {
+            others.entry(uid).or_default().push(volume);
+        }
+    }
+    let obstacle = |(uid, volumes): (&String, Vec<&Volume>)| Obstacle::VolumesOfAnotherPlan {
+        claims: volumes.iter().map(|one| one.name.clone()).collect(),
+        plan_uid: uid.clone(),
+        are_going: volumes.iter().all(|one| one.is_going),
+    };
+    others.into_iter().map(obstacle).collect()
 }
 
 fn taken(plan: &Plan, seen: &Observed) -> Vec<Obstacle> {

@@ -74,9 +74,9 @@ impl Watch {
 pub fn contested(plan: &Plan, owner: &str) -> Contested {
     let namespace = &plan.key.namespace;
     let text = format!(
-        "the operator {owner} runs this plan, and another one that looks after namespace {namespace} leaves it alone. Let \
-         only one look after it (value `namespaces` of the chart); to give the plan to the other one, name it: kubectl \
-         annotate aplan {} -n {namespace} --overwrite {}=NAMESPACE/NAME",
+        "this plan belongs to the operator {owner}, and another one that looks after namespace {namespace} leaves it \
+         alone. Let only one look after it (value `namespaces` of the chart); to give the plan to the other one, or if \
+         {owner} is no longer there, name it: kubectl annotate aplan {} -n {namespace} --overwrite {}=NAMESPACE/NAME",
         plan.name(),
         crate::names::OPERATOR,
     );

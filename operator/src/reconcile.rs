@@ -16,6 +16,7 @@ use crate::observed::{Objects, Observed};
 use crate::ownership::{self, Owner, Sign, Watch};
 use crate::plan::{Key, Plan};
 use crate::queue::{Look, Outcome};
+use crate::ring;
 use crate::settings::Settings;
 use crate::steps::{self, Given, NewStatus, Next, Pace, Step};
 use futures::StreamExt as _;
@@ -231,7 +232,7 @@ async fn see(context: &Context, key: &Key, past: &mut Past, since: Duration) -> 
         return Ok(sight);
     }
     let objects = look::objects(&context.client, &plan).await.map_err(failed)?;
-    Ok(Sight::Ours(Box::new((plan, objects))))
+    Ok(Sight::Ours(Box::new((ring::known(plan, &objects.ring), objects))))
 }
 
 /// `None`: the plan is ours, and nothing is to be said of that.
@@ -287,6 +288,8 @@ async fn sign(context: &Context, owner: &str, is_named: bool, past: &mut Past, s
 
 /// Leaves the plan to its owner, and says so once.
 async fn contest(context: &Context, plan: &Plan, owner: &str, sign: Sign) -> Result<Outcome, act::Error> {
+    // Its conditions are the owner's to show.
+    context.metrics.forget(&plan.key);
     let contested = ownership::contested(plan, owner);
     if plan.contested.as_ref() != Some(&contested) {
         info!(owner, "another operator runs the plan; this one leaves it alone");

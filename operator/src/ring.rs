@@ -7,6 +7,7 @@
 use crate::adoption::{Adoption, Unfit, Wished, adoption};
 use crate::observed::{Observed, Report, Seen};
 use crate::plan::{Plan, Wish};
+use bytes::Bytes;
 use proto::ring::{self, First, Member, Reported, Ring};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,15 @@ pub enum RingState {
     },
     /// Its object is not the plan's.
     NotOurs,
+}
+
+/// The plan, with what its data are called: its ring knows that as well, and a spec may have lost it.
+pub fn known(plan: Plan, ring: &Seen<Bytes>) -> Plan {
+    let adopted = ring.ours().filter(|_| !plan.has_adopted()).and_then(|bytes| Ring::decode(bytes).ok());
+    match adopted {
+        Some(ring) if ring.base > 0 => Plan { data_uid: ring.plan_uid, ..plan },
+        _ => plan,
+    }
 }
 
 pub fn state(plan: &Plan, seen: &Observed, replicas: u16) -> RingState {
@@ -89,7 +99,7 @@ fn adopted(plan: &Plan, seen: &Observed) -> RingState {
     let ours = seen.answers.iter().filter_map(|(ordinal, answer)| {
         answer.as_ref().ok().filter(|report| report.plan_uid == plan.data_uid && report.ordinal == *ordinal)
     });
-    match adoption(wished, &ours.collect::<Vec<_>>()) {
+    match adoption(wished, &plan.uid, &ours.collect::<Vec<_>>()) {
         Adoption::Ready(ring) => RingState::ToAdopt(ring),
         Adoption::Waiting(nodes) => RingState::Adopting(nodes),
         Adoption::Unfit(unfit) => RingState::Unfit(unfit),

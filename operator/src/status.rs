@@ -87,7 +87,10 @@ fn accepted_generation(plan: &Plan, outlook: &Outlook) -> Option<i64> {
     let run = |node: &crate::node::Node| {
         node.report.as_ref().is_some_and(|report| report.generation == plan.generation)
     };
-    let all_run = !outlook.nodes.is_empty() && outlook.nodes.iter().all(run);
+    // Without a ring it cannot be known from which number on the nodes count.
+    let all_run = matches!(outlook.ring, RingState::InForce(_))
+        && !outlook.nodes.is_empty()
+        && outlook.nodes.iter().all(run);
     if outlook.verdict.is_ok() && all_run {
         Some(plan.generation as i64)
     } else {
@@ -126,7 +129,8 @@ fn reason_of(errors: &[plan::Error]) -> Reason {
 fn ready(plan: &Plan, outlook: &Outlook) -> Judged {
     let judged = serving(plan, outlook, "Ready", outlook.is_ready());
     // Nodes run the plan before this one, so this one is not ready.
-    let held_back = (plan.paused || outlook.verdict.is_err()) && outlook.has_begun();
+    let is_given = matches!(outlook.ring, RingState::InForce(_));
+    let held_back = (plan.paused || outlook.verdict.is_err() || !is_given) && outlook.has_begun();
     let reports = outlook.nodes.iter().filter_map(|node| node.report.as_ref());
     let accepted = plan.status.accepted_generation.map(i64::unsigned_abs);
     let in_force = accepted.or_else(|| reports.map(|report| report.generation).min()).filter(|_| held_back);

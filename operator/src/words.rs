@@ -20,15 +20,9 @@ pub struct Cause {
 
 pub fn obstacle(plan: &Plan, obstacle: &Obstacle) -> Cause {
     let text = match obstacle {
-        Obstacle::VolumesOfAnotherPlan { claims, plan_uid, are_going: _ } => format!(
-            "the claims {} hold the data of an earlier plan of this name (uid {plan_uid}); nothing is started over \
-             them. To go on with that data: kubectl shoal adopt {} -n {namespace}. To begin anew, delete these claims, \
-             and with them that data: kubectl delete pvc -n {namespace} -l {}",
-            listed(claims.iter().cloned()),
-            plan.name(),
-            names::selector(plan.name()),
-            namespace = plan.key.namespace,
-        ),
+        Obstacle::VolumesOfAnotherPlan { claims, plan_uid, are_going: _ } => {
+            volumes_of_another_plan(plan, claims, plan_uid)
+        }
         Obstacle::NameGoing { object } => format!(
             "{object} belongs to an earlier plan of this name, or is being deleted: waiting until it is gone"
         ),
@@ -38,6 +32,27 @@ pub fn obstacle(plan: &Plan, obstacle: &Obstacle) -> Cause {
         ),
     };
     Cause { reason: obstacle.reason(), text }
+}
+
+fn volumes_of_another_plan(plan: &Plan, claims: &[String], uid: &str) -> String {
+    let (name, namespace) = (plan.name(), &plan.key.namespace);
+    let claims = listed(claims.iter().cloned());
+    let whose = if plan.has_adopted() {
+        format!(
+            "another plan (uid {uid}) than the one whose volumes are adopted; nothing is started over them"
+        )
+    } else {
+        format!(
+            "an earlier plan of this name (uid {uid}); nothing is started over them. To go on with that data: kubectl \
+             shoal adopt {name} -n {namespace} --volumes-of {uid}"
+        )
+    };
+    format!(
+        "the claims {claims} hold the data of {whose}. To begin anew, delete these claims, and with them that data: \
+         kubectl delete pvc -n {namespace} -l {},{}={uid}",
+        names::selector(name),
+        names::PLAN_UID,
+    )
 }
 
 /// `None`: it is none.
@@ -80,8 +95,10 @@ fn ring_fault(plan: &Plan, state: &RingState) -> String {
         RingState::Missing(revision) => format!(
             "{object} is missing, but the nodes' stores already have a ring (revision {revision} or higher). The \
              operator does not create a new ring over existing data, and the nodes continue with the ring that they \
-             have. Restore the ConfigMap from a backup; or, to give up all data, delete the plan and its volumes, and \
-             apply the plan again"
+             have. Restore the ConfigMap from a backup; or, with storage.retention.whenDeleted Retain, delete the plan, \
+             apply it again, and let it adopt its volumes: kubectl shoal adopt {} -n {}",
+            plan.name(),
+            plan.key.namespace,
         ),
         RingState::Unreadable(why) => format!(
             "{object} cannot be used: {why}. The operator does not change it. Restore it from a backup; until then, \
@@ -117,6 +134,11 @@ fn unfit(plan: &Plan, unfit: &Unfit) -> String {
             "spec.recovery.adoptVolumesOf: no node has found anything in {of}: they are new, or that plan has never \
              served. Bind the nodes' claims to the volumes that are meant; or, to begin anew, delete the plan and its \
              claims, and apply it without adoptVolumesOf"
+        ),
+        Unfit::Lost => format!(
+            "the stores of {of} have had a ring, and none holds it any more (the file `configuration` in their data \
+             folders). Nothing of them is lost: restore the ConfigMap {} from a backup, with this plan as its owner",
+            names::ring(plan.name()),
         ),
         Unfit::Stores(nodes) => format!(
             "{of} miss the stores of these claims, which have others: {}. Nothing is served without them: bind each to \

@@ -8,6 +8,7 @@ use crate::names;
 use crate::observed::{Life, Objects, Observed, Pod, Report, Seen, Volume};
 use crate::parts::{self, Part};
 use crate::plan::Plan;
+use crate::ring;
 use crate::settings::Settings;
 use crate::steps::{self, Given, NewStatus, Next, Step};
 use bytes::Bytes;
@@ -131,7 +132,7 @@ impl World {
     }
 
     pub fn plan(&self) -> Plan {
-        plan(&self.object)
+        ring::known(plan(&self.object), &self.ring.clone().map_or(Seen::Absent, Seen::Ours))
     }
 
     pub fn status(&self) -> AgentPlanStatus {

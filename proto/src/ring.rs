@@ -22,6 +22,8 @@ pub const HISTORY_END: u16 = 1 << 13;
 const LSN_BITS: u32 = 40;
 /// The first history of a slot is below this, so that each can rise as often again.
 const FIRST_HISTORY_BITS: u32 = 12;
+/// By one of so many steps histories rise when volumes are adopted.
+const ADOPTION_STEPS: u64 = 31;
 
 /// The random id of a data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,11 +96,13 @@ impl Ring {
 
     /// The ring after this one, for stores that another object of the plan has adopted: the owners stay. Nobody who has an
     /// older one goes on beside it, since every epoch rises; every history does, since volumes may have been put back to
-    /// an earlier moment. Who writes it draws its nonce. `None`: histories have no room to rise.
+    /// an earlier moment: by a step that the adopter's uid gives, since one moment may be adopted more than once. Who
+    /// writes it draws its nonce. `None`: histories have no room to rise.
     #[must_use]
-    pub fn adopted(&self, members: Vec<Member>, base: u64) -> Option<Ring> {
+    pub fn adopted(&self, members: Vec<Member>, base: u64, adopter: &str) -> Option<Ring> {
+        let step = 1 + (xxh3_64(adopter.as_bytes()) % ADOPTION_STEPS) as u16;
         let risen = |slot: &Owned| {
-            let history = slot.history + 1;
+            let history = slot.history + step;
             (history < HISTORY_END).then_some(Owned { epoch: slot.epoch + 1, history, ..*slot })
         };
         let slots = self.slots.iter().map(risen).collect::<Option<_>>()?;

@@ -8,7 +8,7 @@ use crate::node::routing::Routing;
 use crate::peer::Configuration;
 use crate::peer::{Identity, Numbers};
 use crate::refusal::Refusal;
-use proto::plan::{self, AgentPlanSpec, Plan};
+use proto::plan::{self, AgentPlanSpec, Lane, Plan};
 use proto::ring::Ring;
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub struct Own<'a> {
     pub adopted_by: &'a str,
     /// Revision and generation of what it holds from before that.
     pub held: Numbers,
+    /// The plan that wrote what it holds.
+    pub plan: Option<&'a Plan>,
 }
 
 pub fn judge(own: &Own, has: Option<&Routing>, given: Configuration) -> Result<Verdict, Error> {
@@ -76,11 +78,34 @@ pub fn judge(own: &Own, has: Option<&Routing>, given: Configuration) -> Result<V
         Some(has) if has.given.spec == given.spec => has.plan.clone(),
         _ => Arc::new(Plan::parse(&given.spec).map_err(|errors| refused_plan(&errors))?),
     };
+    if let Some(refusal) = own.plan.and_then(|before| retyped(before, &plan)) {
+        return Err(refusal.into());
+    }
     if ring.slots.len() != plan.slots as usize {
         let text = format!("the ring has {} slots, and the plan {}", ring.slots.len(), plan.slots);
         return Err(Refusal::bad(text, "ring").into());
     }
     Ok(Verdict::Take(Box::new(Routing::new(given, plan, ring, ours.store))))
+}
+
+/// A lane of another type than the adopted volumes hold it: its first change would take away what there is.
+fn retyped(before: &Plan, plan: &Plan) -> Option<Refusal> {
+    let was = |lane: &Lane| before.kinds.iter().flat_map(|kind| &kind.lanes).find(|was| was.id == lane.id);
+    for (n, kind) in plan.kinds.iter().enumerate() {
+        let changed = kind
+            .lanes
+            .iter()
+            .find_map(|lane| Some((lane, was(lane)?)).filter(|(lane, was)| lane.kind != was.kind));
+        if let Some((Lane { name, kind, .. }, was)) = changed {
+            let text = format!(
+                "lane `{name}` is a {kind:?} lane, and the adopted volumes have it as a {:?} lane; give it that type, or \
+                 another name",
+                was.kind
+            );
+            return Some(Refusal::new(409, text, format!("spec.agents[{n}].lanes")));
+        }
+    }
+    None
 }
 
 fn newer_than_held(held: Numbers, given: Numbers) -> Result<(), Refusal> {

@@ -65,7 +65,8 @@ pub async fn by_peer(core: &Arc<Core>, given: Configuration) {
 
 fn judge_and_save(core: &Core, given: Configuration) -> Result<Verdict, configuration::Error> {
     let has = core.routing.load_full();
-    let verdict = configuration::judge(&core.own(), has.as_deref(), given)?;
+    let held = core.held.load_full();
+    let verdict = configuration::judge(&core.own(held.as_deref()), has.as_deref(), given)?;
     if let Verdict::Take(routing) = &verdict {
         let store = lock(&core.store);
         let store = store.as_ref().ok_or_else(|| Refusal::unavailable("this node is stopping", ""))?;

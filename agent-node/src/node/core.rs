@@ -22,6 +22,7 @@ use crate::store::Store;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use proto::address::Slot;
+use proto::plan::Plan;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
@@ -39,6 +40,8 @@ pub type Inboxes = Arc<[Inbox<Reply, Watch>]>;
 pub struct Held {
     pub ring: Bytes,
     pub numbers: Numbers,
+    /// The plan that it was given with, if this version can read it.
+    pub plan: Option<Plan>,
 }
 
 pub struct Core {
@@ -110,10 +113,10 @@ impl Core {
     }
 
     /// What a configuration is held against.
-    pub fn own(&self) -> Own<'_> {
-        let held = self.held.load();
-        let held = held.as_ref().map_or_else(Numbers::default, |held| held.numbers);
-        Own { identity: &self.identity, adopted_by: &self.adopted_by, held }
+    pub fn own<'a>(&'a self, held: Option<&'a Held>) -> Own<'a> {
+        let numbers = held.map_or_else(Numbers::default, |held| held.numbers);
+        let plan = held.and_then(|held| held.plan.as_ref());
+        Own { identity: &self.identity, adopted_by: &self.adopted_by, held: numbers, plan }
     }
 
     pub fn owner(&self, slot: Slot) -> Owner {

@@ -19,6 +19,7 @@ use crate::peer::{Identity, Numbers, accepting};
 use crate::shard::{Event, Room, Shard};
 use crate::store::{Store, StoreOptions};
 use anyhow::Context as _;
+use proto::plan::Plan;
 use proto::ring::{Ring, StoreId};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -144,9 +145,9 @@ fn kept(store: &Store, identity: &Identity, adopted_by: &str) -> anyhow::Result<
         let revision = Ring::decode(&given.ring).context(SAVED)?.revision;
         let numbers = Numbers { revision, generation: given.generation };
         info!(revision, "the volume was adopted: the ring that it holds is not in force");
-        return Ok(Some(Kept::Held(Held { ring: given.ring, numbers })));
+        return Ok(Some(Kept::Held(Held { ring: given.ring, numbers, plan: Plan::parse(&given.spec).ok() })));
     }
-    let own = Own { identity, adopted_by, held: Numbers::default() };
+    let own = Own { identity, adopted_by, held: Numbers::default(), plan: None };
     match configuration::judge(&own, None, given) {
         Ok(Verdict::Take(routing)) => Ok(Some(Kept::InForce(routing))),
         Ok(Verdict::Same) => Ok(None),

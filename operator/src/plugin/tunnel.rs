@@ -74,8 +74,13 @@ impl Cluster {
     /// Lets the plan go on with the data that are called so.
     pub async fn adopt(&self, plan: &str, uid: &str) -> Result<(), Failure> {
         let api: Api<AgentPlan> = Api::namespaced(self.client.clone(), &self.namespace);
-        let patch = json!({"spec": {"recovery": {"adoptVolumesOf": uid}}});
-        within("changing the plan", api.patch(plan, &PatchParams::default(), &Patch::Merge(patch))).await?;
+        let patch = Patch::Merge(json!({"spec": {"recovery": {"adoptVolumesOf": uid}}}));
+        let params = PatchParams::default();
+        let changed = within("changing the plan", api.patch(plan, &params, &patch)).await?;
+        if changed.spec.recovery.adopt_volumes_of.as_deref() != Some(uid) {
+            let text = "the cluster's CRD has no spec.recovery: it is older than this program; apply the chart's CRD";
+            return Err(Failure::unreachable(text));
+        }
         Ok(())
     }
 }

@@ -682,8 +682,7 @@ async fn of_two_operators_one_runs_a_plan_and_the_other_says_so_and_writes_nothi
     }
     assert_eq!(scene.written() - written, 1, "it is said once");
     let said = scene.api().condition("Contested");
-    let expected =
-        "True AnotherOperator: the operator shoal-system/shoal-operator runs this plan, and another one";
+    let expected = "True AnotherOperator: this plan belongs to the operator shoal-system/shoal-operator, and another one";
     assert!(said.starts_with(expected), "{said}");
     assert!(scene.api().condition("Degraded").starts_with("False Healthy"));
     // The plan's edits are the owner's.
@@ -730,7 +729,7 @@ async fn a_plan_goes_over_to_the_operator_that_a_person_names() {
         scene
             .api()
             .condition("Contested")
-            .contains("the operator other-system/shoal-operator runs this plan")
+            .contains("this plan belongs to the operator other-system/shoal-operator")
     );
 }
 

@@ -231,11 +231,17 @@ fn a_missing_ring_is_degraded_while_the_nodes_go_on() {
     world.settle();
     let text = "the ConfigMap flights-ring is missing, but the nodes' stores already have a ring (revision 1 or \
                 higher). The operator does not create a new ring over existing data, and the nodes continue with the ring that \
-                they have. Restore the ConfigMap from a backup; or, to give up all data, delete the plan and its \
-                volumes, and apply the plan again";
+                they have. Restore the ConfigMap from a backup; or, with storage.retention.whenDeleted Retain, delete the \
+                plan, apply it again, and let it adopt its volumes: kubectl shoal adopt flights -n default";
     assert_eq!(world.condition("Degraded"), format!("True RingMissing: {text}"));
     assert_eq!(world.condition("Ready"), "True Serving: 4096 slots are served by 3 nodes");
     assert_eq!(world.condition("Reconciling"), "False Blocked: see the condition Stalled");
+    // An edit reaches no node, and so it is not what is ready.
+    world.edit(|spec| spec["agents"][2]["rules"][0]["do"][0]["set"]["to"] = "flights + 2".into());
+    world.settle();
+    let status = world.status();
+    let ready = status.conditions.iter().find(|one| one.type_ == "Ready").unwrap();
+    assert_eq!((status.accepted_generation, ready.observed_generation), (Some(1), Some(1)));
     assert_eq!(world.status().revision, Some(1));
     // One that is put back is in force again.
     let ring = World::settled().ring;

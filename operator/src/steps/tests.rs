@@ -360,8 +360,9 @@ fn volumes_of_another_plan_are_left_alone_until_a_person_deletes_them() {
     world.settle();
     assert!(world.parts.is_empty() && world.authority.is_none());
     let text = "the claims data-flights-1 hold the data of an earlier plan of this name (uid the-one-before); nothing \
-                is started over them. To go on with that data: kubectl shoal adopt flights -n default. To begin anew, \
-                delete these claims, and with them that data: kubectl delete pvc -n default -l shoal.dev/plan=flights";
+                is started over them. To go on with that data: kubectl shoal adopt flights -n default --volumes-of \
+                the-one-before. To begin anew, delete these claims, and with them that data: kubectl delete pvc -n \
+                default -l shoal.dev/plan=flights,shoal.dev/plan-uid=the-one-before";
     for (condition, status) in [("Degraded", "True"), ("Ready", "False")] {
         assert_eq!(world.condition(condition), format!("{status} VolumesOfAnotherPlan: {text}"));
     }
@@ -408,6 +409,13 @@ fn a_plan_that_is_applied_again_goes_on_with_its_volumes() {
     world.edit(|spec| spec["agents"][2]["rules"][0]["do"][0]["set"]["to"] = "flights + 2".into());
     assert!(world.settle().contains(&"give node 0 generation 5".to_owned()));
     assert!(world.volumes.iter().all(|volume| volume.owners.is_empty()));
+    // A CRD of before may take the field away: the ring knows it.
+    let spec = world.object["spec"].as_object_mut().unwrap();
+    let recovery = spec.remove("recovery").unwrap();
+    world.settle();
+    assert!(world.condition("Degraded").starts_with("False Healthy"), "{}", world.condition("Degraded"));
+    assert_eq!(world.plan().data_uid, UID);
+    world.object["spec"]["recovery"] = recovery;
     // And may be adopted once more.
     world.apply_again("a third");
     world.settle();
@@ -476,6 +484,19 @@ fn a_plan_that_does_not_fit_the_volumes_that_it_adopts_says_what_to_set() {
     world.edit(|spec| spec["replicas"] = 3.into());
     world.settle();
     assert!(world.condition("Ready").starts_with("True Serving"));
+}
+
+#[test]
+fn claims_of_a_third_plan_are_named_by_themselves_while_volumes_are_adopted() {
+    let mut world = adopting();
+    let other =
+        Volume { plan_uid: Some("a third".into()), name: "data-flights-3".into(), ..Volume::default() };
+    world.volumes.push(other);
+    world.settle();
+    let degraded = world.condition("Degraded");
+    assert!(degraded.contains("data-flights-3") && !degraded.contains("data-flights-0"), "{degraded}");
+    assert!(degraded.contains("-l shoal.dev/plan=flights,shoal.dev/plan-uid=a third"), "{degraded}");
+    assert!(!degraded.contains("shoal adopt"), "{degraded}");
 }
 
 #[test]

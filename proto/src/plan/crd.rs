@@ -104,7 +104,8 @@ fn nodes_rule() -> ValidationRule {
     rule(&format!("{same} || {of_ring}"), text, Some(".spec.replicas"))
 }
 
-/// Whose volumes a plan has adopted is what its data are called from its ring on.
+/// Whose volumes a plan has adopted is what its data are called from its ring on, which says it too: a CRD of before may
+/// have taken the field away.
 fn adopted_rule() -> ValidationRule {
     let of = |plan: &str| {
         let spec = format!("{plan}.spec");
@@ -112,10 +113,11 @@ fn adopted_rule() -> ValidationRule {
             "(has({spec}.recovery) && has({spec}.recovery.adoptVolumesOf) ? {spec}.recovery.adoptVolumesOf : '')"
         )
     };
+    let (new, old) = (of("self"), of("oldSelf"));
     let before_ring = "!has(oldSelf.status) || !has(oldSelf.status.revision)";
     rule(
-        &format!("{before_ring} || {} == {}", of("self"), of("oldSelf")),
-        "adoptVolumesOf cannot change once the plan has a ring: its data have that identity",
+        &format!("{before_ring} || {new} == '' || {old} == '' || {new} == {old}"),
+        "adoptVolumesOf cannot be another uid once the plan has a ring: its data have that identity",
         Some(".spec.recovery"),
     )
 }

@@ -217,14 +217,18 @@ fn an_adopted_ring_keeps_its_owners_and_raises_all_that_can_be_left_behind() {
     before.revision = 7;
     let started = |member: Member| Member { incarnation: member.incarnation + 5, ..member };
     let members: Vec<Member> = before.members.iter().copied().map(started).collect();
-    let after = before.adopted(members.clone(), 12).unwrap();
+    let after = before.adopted(members.clone(), 12, "new").unwrap();
     assert_eq!((after.revision, after.parent, after.base), (8, 7, 12));
     assert_eq!((&after.members, &after.plan_uid), (&members, &before.plan_uid));
+    let step = after.slots[0].history - before.slots[0].history;
+    assert!((1..=31).contains(&step));
+    let other = before.adopted(members.clone(), 12, "other").unwrap();
+    assert_ne!(other.slots[0].history, after.slots[0].history, "one moment, adopted twice");
     for (after, before) in after.slots.iter().zip(&before.slots) {
-        let risen = Owned { owner: before.owner, epoch: before.epoch + 1, history: before.history + 1 };
+        let risen = Owned { owner: before.owner, epoch: before.epoch + 1, history: before.history + step };
         assert_eq!(*after, risen);
     }
     assert_eq!(Ring::decode(&after.encode()), Ok(after));
     before.slots[3].history = HISTORY_END - 1;
-    assert_eq!(before.adopted(members, 12), None);
+    assert_eq!(before.adopted(members, 12, "new"), None);
 }

@@ -9,7 +9,7 @@ fn ours() -> Identity {
 }
 
 fn own(identity: &Identity) -> Own<'_> {
-    Own { identity, adopted_by: "", held: Numbers::default() }
+    Own { identity, adopted_by: "", held: Numbers::default(), plan: None }
 }
 
 fn spec(lanes: &[&str]) -> String {
@@ -161,7 +161,8 @@ fn a_store_that_owns_nothing_routes_to_those_that_do() {
 #[test]
 fn an_adopted_volume_takes_only_what_its_new_plan_gives_anew() {
     let ours = ours();
-    let own = Own { identity: &ours, adopted_by: "new", held: Numbers { revision: 5, generation: 2 } };
+    let own =
+        Own { identity: &ours, adopted_by: "new", held: Numbers { revision: 5, generation: 2 }, plan: None };
     let by = |adopted_by: &str, generation, revision| Configuration {
         adopted_by: adopted_by.into(),
         ..given(generation, &ring(revision, 7))
@@ -178,4 +179,24 @@ fn an_adopted_volume_takes_only_what_its_new_plan_gives_anew() {
         assert!(said.starts_with(expected), "{} {}: {said}", given.generation, given.adopted_by);
     }
     assert!(said(None, by("new", 3, 6)).starts_with("409 adopted_by"));
+}
+
+#[test]
+fn an_adopted_volume_is_given_to_no_plan_that_has_its_lanes_of_other_types() {
+    let ours = ours();
+    let before = Plan::parse(spec(&["x", "y"]).replace("Command", "Value").as_bytes()).unwrap();
+    let held = Numbers { revision: 5, generation: 2 };
+    let own = Own { identity: &ours, adopted_by: "new", held, plan: Some(&before) };
+    let given = |text: String| {
+        let given = given(3, &ring(6, 7));
+        Configuration { adopted_by: "new".into(), spec: text.into(), ..given }
+    };
+    let value = spec(&["x", "z"]).replace("Command", "Value");
+    assert_eq!(said_by(&own, None, given(value)), "take 3 6");
+    let map = spec(&["z", "y"]).replace("Command", "Map");
+    let said = said_by(&own, None, given(map));
+    assert!(
+        said.starts_with("409 spec.agents[0].lanes: lane `y` is a Map lane, and the adopted volumes"),
+        "{said}"
+    );
 }
