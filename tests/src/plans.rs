@@ -210,3 +210,30 @@ spec:
     lanes:
     - {name: v, type: Value, access: ReadWrite, schema: {type: Int}}
 ";
+
+/// Agents that tell others what these take, and what they do not.
+pub const TELLING: &str = r#"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: counters}
+spec:
+  replicas: 1
+  agents:
+  - route: /counter/:id
+    lanes:
+    - {name: add, type: Command}
+    - {name: tell, type: Command}
+    - {name: mistell, type: Command}
+    - {name: total, type: Value, initial: 0}
+    - {name: note, type: Value, access: ReadWrite}
+    rules:
+    - command: add
+      do:
+      - set: {lane: total, to: total + event.n}
+    - command: tell
+      do:
+      - send: {agent: event.to, lane: add, body: "{'n': 1}"}
+    - command: mistell
+      do:
+      - send: {agent: event.to, lane: add, body: "{'m': 1}"}
+"#;

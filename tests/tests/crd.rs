@@ -539,6 +539,37 @@ fn the_number_of_nodes_changes_until_there_is_a_ring_and_back_to_its_own() -> Re
     Ok(())
 }
 
+/// `revision`: of the ring; `None`: there is none yet.
+#[test]
+fn whose_volumes_a_plan_has_adopted_is_no_other_once_there_is_a_ring() -> Result<()> {
+    let cases = [
+        (None, "", "a", true),
+        (None, "a", "b", true),
+        (Some(1), "a", "a", true),
+        (Some(1), "a", "b", false),
+        // The ring says it as well, so that it may be taken away and set back.
+        (Some(1), "a", "", true),
+        (Some(1), "", "a", true),
+    ];
+    let plan = |revision: Option<u32>, uid: &str| {
+        let status = revision.map_or(String::new(), |revision| format!("status: {{revision: {revision}}}\n"));
+        let recovery =
+            if uid.is_empty() { String::new() } else { format!("\n  recovery: {{adoptVolumesOf: {uid}}}") };
+        edited("replicas: 3", &format!("replicas: 3{recovery}")) + &status
+    };
+    let updates = cases.map(|(revision, old, new, _)| (plan(revision, new), plan(revision, old)));
+    for ((revision, old, new, is_taken), verdict) in cases.iter().zip(verdicts(updates)?) {
+        let refused: Vec<_> =
+            verdict.refused.iter().map(|fault| format!("{}: {}", fault.at, fault.error)).collect();
+        assert_eq!(refused.is_empty(), *is_taken, "{revision:?}: {old} -> {new}: {refused:?}");
+        let expected = "adoptVolumesOf cannot be another uid";
+        assert!(
+            *is_taken || refused.iter().any(|one| one.starts_with("spec.recovery") && one.contains(expected))
+        );
+    }
+    Ok(())
+}
+
 /// As much of everything as the schema allows, up to what etcd takes.
 #[test]
 fn the_largest_plan_is_within_the_budget_of_rules() -> Result<()> {

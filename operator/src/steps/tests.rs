@@ -5,7 +5,7 @@ use crate::names;
 use crate::observed::{Life, Volume};
 use crate::parts;
 use crate::reason::Reason;
-use crate::world::{UID, World, all_of, flights};
+use crate::world::{Node, UID, World, all_of, flights};
 use expect_test::{Expect, expect};
 use proto::plan::Quantity;
 use proto::ring::{Ring, StoreId};
@@ -385,6 +385,17 @@ fn adopting() -> World {
     world
 }
 
+/// The same, before the second of three nodes is there, and that node.
+fn adopting_without_node_1() -> (World, Node) {
+    let mut world = adopting();
+    let node = world.ended.remove(&1).unwrap();
+    world.pods_start = false;
+    world.settle();
+    world.start(0);
+    world.start(2);
+    (world, node)
+}
+
 #[test]
 fn a_plan_that_is_applied_again_goes_on_with_its_volumes() {
     let mut world = adopting();
@@ -426,12 +437,7 @@ fn a_plan_that_is_applied_again_goes_on_with_its_volumes() {
 
 #[test]
 fn nothing_of_adopted_volumes_is_served_before_all_their_stores_are_there() {
-    let mut world = adopting();
-    let lost = world.ended.remove(&1).unwrap();
-    world.pods_start = false;
-    world.settle();
-    world.start(0);
-    world.start(2);
+    let (mut world, lost) = adopting_without_node_1();
     world.settle();
     let text =
         "the adopted volumes are served when the stores of these claims have reported too: data-flights-1";
@@ -456,12 +462,7 @@ fn nothing_of_adopted_volumes_is_served_before_all_their_stores_are_there() {
 
 #[test]
 fn a_plan_that_is_invalid_while_it_adopts_volumes_goes_on_when_it_is_mended() {
-    let mut world = adopting();
-    let lost = world.ended.remove(&1).unwrap();
-    world.pods_start = false;
-    world.settle();
-    world.start(0);
-    world.start(2);
+    let (mut world, lost) = adopting_without_node_1();
     let rules = world.object["spec"]["agents"][2]["rules"].clone();
     world.edit(|spec| spec["agents"][2]["rules"][0]["do"][0]["set"]["to"] = "nothing".into());
     world.settle();
@@ -501,13 +502,8 @@ fn claims_of_a_third_plan_are_named_by_themselves_while_volumes_are_adopted() {
 
 #[test]
 fn adopted_volumes_go_with_the_plan_only_once_it_has_them() {
-    let mut world = adopting();
+    let (mut world, lost) = adopting_without_node_1();
     world.edit(|spec| spec["storage"]["retention"] = json!({"whenDeleted": "Delete"}));
-    let lost = world.ended.remove(&1).unwrap();
-    world.pods_start = false;
-    world.settle();
-    world.start(0);
-    world.start(2);
     world.settle();
     assert!(world.volumes.iter().all(|volume| volume.owners.is_empty()));
     world.ended.insert(1, lost);

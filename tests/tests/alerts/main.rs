@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tests::cluster::{Client, client, eventually};
 use tests::disk::Disk;
 use tests::lanes::{get, send};
+use tests::plans;
 use tests::project::{read, root};
 use tests::rulecheck::{Answer, Moment, Target, judge};
 use tests::serve::Nodes;
@@ -35,31 +36,6 @@ const A_CERTIFICATE_IS_OLD: &[&str] = &["ShoalCertificateEnding"];
 const A_DISK_FILLS: &[&str] = &["ShoalDiskFilling"];
 const A_DISK_IS_FULL: &[&str] = &["ShoalDiskFilling", "ShoalDiskFull", "ShoalCommandsFail"];
 const CLIENTS_AND_RULES_ARE_WRONG: &[&str] = &["ShoalCommandsRefused", "ShoalMessagesRefused"];
-const PLAN: &str = r#"
-apiVersion: shoal.dev/v1alpha1
-kind: AgentPlan
-metadata: {name: counters}
-spec:
-  replicas: 1
-  agents:
-  - route: /counter/:id
-    lanes:
-    - {name: add, type: Command}
-    - {name: tell, type: Command}
-    - {name: mistell, type: Command}
-    - {name: total, type: Value, initial: 0}
-    - {name: note, type: Value, access: ReadWrite}
-    rules:
-    - command: add
-      do:
-      - set: {lane: total, to: total + event.n}
-    - command: tell
-      do:
-      - send: {agent: event.to, lane: add, body: "{'n': 1}"}
-    - command: mistell
-      do:
-      - send: {agent: event.to, lane: add, body: "{'m': 1}"}
-"#;
 
 /// Sets the conditions of a plan as one of the situations has them that the operator's own tests hold.
 fn show(metrics: &Metrics, situation: &str) {
@@ -146,7 +122,7 @@ fn fired(answers: &[Answer]) -> BTreeSet<&str> {
 
 /// A disk that nobody else writes to, so that its forecast is that of the run.
 async fn nodes(count: u16, disk: &Disk) -> Nodes {
-    Nodes::start(PLAN, count, disk.path()).await.unwrap()
+    Nodes::start(plans::TELLING, count, disk.path()).await.unwrap()
 }
 
 fn large_disk() -> Disk {

@@ -35,6 +35,26 @@ impl World {
             _ => {}
         }
     }
+
+    /// So many of the steps are taken before the operator ends and begins again, and then this happens.
+    fn goes_on(&mut self, count: usize, what: u8) {
+        for done in all_of(self.next()).take(count) {
+            self.does(done);
+        }
+        self.disturb(what);
+    }
+
+    /// All pods come, and nobody disturbs anything any more.
+    fn comes_to_its_end(&mut self) {
+        self.settle();
+        (0..3).for_each(|ordinal| self.start(ordinal));
+        // Once for the bundle, once for the certificate.
+        for _ in 0..2 {
+            self.settle();
+            self.spread();
+        }
+        self.settle();
+    }
 }
 
 proptest! {
@@ -43,19 +63,9 @@ proptest! {
     fn a_crash_between_any_two_steps_changes_nothing_in_the_end(turns in prop::collection::vec((0..8_usize, any::<u8>()), 0..24)) {
         let mut world = World::new(with_few_slots());
         for (count, what) in turns {
-            for done in all_of(world.next()).take(count) {
-                world.does(done);
-            }
-            world.disturb(what);
+            world.goes_on(count, what);
         }
-        world.settle();
-        (0..3).for_each(|ordinal| world.start(ordinal));
-        // Once for the bundle, once for the certificate.
-        for _ in 0..2 {
-            world.settle();
-            world.spread();
-        }
-        world.settle();
+        world.comes_to_its_end();
         prop_assert!(world.next().is_empty());
         let status = world.status();
         let generation = world.plan().generation as i64;
@@ -81,20 +91,11 @@ proptest! {
         world.apply_again("another");
         world.edit(|spec| spec["recovery"] = json!({"adoptVolumesOf": UID}));
         for (count, what) in turns {
-            for done in all_of(world.next()).take(count) {
-                world.does(done);
-            }
-            world.disturb(what);
+            world.goes_on(count, what);
             let served = world.seen().answers.values().flatten().map(|report| report.slots_serving).sum::<u32>();
             prop_assert!(served == 0 || world.ring.is_some());
         }
-        world.settle();
-        (0..3).for_each(|ordinal| world.start(ordinal));
-        for _ in 0..2 {
-            world.settle();
-            world.spread();
-        }
-        world.settle();
+        world.comes_to_its_end();
         let ring = Ring::decode(&world.ring.clone().unwrap()).unwrap();
         prop_assert_eq!((ring.revision, ring.base, ring.plan_uid.as_str()), (2, 1, UID));
         prop_assert!(world.condition("Ready").starts_with("True Serving"));
