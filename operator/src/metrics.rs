@@ -98,7 +98,7 @@ impl Metrics {
         }
     }
 
-    /// The plan is gone.
+    /// The plan is gone, or another operator's to show.
     pub fn forget(&self, key: &Key) {
         for condition in CONDITIONS {
             self.conditions.remove(&labels(key, condition));

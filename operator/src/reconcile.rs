@@ -232,7 +232,7 @@ async fn see(context: &Context, key: &Key, past: &mut Past, since: Duration) -> 
         return Ok(sight);
     }
     let objects = look::objects(&context.client, &plan).await.map_err(failed)?;
-    Ok(Sight::Ours(Box::new((ring::known(plan, &objects.ring), objects))))
+    Ok(Sight::Ours(Box::new((ring::identified(plan, &objects.ring), objects))))
 }
 
 /// `None`: the plan is ours, and nothing is to be said of that.

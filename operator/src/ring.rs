@@ -36,7 +36,7 @@ pub enum RingState {
 }
 
 /// The plan, with what its data are called: its ring knows that as well, and a spec may have lost it.
-pub fn known(plan: Plan, ring: &Seen<Bytes>) -> Plan {
+pub fn identified(plan: Plan, ring: &Seen<Bytes>) -> Plan {
     let adopted = ring.ours().filter(|_| !plan.has_adopted()).and_then(|bytes| Ring::decode(bytes).ok());
     match adopted {
         Some(ring) if ring.base > 0 => Plan { data_uid: ring.plan_uid, ..plan },

@@ -132,7 +132,7 @@ impl World {
     }
 
     pub fn plan(&self) -> Plan {
-        ring::known(plan(&self.object), &self.ring.clone().map_or(Seen::Absent, Seen::Ours))
+        ring::identified(plan(&self.object), &self.ring.clone().map_or(Seen::Absent, Seen::Ours))
     }
 
     pub fn status(&self) -> AgentPlanStatus {
