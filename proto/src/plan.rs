@@ -2,9 +2,11 @@
 //!
 //! `spec`, `agent`, `step` and `status` have the fields of an `AgentPlan`, `crd` makes the CRD of them. A plan's text goes through
 //! `yaml` (dev mode) or comes as JSON (operator, and nodes, which `defaults` spares what goes without saying); `shape`
-//! checks it against the CRD's schema, `parse` checks what a schema cannot say. All that is wrong is said at once, each with the path of its field.
+//! checks it against the CRD's schema, `parse` checks what a schema cannot say, `beside` does so for what is right
+//! in a plan that its schema refuses. All that is wrong is said at once, each with the path of its field.
 
 mod agent;
+mod beside;
 mod crd;
 mod defaults;
 mod later;

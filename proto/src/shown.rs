@@ -9,7 +9,7 @@ mod log;
 #[cfg(test)]
 mod tests;
 
-pub use check::checked;
+pub use check::{check, checked};
 pub use failure::Failure;
 pub use lanes::{Lane, has_state, lanes};
 pub use log::log_filter;
@@ -53,8 +53,8 @@ impl fmt::Display for Output {
     }
 }
 
-/// How a program ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a program ends; of several ends, the last of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
     Done = 0,

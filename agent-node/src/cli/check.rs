@@ -11,16 +11,15 @@ use std::path::{Path, PathBuf};
 pub fn check(plans: &[PathBuf], output: Output) -> Exit {
     let mut exit = Exit::Done;
     for path in plans {
-        match read(path) {
+        let of_file = match read(path) {
             Ok(text) => {
-                let checked = Plan::check_yaml(&text);
-                out::answer(&shown::checked(output, &name(path), &checked));
-                if !checked.errors.is_empty() && exit == Exit::Done {
-                    exit = Exit::Refused;
-                }
+                let (exit, lines) = shown::check(output, &name(path), &text);
+                out::answer(&lines);
+                exit
             }
-            Err(error) => exit = out::wrong(output, error),
-        }
+            Err(error) => out::wrong(output, error),
+        };
+        exit = exit.max(of_file);
     }
     exit
 }

@@ -5,7 +5,6 @@ use super::{adopt, choice, plans};
 use futures::stream::{iter, select_all};
 use futures::{AsyncBufReadExt as _, StreamExt as _};
 use kube::api::LogParams;
-use proto::plan::Plan;
 use proto::shown::{self, Exit, Failure, Following, Output};
 use proto::wire::v1::{
     DescribeRequest, GetRequest, LaneDescription, SendRequest, StatusRequest, WatchRequest,
@@ -43,19 +42,18 @@ pub fn check(files: &[PathBuf], output: Output) -> Exit {
             "-" => std::io::read_to_string(std::io::stdin()),
             _ => std::fs::read_to_string(path),
         };
-        match text {
+        let of_file = match text {
             Ok(text) => {
-                let checked = Plan::check_yaml(&text);
-                say(&shown::checked(output, &name, &checked));
-                if !checked.errors.is_empty() && exit == Exit::Done {
-                    exit = Exit::Refused;
-                }
+                let (exit, lines) = shown::check(output, &name, &text);
+                say(&lines);
+                exit
             }
             Err(error) => {
                 let failure = Failure::unreachable(format!("{name} can't be read: {error}"));
-                exit = failed(output, &Failure { exit: Exit::Usage, ..failure });
+                failed(output, &Failure { exit: Exit::Usage, ..failure })
             }
-        }
+        };
+        exit = exit.max(of_file);
     }
     exit
 }

@@ -42,7 +42,8 @@ pub fn typed(spec: &Value) -> Result<AgentPlanSpec, Vec<Error>> {
     spec.map_err(|error| vec![Error::invalid("spec", error.to_string())])
 }
 
-fn of(spec: &AgentPlanSpec) -> Result<Plan, Vec<Error>> {
+/// What a spec means, or all that no schema says against it.
+pub fn of(spec: &AgentPlanSpec) -> Result<Plan, Vec<Error>> {
     let mut errors = Vec::new();
     if spec.storage.size.value().is_none_or(|size| size < STORAGE_MIN) {
         let error = format!("`{}` is no quantity of at least 1Gi", spec.storage.size);

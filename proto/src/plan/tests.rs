@@ -1,6 +1,7 @@
 //! Plans that are right, plans that are wrong, and the files that are made of the plan's types.
 #![allow(clippy::needless_raw_string_hashes)] // expect-test writes them
 
+mod beside;
 mod files;
 mod laws;
 mod reference;

@@ -5,7 +5,7 @@ mod scalar;
 mod tree;
 
 use super::spec::AgentPlan;
-use super::{Error, Plan, crd, parse};
+use super::{Error, Plan, beside, crd, parse};
 use crate::value::{Record, Value};
 use regex::Regex;
 use std::collections::HashSet;
@@ -99,9 +99,16 @@ fn is_of_another_kind(document: &Value) -> bool {
 /// A plan that was read, and what it means.
 fn whole(read: tree::Read) -> Result<(AgentPlan, Plan), Vec<Error>> {
     let first = read.line;
+    let text = read.value.clone();
     let (plan, lines) = plan(read);
-    let parsed = plan.and_then(|plan| Ok((Plan::parse(&plan.spec.to_json())?, plan)));
-    parsed.map(|(parsed, plan)| (plan, parsed)).map_err(|mut errors| {
+    let parsed = match plan {
+        Ok(plan) => Plan::parse(&plan.spec.to_json()).map(|parsed| (plan, parsed)),
+        Err(mut errors) => {
+            errors.extend(spec(&text).map(|spec| beside::more(spec, &errors)).unwrap_or_default());
+            Err(errors)
+        }
+    };
+    parsed.map_err(|mut errors| {
         for error in &mut errors {
             error.line = error.line.or_else(|| lines.of(&error.at)).or(Some(first));
         }
@@ -131,6 +138,13 @@ fn typed(plan: &Value, mut errors: Vec<Error>) -> Result<AgentPlan, Vec<Error>> 
         parsed.metadata = metadata.map_err(|error| vec![Error::invalid("metadata", error.to_string())])?;
     }
     Ok(parsed)
+}
+
+fn spec(plan: &Value) -> Option<&Value> {
+    match plan {
+        Value::Record(plan) => plan.get("spec"),
+        _ => None,
+    }
 }
 
 /// What is around the spec.

@@ -1,8 +1,15 @@
 //! What `check` says of a file with plans.
 
-use super::Output;
-use crate::plan::Checked;
+use super::{Exit, Output};
+use crate::plan::{Checked, Plan};
 use std::fmt::Write as _;
+
+/// All that is wrong in a text with plans, and the end that comes of it.
+pub fn check(output: Output, file: &str, text: &str) -> (Exit, String) {
+    let found = Plan::check_yaml(text);
+    let exit = if found.errors.is_empty() { Exit::Done } else { Exit::Refused };
+    (exit, checked(output, file, &found))
+}
 
 /// The lines for one file: each error with its place, or the plans in which nothing is wrong.
 pub fn checked(output: Output, file: &str, checked: &Checked) -> String {
@@ -37,7 +44,6 @@ fn json(file: &str, Checked { plans, errors }: &Checked) -> String {
 #[allow(clippy::needless_raw_string_hashes)] // expect-test writes them
 mod tests {
     use super::*;
-    use crate::plan::Plan;
     use expect_test::expect;
 
     const HEAD: &str = "apiVersion: shoal.dev/v1alpha1\nkind: AgentPlan\nmetadata: {name: p}\n";
@@ -56,13 +62,13 @@ mod tests {
             all.yaml:13: spec.agents[0].route: `a` is no route: each segment begins with `/` and has letters, digits and `._~-`; parameters are written `:id`
             all.yaml:25: spec.agents[0].rules[0].do[0].set.to:1: there is no `vv` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`; write "'vv'" if a text is meant: the quotes of YAML are not those of the expression
             all.yaml:26: spec.agents[0].rules[0].do[1].set.lane: there is no Value lane `w` here, only v
-            all.yaml: nothing is wrong in plan p"#]].assert_eq(&super::checked(Output::Text, "all.yaml", &Plan::check_yaml(&text)));
-        expect![[r#"{"errors":[{"at":"spec.agents[0].route","error":"`a` is no route: each segment begins with `/` and has letters, digits and `._~-`; parameters are written `:id`","line":13,"reason":"InvalidPlan"},{"at":"spec.agents[0].rules[0].do[0].set.to:1","error":"there is no `vv` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`; write \"'vv'\" if a text is meant: the quotes of YAML are not those of the expression","line":25,"reason":"InvalidPlan"},{"at":"spec.agents[0].rules[0].do[1].set.lane","error":"there is no Value lane `w` here, only v","line":26,"reason":"InvalidPlan"}],"file":"all.yaml","plans":["p"]}"#]].assert_eq(&super::checked(Output::Json, "all.yaml", &Plan::check_yaml(&text)));
+            all.yaml: nothing is wrong in plan p"#]].assert_eq(&check(Output::Text, "all.yaml", &text).1);
+        expect![[r#"{"errors":[{"at":"spec.agents[0].route","error":"`a` is no route: each segment begins with `/` and has letters, digits and `._~-`; parameters are written `:id`","line":13,"reason":"InvalidPlan"},{"at":"spec.agents[0].rules[0].do[0].set.to:1","error":"there is no `vv` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`; write \"'vv'\" if a text is meant: the quotes of YAML are not those of the expression","line":25,"reason":"InvalidPlan"},{"at":"spec.agents[0].rules[0].do[1].set.lane","error":"there is no Value lane `w` here, only v","line":26,"reason":"InvalidPlan"}],"file":"all.yaml","plans":["p"]}"#]].assert_eq(&check(Output::Json, "all.yaml", &text).1);
     }
 
     #[test]
     fn what_is_no_plan_is_said() {
-        let said = |text: &str| super::checked(Output::Text, "-", &Plan::check_yaml(text));
+        let said = |text: &str| check(Output::Text, "-", text).1;
         for (text, expected) in [
             ("apiVersion: v1\nkind: Pod\n---\n", "-:1: there is no AgentPlan in it"),
             ("", "-:1: yaml: an AgentPlan is expected"),

@@ -220,6 +220,8 @@ fn all_that_is_wrong_is_told_at_once_each_with_its_line() {
     let said = errors.iter().map(|error| format!("{error}\n")).collect::<Vec<_>>().concat();
     expect![[r#"
         spec.agents[0].lanes[1].initial[1].b: line 12: the integer does not fit into 64 bits
+        spec.agents[0].rules[0].do[0].set.to:4: line 16: it ends where more is expected
+        spec.agents[0].rules[0].do[1].set.lane: line 18: there is no Value lane `w` here, only v
     "#]]
     .assert_eq(&said);
     let plan = plan.replace("1e19", "1");
