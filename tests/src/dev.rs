@@ -15,6 +15,13 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
 
+/// The `agent-node` that is built with this, as a process that may have no more files open than this.
+pub fn with_files(files: u32) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]).arg(program("agent-node"));
+    shell
+}
+
 /// A program of this very build.
 pub fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("this program's path");
@@ -41,9 +48,7 @@ impl Dev {
 
     /// The same, as a process that may have no more files open than this.
     pub fn start_with_files(files: u32, plan: &Path, nodes: u16, data: &Path) -> Result<Dev> {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]).arg(program("agent-node"));
-        Dev::start_by(shell, plan, nodes, data, free_ports(nodes)?)
+        Dev::start_by(with_files(files), plan, nodes, data, free_ports(nodes)?)
     }
 
     /// The same, with its log in a file.

@@ -4,7 +4,7 @@
 //! *Guarantees*: they are gone when `Nodes` is, however the test ends.
 
 use crate::cluster::eventually;
-use crate::dev::{free_ports, program, scrape};
+use crate::dev::{free_ports, program, scrape, with_files};
 use agent_node::peer::certificates::{now_s, write};
 use agent_node::peer::transport::dial;
 use anyhow::{Context as _, Result, ensure};
@@ -79,9 +79,18 @@ impl Nodes {
 
     /// Begins a node that does not run, for the first time or again.
     pub fn begin(&mut self, node: usize) -> Result<()> {
+        self.begin_by(Command::new(program("agent-node")), node)
+    }
+
+    /// The same, as a process that may have no more files open than this.
+    pub fn begin_with_files(&mut self, files: u32, node: usize) -> Result<()> {
+        self.begin_by(with_files(files), node)
+    }
+
+    fn begin_by(&mut self, mut program: Command, node: usize) -> Result<()> {
         let log =
             File::options().create(true).append(true).open(self.folder.path().join(format!("log-{node}")))?;
-        let child = Command::new(program("agent-node"))
+        let child = program
             .args(["serve", "--shards", "1", "--plan-uid", UID])
             .args(["--pod-name", &format!("{}-{node}", self.name), "--data"])
             .arg(self.data.join(node.to_string()))

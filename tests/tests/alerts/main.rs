@@ -36,6 +36,7 @@ const A_CERTIFICATE_IS_OLD: &[&str] = &["ShoalCertificateEnding"];
 const A_DISK_FILLS: &[&str] = &["ShoalDiskFilling"];
 const A_DISK_IS_FULL: &[&str] = &["ShoalDiskFilling", "ShoalDiskFull", "ShoalCommandsFail"];
 const CLIENTS_AND_RULES_ARE_WRONG: &[&str] = &["ShoalCommandsRefused", "ShoalMessagesRefused"];
+const CLIENTS_FIND_NO_ROOM: &[&str] = &["ShoalClientsTurnedAway"];
 
 /// Sets the conditions of a plan as one of the situations has them that the operator's own tests hold.
 fn show(metrics: &Metrics, situation: &str) {
@@ -316,12 +317,13 @@ async fn a_disk_that_fills_is_forecast_and_a_full_one_is_told() {
     let answers = run.judged();
     fires_exactly(A_DISK_FILLS, &answers[filling - 1]);
     let text = run.moments[filling - 1].targets[1].text.as_ref().unwrap();
-    let number = |name: &str| -> f64 {
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap().parse().unwrap()
-    };
-    let free = number("shoal_disk_free_bytes") / number("shoal_disk_size_bytes");
+    let free = number(text, "shoal_disk_free_bytes") / number(text, "shoal_disk_size_bytes");
     assert!(free > 0.1, "the forecast, not what is left: {free}");
     fires_exactly(A_DISK_IS_FULL, answers.last().unwrap());
+}
+
+fn number(text: &str, name: &str) -> f64 {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -346,6 +348,33 @@ async fn what_clients_and_rules_do_wrong_is_told() {
     fires_exactly(CLIENTS_AND_RULES_ARE_WRONG, run.judged().last().unwrap());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_no_room_for_clients_is_told() {
+    let disk = large_disk();
+    let mut nodes = nodes(1, &disk).await;
+    nodes.kill(0);
+    nodes.begin_with_files(100, 0).unwrap();
+    nodes.serves(0).await;
+    let mut run = Run::begin();
+    run.minute(Some(&nodes));
+    let at = nodes.at(0);
+    let before = run.moments.len();
+    for minute in 1..=15 {
+        // As many as find room, and one more. Who does not is told by the end of the connection.
+        let mut clients = Vec::new();
+        let refused = || number(&nodes.scrape(0).unwrap(), "shoal_connections_refused_total");
+        let told = refused();
+        while refused() <= told {
+            assert!(clients.len() < 100, "minute {minute}");
+            clients.push(TcpStream::connect(&at).unwrap());
+        }
+        run.minute(Some(&nodes));
+    }
+    let answers = run.judged();
+    assert_eq!(fired(&answers[..before]), BTreeSet::new());
+    fires_exactly(CLIENTS_FIND_NO_ROOM, answers.last().unwrap());
+}
+
 fn rules() -> Vec<Value> {
     let file: Value = serde_yaml_ng::from_str(&read(ALERTS)).unwrap();
     let groups = file["groups"].as_array().unwrap();
@@ -363,6 +392,7 @@ fn every_alert_has_a_fault_in_which_it_fires_and_a_page_that_says_what_to_do() {
         A_CERTIFICATE_IS_OLD,
         A_DISK_IS_FULL,
         CLIENTS_AND_RULES_ARE_WRONG,
+        CLIENTS_FIND_NO_ROOM,
         operators::THE_OPERATOR_IS_REFUSED,
         operators::PLANS_WAIT_AND_LOOKS_FAIL,
         operators::A_POD_IS_NOT_READY,
