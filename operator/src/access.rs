@@ -30,7 +30,7 @@ pub const PLANS: &[Rule] = &[
     rule("policy", "poddisruptionbudgets", APPLIED, "one node at a time"),
     rule("apps", "statefulsets", APPLIED, "the nodes"),
     rule("", "secrets", &["get", "create", "patch"], "the plan's CA, made once, and the nodes' certificates"),
-    rule("", "configmaps", &["get", "list", "watch", "create"], "the ring"),
+    rule("", "configmaps", APPLIED, "the ring; patched only where an older one was put in its place"),
     rule(
         "coordination.k8s.io",
         "leases",

@@ -1,11 +1,15 @@
 //! Takes the steps that concern the API server, one request each.
 
 use crate::authority::AuthorityPems;
+use crate::claims::Mend;
 use crate::look;
 use crate::names;
+use crate::observed::{Version, Volume};
 use crate::parts::{self, Part};
 use crate::plan::{Contested, Plan};
 use crate::reason::Reason;
+use crate::steps::Written;
+use crate::undeclared::Undeclared;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, Time};
@@ -22,8 +26,8 @@ use std::collections::BTreeMap;
 /// The most bytes of what the API server says against an object.
 const REJECTION_MAX: usize = 500;
 
-/// What the API server says, as of an error of its own, of a field that it is to apply and the CRD lacks.
-const NOT_IN_SCHEMA: &str = "field not declared in schema";
+/// So often a status is written without fields that the API server says the CRD lacks. It names all that it finds.
+const WRITTEN_MAX: usize = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -134,13 +138,14 @@ fn made_by_us() -> PostParams {
     PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
-/// The patch names the version of the claim that it was made for.
-pub async fn patch_claim(client: &Client, plan: &Plan, claim: &str, patch: &Value) -> Result<(), Error> {
+/// The patch names the version of the claim that it was made for. What the API server has made of the claim, as far as its
+/// metadata say it.
+pub async fn patch_claim(client: &Client, plan: &Plan, mend: &Mend) -> Result<Volume, Error> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &plan.key.namespace);
     let params =
         PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    claims.patch_metadata(claim, &params, &Patch::Merge(patch)).await?;
-    Ok(())
+    let patched = claims.patch_metadata(&mend.claim, &params, &Patch::Merge(&mend.patch)).await?;
+    Ok(Volume::of_metadata(&patched.metadata))
 }
 
 /// Made once: one that is there already stays.
@@ -198,48 +203,87 @@ fn data(members: &[(&str, &str)]) -> BTreeMap<String, ByteString> {
 }
 
 /// It succeeds only where there is no ring. Whether it has, when no answer came, is read the next time.
-pub async fn begin_ring(client: &Client, plan: &Plan, members: Vec<Member>, slots: u32) -> Result<(), Error> {
-    write_ring(client, plan, &Ring::begin(&plan.data_uid, members, slots, rand::random())).await
+pub async fn begin_ring(
+    client: &Client,
+    plan: &Plan,
+    members: Vec<Member>,
+    slots: u32,
+    revision: u64,
+) -> Result<(), Error> {
+    let first = Ring::begin(&plan.data_uid, members, slots, rand::random());
+    make_ring(client, plan, &Ring { revision, parent: revision - 1, ..first }).await
 }
 
-/// It succeeds only where there is no ring.
-pub async fn adopt_ring(client: &Client, plan: &Plan, ring: Ring) -> Result<(), Error> {
-    write_ring(client, plan, &Ring { nonce: rand::random(), ..ring }).await
+/// It succeeds only where there is no ring, or where the one that it takes the place of is as it was seen. What is new is
+/// told from others by a nonce.
+pub async fn write_ring(client: &Client, plan: &Plan, written: Written) -> Result<(), Error> {
+    let Written { ring, over } = written;
+    let nonce = if ring.nonce == 0 { rand::random() } else { ring.nonce };
+    let ring = Ring { nonce, ..*ring };
+    let Some(Version { uid, resource_version }) = over else { return make_ring(client, plan, &ring).await };
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &plan.key.namespace);
+    let params =
+        PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = json!({
+        "metadata": {"uid": uid, "resourceVersion": resource_version},
+        "binaryData": {names::RING_KEY: ByteString(ring.encode())},
+    });
+    maps.patch(&names::ring(plan.name()), &params, &Patch::Merge(patch)).await?;
+    Ok(())
 }
 
-async fn write_ring(client: &Client, plan: &Plan, ring: &Ring) -> Result<(), Error> {
+async fn make_ring(client: &Client, plan: &Plan, ring: &Ring) -> Result<(), Error> {
     let map = ConfigMap {
         metadata: metadata(plan, &names::ring(plan.name())),
-        binary_data: Some(BTreeMap::from([(look::RING_KEY.to_owned(), ByteString(ring.encode()))])),
+        binary_data: Some(BTreeMap::from([(names::RING_KEY.to_owned(), ByteString(ring.encode()))])),
         ..ConfigMap::default()
     };
     create(client, plan, &map).await
 }
 
-/// Writes the status of the very object that it was decided from.
-pub async fn report(client: &Client, plan: &Plan, status: &AgentPlanStatus) -> Result<(), Error> {
+/// Writes the status of the very object that it was decided from, without the fields that the CRD lacks. Those of which
+/// that was not known before.
+pub async fn report(
+    client: &Client,
+    plan: &Plan,
+    status: &AgentPlanStatus,
+    undeclared: &mut Undeclared,
+) -> Result<Vec<String>, Error> {
     let Plan { key, uid, resource_version, .. } = plan;
-    let body = json!({
-        "apiVersion": names::API_VERSION,
-        "kind": names::KIND,
-        "metadata": {
-            "name": key.name, "namespace": key.namespace, "uid": uid, "resourceVersion": resource_version,
-        },
-        "status": status,
-    });
+    let status = serde_json::to_value(status).map_err(kube::Error::SerdeError)?;
+    let plans = look::plans(client.clone(), &key.namespace);
     let params = PatchParams::apply(names::STATUS_FIELD_MANAGER).force();
-    look::plans(client.clone(), &key.namespace).patch_status(&key.name, &params, &Patch::Apply(body)).await?;
-    Ok(())
+    let mut left_out = Vec::new();
+    for _ in 0..WRITTEN_MAX {
+        let body = json!({
+            "apiVersion": names::API_VERSION,
+            "kind": names::KIND,
+            "metadata": {
+                "name": key.name, "namespace": key.namespace, "uid": uid, "resourceVersion": resource_version,
+            },
+            "status": undeclared.left_out(status.clone()),
+        });
+        match plans.patch_status(&key.name, &params, &Patch::Apply(body)).await {
+            Ok(_) => break,
+            Err(kube::Error::Api(refusal)) => match undeclared.learn(&refusal.message) {
+                new if new.is_empty() => return Err(kube::Error::Api(refusal).into()),
+                new => left_out.extend(new),
+            },
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(left_out)
 }
 
-/// Writes the name of the operator into the status of the very object that was seen: of two that do, one succeeds. False:
-/// the CRD is one of before, and has no field for it.
-pub async fn claim(client: &Client, plan: &Plan, operator: &str) -> Result<bool, Error> {
+/// Writes the name of the operator into the status of the very object that was seen: of two that do, one succeeds.
+pub async fn claim(
+    client: &Client,
+    plan: &Plan,
+    operator: &str,
+    undeclared: &mut Undeclared,
+) -> Result<Vec<String>, Error> {
     let status = AgentPlanStatus { operator: Some(operator.to_owned()), ..plan.status.clone() };
-    match report(client, plan, &status).await {
-        Err(Error::Rejected(why)) if why.contains(NOT_IN_SCHEMA) => Ok(false),
-        written => written.map(|()| true),
-    }
+    report(client, plan, &status, undeclared).await
 }
 
 /// Says that several operators look after the plan, or no more so. The rest of the status is its owner's.

@@ -46,8 +46,9 @@ pub struct Wished {
 }
 
 /// `reports`: of the stores that were written for the plan whose volumes are adopted.
-/// `adopter`: the plan that adopts them.
-pub fn adoption(wished: Wished, adopter: &str, reports: &[&Report]) -> Adoption {
+/// `adopter`: the plan that adopts them. `known`: the highest revision in its status; 0: none. A ring of that one was lost
+/// before a node had it.
+pub fn adoption(wished: Wished, adopter: &str, known: u64, reports: &[&Report]) -> Adoption {
     let held = || reports.iter().filter_map(|report| report.held.as_deref());
     let Some(newest) = held().max_by_key(|ring| ring.revision) else {
         let waiting = silent(0..wished.replicas, reports);
@@ -69,7 +70,7 @@ pub fn adoption(wished: Wished, adopter: &str, reports: &[&Report]) -> Adoption 
         let incarnation = of(member.ordinal, reports).map_or(member.incarnation, |report| report.incarnation);
         Member { incarnation, ..*member }
     };
-    match newest.adopted(newest.members.iter().map(started).collect(), base, adopter) {
+    match newest.raised(known, newest.members.iter().map(started).collect(), base, adopter) {
         Some(ring) => Adoption::Ready(Box::new(ring)),
         None => Adoption::Unfit(Unfit::Exhausted),
     }
@@ -136,11 +137,12 @@ mod tests {
             had_ring: held.is_some(),
             certificates: Digests::default(),
             held: held.map(Arc::new),
+            ring: None,
         }
     }
 
     fn decided(reports: &[Report]) -> Adoption {
-        adoption(WISHED, "new", &reports.iter().collect::<Vec<_>>())
+        adoption(WISHED, "new", 0, &reports.iter().collect::<Vec<_>>())
     }
 
     fn unfit(unfit: Unfit) -> Adoption {
@@ -153,6 +155,11 @@ mod tests {
         let Adoption::Ready(made) = decided(&reports) else { panic!("{:?}", decided(&reports)) };
         assert_eq!((made.revision, made.parent, made.base), (5, 4, 7));
         assert_eq!(made.members.iter().map(|member| member.incarnation).collect::<Vec<_>>(), [4, 5, 6]);
+        // A ring that was lost before a node had it is gone beyond.
+        let again = adoption(WISHED, "new", 7, &reports.iter().collect::<Vec<_>>());
+        let Adoption::Ready(again) = again else { panic!("{again:?}") };
+        assert_eq!((again.revision, again.parent, again.slots[0].epoch), (8, 4, 5));
+        assert_ne!(again.slots[0].history, made.slots[0].history);
         // A store that has lost its plan and ring is still the store that the ring names.
         let lost = Report { had_ring: true, generation: 0, ..report(1, None) };
         assert!(matches!(
@@ -188,14 +195,14 @@ mod tests {
         );
         let wished = |replicas, slots| {
             let reports = all();
-            adoption(Wished { replicas, slots }, "new", &reports.iter().collect::<Vec<_>>())
+            adoption(Wished { replicas, slots }, "new", 0, &reports.iter().collect::<Vec<_>>())
         };
         assert_eq!(wished(2, 256), unfit(Unfit::Nodes(3)));
         assert_eq!(wished(3, 512), unfit(Unfit::Slots(256)));
         // That the number of nodes is wrong shows before all of them are there.
         let two = [report(0, Some(ring(3))), report(1, Some(ring(3)))];
         assert_eq!(
-            adoption(Wished { replicas: 2, slots: 256 }, "new", &two.iter().collect::<Vec<_>>()),
+            adoption(Wished { replicas: 2, slots: 256 }, "new", 0, &two.iter().collect::<Vec<_>>()),
             unfit(Unfit::Nodes(3))
         );
     }

@@ -1,12 +1,11 @@
-//! What the API server has answered to the applies of a plan's objects, from one look to the next: a mutating admission
+//! What the API server has answered to the writes of a plan's objects, from one look to the next: a mutating admission
 //! may have changed them on their way.
 //!
-//! *Guarantees.* An object that is as the API server has answered is not applied again, whatever is changed in it: at
+//! *Guarantees.* An object that is as the API server has answered is not written again, whatever is changed in it: at
 //! once where others may set it, and every ten minutes where only the operator may, in case that has ceased. One that
-//! somebody changes again and again is put right ever more rarely, up to once a minute. Another wish is applied at once.
+//! somebody changes again and again is put right ever more rarely, up to once a minute. Another wish is written at once.
 
 use crate::drift::{self, Difference, Kind};
-use crate::parts::Part;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,8 +17,9 @@ const AT_ONCE: u32 = 2;
 const FIRST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_mins(1);
 
+/// By the object's kind and name.
 #[derive(Debug, Default)]
-pub struct Answers(BTreeMap<Part, Apply>);
+pub struct Answers(BTreeMap<String, Apply>);
 
 #[derive(Debug)]
 struct Apply {
@@ -44,23 +44,27 @@ pub struct Answered {
 }
 
 impl Answers {
-    /// `now`: on any clock that only goes forward.
-    pub fn note(&mut self, part: Part, desired: &Value, answer: &Value, now: Duration) {
-        let hash = drift::hash_of(desired).to_owned();
-        let before = self.0.get(&part).filter(|last| last.hash == hash && now < last.at + AGAIN);
-        let times = before.map_or(0, |last| last.times) + 1;
+    /// An object that was applied as desired. `now`: on any clock that only goes forward.
+    pub fn note(&mut self, object: String, desired: &Value, answer: &Value, now: Duration) {
         let changes = changes(&drift::differences(desired, answer));
-        self.0.insert(part, Apply { hash, changes, at: now, times });
+        self.note_changes(object, drift::hash_of(desired).to_owned(), changes, now);
     }
 
-    pub fn seen(&self, now: Duration) -> BTreeMap<Part, Answered> {
+    /// One that was written otherwise. `hash`: tells what was wished from other wishes. `changes`: what was not taken.
+    pub fn note_changes(&mut self, object: String, hash: String, changes: Vec<Difference>, now: Duration) {
+        let before = self.0.get(&object).filter(|last| last.hash == hash && now < last.at + AGAIN);
+        let times = before.map_or(0, |last| last.times) + 1;
+        self.0.insert(object, Apply { hash, changes, at: now, times });
+    }
+
+    pub fn seen(&self, now: Duration) -> BTreeMap<String, Answered> {
         let answered = |last: &Apply| Answered {
             hash: last.hash.clone(),
             changes: last.changes.clone(),
             is_over: now >= last.at + AGAIN,
             is_held: last.times > AT_ONCE && now < last.at + wait(last.times - AT_ONCE),
         };
-        self.0.iter().map(|(part, last)| (*part, answered(last))).collect()
+        self.0.iter().map(|(object, last)| (object.clone(), answered(last))).collect()
     }
 }
 
@@ -90,13 +94,22 @@ pub fn standing(desired: &Value, live: &Value, answered: Option<&Answered>) -> S
     if changes.is_empty() {
         return Standing::Applied(differences);
     }
-    let Some(answered) = answered.filter(|answered| answered.hash == drift::hash_of(desired)) else {
+    match standing_of(changes, drift::hash_of(desired), answered) {
+        // What is added is said as well.
+        Standing::Applied(_) => Standing::Applied(differences),
+        standing => standing,
+    }
+}
+
+/// The same by what is not as it is wished. `hash`: of what is wished.
+pub fn standing_of(changes: Vec<Difference>, hash: &str, answered: Option<&Answered>) -> Standing {
+    let Some(answered) = answered.filter(|answered| answered.hash == hash) else {
         return Standing::Due;
     };
     let is_answer = answered.changes == changes;
     let wrong: Vec<_> = changes.iter().filter(|one| one.kind == Kind::Changed).cloned().collect();
     if is_answer && wrong.is_empty() {
-        Standing::Applied(differences)
+        Standing::Applied(changes)
     } else if is_answer && !answered.is_over {
         Standing::Contradicted(wrong)
     } else if !is_answer && answered.is_held {
@@ -111,6 +124,8 @@ mod tests {
     use super::*;
     use crate::names;
     use serde_json::json;
+
+    const SET: &str = "StatefulSet flights";
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -127,8 +142,8 @@ mod tests {
         let (desired, mut answer) = (object("i", "serve"), object("i", "serve"));
         webhook(&mut answer);
         let mut answers = Answers::default();
-        answers.note(Part::StatefulSet, &desired, &answer, s(0));
-        standing(&desired, &answer, answers.seen(since).get(&Part::StatefulSet))
+        answers.note(SET.to_owned(), &desired, &answer, s(0));
+        standing(&desired, &answer, answers.seen(since).get(SET))
     }
 
     fn image(object: &mut Value) {
@@ -159,8 +174,8 @@ mod tests {
         let (desired, mut answer) = (object("i", "serve"), object("i", "serve"));
         image(&mut answer);
         let mut answers = Answers::default();
-        answers.note(Part::StatefulSet, &desired, &answer, s(0));
-        let answered = &answers.seen(s(1))[&Part::StatefulSet];
+        answers.note(SET.to_owned(), &desired, &answer, s(0));
+        let answered = &answers.seen(s(1))[SET];
         // Without the memory of it, it is applied once.
         assert_eq!(standing(&desired, &answer, None), Standing::Due);
         assert_eq!(standing(&object("j", "serve"), &answer, Some(answered)), Standing::Due);
@@ -176,23 +191,23 @@ mod tests {
         let (desired, mut changed) = (object("i", "serve"), object("i", "serve"));
         args(&mut changed);
         let mut answers = Answers::default();
-        answers.note(Part::StatefulSet, &desired, &desired, s(0));
+        answers.note(SET.to_owned(), &desired, &desired, s(0));
         let mut applied = Vec::new();
         for second in 1..300 {
             let answered = answers.seen(s(second));
-            match standing(&desired, &changed, answered.get(&Part::StatefulSet)) {
+            match standing(&desired, &changed, answered.get(SET)) {
                 Standing::Held(changes) => assert_eq!(changes.len(), 1),
                 Standing::Due => {
                     applied.push(second);
-                    answers.note(Part::StatefulSet, &desired, &desired, s(second));
+                    answers.note(SET.to_owned(), &desired, &desired, s(second));
                 }
                 other => panic!("{other:?}"),
             }
         }
         assert_eq!(applied, [1, 2, 4, 8, 16, 32, 64, 124, 184, 244]);
         // One that comes much later is put right at once.
-        answers.note(Part::StatefulSet, &desired, &desired, s(2_000));
+        answers.note(SET.to_owned(), &desired, &desired, s(2_000));
         let answered = answers.seen(s(2_001));
-        assert_eq!(standing(&desired, &changed, answered.get(&Part::StatefulSet)), Standing::Due);
+        assert_eq!(standing(&desired, &changed, answered.get(SET)), Standing::Due);
     }
 }

@@ -5,6 +5,7 @@
 //! *Guarantees.* Claims are changed only where their data are this very plan's, and not while they are being deleted. A
 //! claim has an owner only while the plan says that its data go with it.
 
+use crate::drift::{Difference, Kind};
 use crate::names;
 use crate::observed::Volume;
 use crate::plan::{Plan, Wish};
@@ -12,37 +13,94 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use proto::plan::Keep;
 use serde_json::{Value, json};
 
-/// What a claim lacks, as a merge patch that holds for the claim as it was seen.
+/// What is to be done to a claim that is not as the plan wishes, as a merge patch that holds for the claim as it was seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mend {
     pub claim: String,
     pub patch: Value,
+    pub wished: Wished,
 }
 
-pub fn due(plan: &Plan, wish: &Wish, volumes: &[Volume]) -> Vec<Mend> {
-    let ours =
-        volumes.iter().filter(|volume| volume.plan_uid.as_ref() == Some(&plan.data_uid) && !volume.is_going);
-    ours.filter_map(|volume| mend(plan, wish, volume)).collect()
+/// What a plan wishes of its claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wished {
+    goes_with_plan: bool,
+    /// With each edit of the plan it is tried again.
+    generation: u64,
 }
 
-fn mend(plan: &Plan, wish: &Wish, volume: &Volume) -> Option<Mend> {
+/// A claim that is not as the plan wishes.
+#[derive(Debug)]
+pub struct Amiss {
+    pub mend: Mend,
+    pub differences: Vec<Difference>,
+}
+
+impl Mend {
+    pub fn object(&self) -> String {
+        format!("PersistentVolumeClaim {}", self.claim)
+    }
+}
+
+impl Wished {
+    /// Tells it from other wishes.
+    pub fn hash(self) -> String {
+        format!("goes with the plan: {}, of generation {}", self.goes_with_plan, self.generation)
+    }
+}
+
+pub fn amiss(plan: &Plan, wish: &Wish, volumes: &[Volume]) -> Vec<Amiss> {
+    let goes_with_plan = wish.spec.storage.retention.when_deleted == Keep::Delete;
+    let wished = Wished { goes_with_plan, generation: plan.generation };
+    let is_ours = |volume: &&Volume| volume.plan_uid.as_ref() == Some(&plan.data_uid) && !volume.is_going;
+    let amiss = |volume: &Volume| {
+        let differences = differences(plan, wished, volume);
+        let mend = || Mend { claim: volume.name.clone(), patch: patch(plan, wished, volume), wished };
+        (!differences.is_empty()).then(|| Amiss { mend: mend(), differences })
+    };
+    volumes.iter().filter(is_ours).filter_map(amiss).collect()
+}
+
+/// How a claim is not as it is wished. What the API server makes of a patch may be so as well.
+pub fn differences(plan: &Plan, wished: Wished, volume: &Volume) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let is_owned = volume.owners.iter().any(|owner| owner.uid == plan.uid);
+    if is_owned != wished.goes_with_plan {
+        let path = format!("metadata.ownerReferences[{}]", plan.name());
+        found.push(difference(path, wished.goes_with_plan, plan.name()));
+    }
+    if has_instance(plan, volume) {
+        found.push(difference(format!("metadata.labels[{}]", names::INSTANCE), false, plan.name()));
+    }
+    found
+}
+
+fn difference(path: String, is_wished: bool, value: &str) -> Difference {
+    let (applied, seen) = if is_wished { (json!(value), Value::Null) } else { (Value::Null, json!(value)) };
+    Difference { path, kind: Kind::Adjusted, applied, seen }
+}
+
+/// Tools that prune by this label would take a claim, which has no owner, for one of theirs that is not wished for.
+fn has_instance(plan: &Plan, volume: &Volume) -> bool {
+    volume.instance.as_deref() == Some(plan.name())
+}
+
+fn patch(plan: &Plan, wished: Wished, volume: &Volume) -> Value {
     let mut metadata = json!({"resourceVersion": volume.resource_version});
-    let owners = owners(plan, wish, &volume.owners);
+    let owners = owners(plan, wished, &volume.owners);
     if owners != volume.owners {
         metadata["ownerReferences"] = json!(owners);
     }
-    // Tools that prune by this label would take a claim, which has no owner, for one of theirs that is not wished for.
-    if volume.instance.as_deref() == Some(plan.name()) {
+    if has_instance(plan, volume) {
         metadata["labels"] = json!({names::INSTANCE: null});
     }
-    let is_due = metadata.as_object().is_some_and(|metadata| metadata.len() > 1);
-    is_due.then(|| Mend { claim: volume.name.clone(), patch: json!({"metadata": metadata}) })
+    json!({"metadata": metadata})
 }
 
 /// The owners that others have set stay.
-fn owners(plan: &Plan, wish: &Wish, seen: &[OwnerReference]) -> Vec<OwnerReference> {
+fn owners(plan: &Plan, wished: Wished, seen: &[OwnerReference]) -> Vec<OwnerReference> {
     let is_plan = |owner: &OwnerReference| owner.uid == plan.uid;
-    let goes_with_it = wish.spec.storage.retention.when_deleted == Keep::Delete;
+    let goes_with_it = wished.goes_with_plan;
     let mut owners: Vec<_> = seen.iter().filter(|owner| goes_with_it || !is_plan(owner)).cloned().collect();
     if goes_with_it && !owners.iter().any(is_plan) {
         owners.push(OwnerReference {
@@ -79,8 +137,8 @@ mod tests {
         let mut object = world::flights();
         object["spec"]["storage"]["retention"] = json!({"whenDeleted": when_deleted});
         let plan = world::plan(&object);
-        let due = due(&plan, plan.wish.as_ref().unwrap(), std::slice::from_ref(volume));
-        let patches: Vec<_> = due.into_iter().map(|mend| mend.patch["metadata"].clone()).collect();
+        let amiss = amiss(&plan, plan.wish.as_ref().unwrap(), std::slice::from_ref(volume));
+        let patches: Vec<_> = amiss.into_iter().map(|amiss| amiss.mend.patch["metadata"].clone()).collect();
         assert_eq!(json!(patches), *expected, "{when_deleted} {volume:?}");
     }
 

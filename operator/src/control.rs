@@ -1,9 +1,10 @@
 //! The operator's loop: hears of changes, and looks at plans when the queue says so. Every look is a task that this one
 //! waits for.
 
+use crate::context::Context;
 use crate::plan::Key;
 use crate::queue::{Look, Outcome, Queue};
-use crate::reconcile::{Context, Memory, reconcile};
+use crate::reconcile::{Memory, reconcile};
 use crate::watch::Touched;
 use futures::StreamExt as _;
 use std::collections::HashMap;

@@ -7,7 +7,7 @@ use crate::authority::AuthorityPems;
 use crate::hold;
 use crate::lease::Held;
 use crate::names;
-use crate::observed::{self, Objects, Pod, Seen, Volume};
+use crate::observed::{self, Objects, Pod, Seen, Version, Volume};
 use crate::parts::Part;
 use crate::plan::{Key, Plan};
 use bytes::Bytes;
@@ -24,9 +24,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The most events of one object that are read.
 const EVENTS_MAX: u32 = 64;
-
-/// The key of the ring in its ConfigMap.
-pub const RING_KEY: &str = "ring";
 
 pub fn plans(client: Client, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client, namespace, &ApiResource::erase::<proto::plan::AgentPlan>(&()))
@@ -55,10 +52,19 @@ pub async fn objects(client: &Client, plan: &Plan) -> Result<Objects> {
         volumes(client, plan)
     )?;
     let (certificates, certificates_uid) = certificates;
+    let (ring, ring_version) = ring;
     let parts = parts.into_iter().collect();
     let pods_of = BTreeMap::new();
-    let mut objects =
-        Objects { pods: pods_of, parts, authority, certificates, certificates_uid, ring, volumes };
+    let mut objects = Objects {
+        pods: pods_of,
+        parts,
+        authority,
+        certificates,
+        certificates_uid,
+        ring,
+        ring_version,
+        volumes,
+    };
     let ours = pods.iter().filter(|pod| is_of(pod, objects.set_uid()));
     objects.pods = ours.filter_map(|pod| Some((ordinal(plan, pod)?, Pod::of(pod)))).collect();
     Ok(objects)
@@ -130,14 +136,20 @@ fn text(secret: &Secret, member: &str) -> String {
     text.map(|text| String::from_utf8_lossy(&text.0).into_owned()).unwrap_or_default()
 }
 
-async fn ring(client: &Client, plan: &Plan) -> Result<Seen<Bytes>> {
+/// With the version of the ConfigMap, if it is the plan's.
+async fn ring(client: &Client, plan: &Plan) -> Result<(Seen<Bytes>, Option<Version>)> {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &plan.key.namespace);
     let found = maps.get_opt(&names::ring(plan.name())).await?;
     let content = |map: &ConfigMap| {
-        let ring = map.binary_data.as_ref().and_then(|data| data.get(RING_KEY));
+        let ring = map.binary_data.as_ref().and_then(|data| data.get(names::RING_KEY));
         ring.map(|ring| Bytes::from(ring.0.clone())).unwrap_or_default()
     };
-    Ok(Seen::of(found.as_ref().map(|map| (&map.metadata, content(map))), plan))
+    let seen = Seen::of(found.as_ref().map(|map| (&map.metadata, content(map))), plan);
+    let version = found.filter(|_| seen.ours().is_some()).map(|map| Version {
+        uid: map.metadata.uid.unwrap_or_default(),
+        resource_version: map.metadata.resource_version.unwrap_or_default(),
+    });
+    Ok((seen, version))
 }
 
 async fn pods(client: &Client, plan: &Plan) -> Result<Vec<Manifest>> {

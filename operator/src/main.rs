@@ -4,6 +4,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use operator::account;
 use operator::client::Clients;
+use operator::context::Context;
 use operator::control::Control;
 use operator::hold;
 use operator::listing::Listing;
@@ -13,13 +14,12 @@ use operator::nodes::Nodes;
 use operator::ownership;
 use operator::port::{self, Pulse};
 use operator::probe::Probe;
-use operator::reconcile::Context;
 use operator::settings::{Args, Config, LogFormat};
 use operator::watch::touched;
 use proto::shown::log_filter;
 use std::io::IsTerminal as _;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -48,6 +48,7 @@ async fn main() -> anyhow::Result<()> {
         settings: config.settings.clone(),
         metrics: Metrics::default(),
         operator: ownership::name(&config.settings.operator_namespace, &config.lease),
+        left_out: Mutex::default(),
     });
     let (stop, pulse) = (CancellationToken::new(), Pulse::default());
     let mut tasks = JoinSet::new();

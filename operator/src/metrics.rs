@@ -112,6 +112,7 @@ impl Metrics {
             Step::Apply(..) => "apply",
             Step::BeginRing { .. } => "begin_ring",
             Step::AdoptRing(_) => "adopt_ring",
+            Step::RestoreRing(_) => "restore_ring",
             Step::Mend(_) => "patch_claim",
         });
     }

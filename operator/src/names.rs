@@ -41,6 +41,8 @@ pub const CONTAINER: &str = "node";
 pub const CLAIM: &str = "data";
 /// The volume by which a pod has its certificates.
 pub const CERTIFICATES: &str = "certificates";
+/// The member of the ring's ConfigMap.
+pub const RING_KEY: &str = "ring";
 /// The members of the Secret of the CA.
 pub const AUTHORITY_CERTIFICATE: &str = "ca.crt";
 pub const AUTHORITY_KEY: &str = "ca.key";

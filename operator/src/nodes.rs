@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use proto::ring::Ring;
 use proto::trust::{self, Credentials, Digests, Fault, Role};
 use proto::wire::peer::control_client::ControlClient;
-use proto::wire::peer::{Certificates, ConfigureRequest, Identity, ReportRequest, ReportResponse};
+use proto::wire::peer::{Certificates, ConfigureRequest, Identity, ReportRequest, ReportResponse, RingName};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::collections::{BTreeMap, HashMap};
@@ -71,27 +71,33 @@ impl Pass {
 }
 
 impl Nodes {
-    /// What every node says that has an address.
+    /// What every node says that has an address. `ring`: the one that its ConfigMap has.
     pub async fn ask(
         &self,
         plan: &Plan,
         pods: &BTreeMap<u16, Pod>,
         authority: &AuthorityPems,
+        ring: Option<&Ring>,
     ) -> BTreeMap<u16, Answer> {
         // Of a CA that cannot be used the status tells.
         let Ok(pass) = self.pass(plan, authority) else { return BTreeMap::new() };
+        let ring = ring
+            .map_or_else(RingName::default, |ring| RingName { revision: ring.revision, nonce: ring.nonce });
         let mut calls = Vec::new();
         for (ordinal, pod) in pods.iter().filter(|(_, pod)| pod.has_certificates) {
             if let Some(ip) = &pod.ip {
                 let pass = &pass;
-                calls.push(async move { (*ordinal, of_node(*ordinal, self.report(plan, ip, pass).await)) });
+                calls.push(
+                    async move { (*ordinal, of_node(*ordinal, self.report(plan, ip, pass, ring).await)) },
+                );
             }
         }
         futures::stream::iter(calls).buffer_unordered(AT_ONCE).collect().await
     }
 
-    async fn report(&self, plan: &Plan, ip: &str, pass: &Arc<Pass>) -> Answer {
-        let call = async { self.client(plan, ip, pass)?.report(ReportRequest::default()).await };
+    async fn report(&self, plan: &Plan, ip: &str, pass: &Arc<Pass>, ring: RingName) -> Answer {
+        let request = ReportRequest { ring: Some(ring) };
+        let call = async { self.client(plan, ip, pass)?.report(request).await };
         match tokio::time::timeout(REPORT, call).await {
             Ok(Ok(answer)) => report(answer.into_inner()).map_err(Silence::Nonsense),
             Ok(Err(status)) => Err(silence(&status)),
@@ -207,11 +213,11 @@ fn silence(status: &Status) -> Silence {
     Fault::of(status).map_or(Silence::Unreached, |fault| Silence::Untrusted(fault.to_string()))
 }
 
-fn held_ring(held: &[u8]) -> Result<Option<Arc<Ring>>, String> {
-    if held.is_empty() {
+fn told_ring(told: &[u8], what: &str) -> Result<Option<Arc<Ring>>, String> {
+    if told.is_empty() {
         return Ok(None);
     }
-    let ring = Ring::decode(held).map_err(|error| format!("what its adopted volume holds: {error}"))?;
+    let ring = Ring::decode(told).map_err(|error| format!("{what}: {error}"))?;
     Ok(Some(Arc::new(ring)))
 }
 
@@ -226,6 +232,7 @@ fn report(answer: ReportResponse) -> Result<Report, String> {
         version: _,
         certificates,
         held,
+        ring,
     } = answer;
     let Certificates { bundle, certificate } = certificates.unwrap_or_default();
     let Identity { plan_uid, ordinal, store, incarnation } = identity.ok_or("it does not say who it is")?;
@@ -242,7 +249,8 @@ fn report(answer: ReportResponse) -> Result<Report, String> {
         slots_serving,
         had_ring,
         certificates: Digests { bundle, certificate },
-        held: held_ring(&held)?,
+        held: told_ring(&held, "what its adopted volume holds")?,
+        ring: told_ring(&ring, "the ring that it goes by")?,
     })
 }
 

@@ -5,6 +5,7 @@ use crate::authority::AuthorityPems;
 use crate::names;
 use crate::parts::Part;
 use crate::plan::Plan;
+use crate::undeclared::Undeclared;
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::{
     ContainerStateTerminated, ContainerStatus, PersistentVolumeClaim, Pod as Manifest,
@@ -37,8 +38,10 @@ pub struct Observed {
     pub refusals: BTreeMap<u16, String>,
     /// What the API server says against a part as it was applied last.
     pub rejections: BTreeMap<String, String>,
-    /// What came back of parts as they were applied last.
-    pub answered: BTreeMap<Part, Answered>,
+    /// By kind and name: what came back of objects as they were written last.
+    pub answered: BTreeMap<String, Answered>,
+    /// The fields of the plan's status that the CRD lacks.
+    pub undeclared: Undeclared,
 }
 
 /// What the API server says.
@@ -52,6 +55,8 @@ pub struct Objects {
     /// The uid of their Secret, where it is the plan's.
     pub certificates_uid: Option<String>,
     pub ring: Seen<Bytes>,
+    /// Which version of its ConfigMap that is, where it is the plan's.
+    pub ring_version: Option<Version>,
     pub volumes: Vec<Volume>,
     /// By ordinal.
     pub pods: BTreeMap<u16, Pod>,
@@ -72,6 +77,13 @@ impl Objects {
         let set = self.parts.get(&Part::StatefulSet).and_then(Seen::ours);
         set.and_then(|set| set["metadata"]["uid"].as_str()).unwrap_or_default()
     }
+}
+
+/// The very object that was read, as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    pub uid: String,
+    pub resource_version: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -130,19 +142,26 @@ pub struct Volume {
 
 impl Volume {
     pub fn of(claim: &PersistentVolumeClaim) -> Volume {
-        let meta = &claim.metadata;
         let requests = || claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage");
+        Volume {
+            is_unbound: claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Pending"),
+            class: claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone()),
+            size: requests().map(|size| Quantity(size.0.clone())),
+            ..Volume::of_metadata(&claim.metadata)
+        }
+    }
+
+    /// As far as these say it.
+    pub fn of_metadata(meta: &ObjectMeta) -> Volume {
         Volume {
             name: meta.name.clone().unwrap_or_default(),
             uid: meta.uid.clone().unwrap_or_default(),
-            is_unbound: claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Pending"),
-            class: claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone()),
             resource_version: meta.resource_version.clone().unwrap_or_default(),
             plan_uid: label(meta, names::PLAN_UID),
             is_going: meta.deletion_timestamp.is_some(),
-            size: requests().map(|size| Quantity(size.0.clone())),
             owners: meta.owner_references.clone().unwrap_or_default(),
             instance: label(meta, names::INSTANCE),
+            ..Volume::default()
         }
     }
 }
@@ -290,6 +309,15 @@ pub struct Report {
     pub certificates: Digests,
     /// The ring that its store was given before its volume was adopted; nothing of it is in force.
     pub held: Option<Arc<Ring>>,
+    /// The ring that it goes by, where that is not the one that the operator has, and is not older.
+    pub ring: Option<Arc<Ring>>,
+}
+
+impl Report {
+    /// Whether it has a ring in force.
+    pub fn goes_by_ring(&self) -> bool {
+        self.revision > 0 && self.held.is_none()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

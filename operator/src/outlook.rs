@@ -3,7 +3,8 @@
 
 use crate::answers::{self, Standing};
 use crate::certificates;
-use crate::drift::Difference;
+use crate::claims::{self, Amiss};
+use crate::drift::{Difference, Kind};
 use crate::names;
 use crate::node::{Meant, Node, Stand};
 use crate::observed::{Observed, Seen, Volume};
@@ -31,7 +32,13 @@ pub enum Obstacle {
 /// Something that is wrong. The rest goes on.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
-    Ring(RingState),
+    Ring {
+        state: RingState,
+        /// The ConfigMap has a ring of this revision, which is too old.
+        outdated: Option<u64>,
+        /// It is put back again and again.
+        comes_back: bool,
+    },
     /// The plan's CA cannot be used, and why.
     Authority(String),
     Node {
@@ -78,11 +85,15 @@ impl Fault {
     /// `None`: a state of the ring or of a node that is no fault.
     pub fn reason(&self) -> Option<Reason> {
         match self {
-            Fault::Ring(RingState::Missing(_)) => Some(Reason::RingMissing),
-            Fault::Ring(RingState::Unreadable(_)) => Some(Reason::RingUnreadable),
-            Fault::Ring(RingState::Older { .. }) => Some(Reason::RingOlder),
-            Fault::Ring(RingState::Unfit(_)) => Some(Reason::VolumesUnfit),
-            Fault::Ring(_) => None,
+            Fault::Ring { state: RingState::Unfit(_), .. } => Some(Reason::VolumesUnfit),
+            Fault::Ring { outdated: Some(_), .. } => Some(Reason::RingOlder),
+            Fault::Ring { state, .. } => match state {
+                RingState::ToRestore(_) | RingState::Restoring { .. } | RingState::Missing { .. } => {
+                    Some(Reason::RingMissing)
+                }
+                RingState::Unreadable(_) => Some(Reason::RingUnreadable),
+                _ => None,
+            },
             Fault::Authority(_) => Some(Reason::CertificatesUnusable),
             Fault::Node { stand, .. } => stand.fault(),
             Fault::Part { .. } => Some(Reason::PartRefused),
@@ -109,9 +120,13 @@ pub struct Outlook<'a> {
     pub force: InForce,
     /// What is there of a plan that is refused stays as it is, and is not among them.
     pub parts: Vec<Planned>,
+    /// The claims that are not as the plan wishes, and how each stands to what it was patched to.
+    pub claims: Vec<(Amiss, Standing)>,
     /// What others have set in the plan's objects; `None`: these are not looked at now.
     pub adjusted: Option<Vec<String>>,
     pub ring: RingState,
+    /// The revision of an older ring that lies in its place, and how that stands to what is to be written over it.
+    pub older_ring: Option<(u64, Standing)>,
     pub certificates: certificates::Renewal,
     pub nodes: Vec<Node>,
     /// How many serve all that is theirs, with a pod that passes its readiness.
@@ -131,11 +146,9 @@ pub struct Outlook<'a> {
 pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, settings: &Settings, now_s: u64) -> Outlook<'a> {
     let force = in_force(plan, seen);
     let verdict = plan.wish.as_ref().map_err(Clone::clone);
-    let state = ring::state(plan, seen, force.replicas);
-    let ring = match &state {
-        RingState::InForce(ring) | RingState::Older { ring, .. } => Some(ring),
-        _ => None,
-    };
+    let ring::Standing { state, outdated: older } = ring::standing(plan, seen, force.replicas);
+    let ring = state.of_nodes();
+    let older_ring = older.map(|revision| (revision, overwriting(plan, seen, &state)));
     let loads = ring.map(Ring::loads).unwrap_or_default();
     let generation = if verdict.is_ok() && !plan.paused { plan.generation } else { 0 };
     let meant = Meant { data_uid: &plan.data_uid, latest: plan.generation, generation, ring, loads: &loads };
@@ -144,9 +157,13 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, settings: &Settings, now_s: 
     let wished = plan.wish.as_ref().map_or(0, |wish| wish.spec.slots.unsigned_abs());
     let certificates = certificates::renewal(plan, seen, now_s);
     let parts = planned(plan, seen, settings, &force);
-    let mut faults = faults(plan, seen, &force, &nodes, &state);
+    let mut faults = faults(plan, seen, &force, &nodes);
+    faults.push(ring_fault(&state, older_ring.as_ref()));
     faults.extend(certificates.unusable.clone().map(Fault::Authority));
     faults.extend(parts.iter().filter_map(|part| changed(plan, part)));
+    let claims = claims_amiss(plan, seen, &state);
+    faults.extend(claims.iter().filter_map(|(amiss, standing)| changed_to(amiss.mend.object(), standing)));
+    faults.retain(|fault| fault.reason().is_some());
     faults.sort_by_key(Fault::reason);
     let obstacles = obstacles(plan, seen);
     let is_looked_at = verdict.is_ok() && !plan.paused && obstacles.is_empty();
@@ -160,14 +177,16 @@ pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, settings: &Settings, now_s: 
             .get(&Part::ClientService)
             .is_some_and(|one| one.ours().is_some()),
         outdated: outdated(plan, seen),
-        adjusted: is_looked_at.then(|| parts.iter().flat_map(|part| adjusted(plan, part)).collect()),
+        adjusted: is_looked_at.then(|| adjusted(plan, &parts, &claims)),
         obstacles,
         parts,
+        claims,
         verdict,
         force,
         nodes,
         faults,
         ring: state,
+        older_ring,
         certificates,
     }
 }
@@ -195,15 +214,21 @@ impl Outlook<'_> {
         self.is_available() && self.nodes.iter().all(|node| node.has_ready_pod && node.stand.is_current())
     }
 
+    /// How an older ring that lies in the place of the plan's stands to that.
+    pub fn overwriting(&self) -> Option<&Standing> {
+        self.older_ring.as_ref().map(|(_, standing)| standing)
+    }
+
     /// Whether the plan has run before.
     pub fn has_begun(&self) -> bool {
         match self.ring {
             RingState::InForce(_)
-            | RingState::Missing(_)
-            | RingState::Unreadable(_)
-            | RingState::Older { .. } => true,
+            | RingState::ToRestore(_)
+            | RingState::Restoring { .. }
+            | RingState::Missing { .. }
+            | RingState::Unreadable(_) => true,
             RingState::Waiting(_)
-            | RingState::ToBegin(_)
+            | RingState::ToBegin { .. }
             | RingState::ToAdopt(_)
             | RingState::Adopting(_)
             | RingState::Unfit(_)
@@ -220,32 +245,52 @@ fn planned(plan: &Plan, seen: &Observed, settings: &Settings, force: &InForce) -
             return Some(Planned { part, desired, standing: None });
         };
         parts::keep_immutable(part, &mut desired, live);
-        let standing = answers::standing(&desired, live, seen.answered.get(&part));
+        let answered = seen.answered.get(&part.object(plan.name()));
+        let standing = answers::standing(&desired, live, answered);
         desired["metadata"]["uid"] = live["metadata"]["uid"].clone();
         plan.wish.is_ok().then_some(Planned { part, desired, standing: Some(standing) })
     };
     Part::ALL.into_iter().filter_map(planned).collect()
 }
 
-fn changed(plan: &Plan, planned: &Planned) -> Option<Fault> {
-    let Some(Standing::Contradicted(wrong) | Standing::Held(wrong)) = &planned.standing else {
-        return None;
+/// Until they are adopted, volumes do not go with the plan.
+fn claims_amiss(plan: &Plan, seen: &Observed, ring: &RingState) -> Vec<(Amiss, Standing)> {
+    let is_adopting = plan.has_adopted() && !matches!(ring, RingState::InForce(_));
+    let Some(wish) = plan.wish.as_ref().ok().filter(|_| !is_adopting) else { return Vec::new() };
+    let standing = |amiss: &Amiss| {
+        let answered = seen.answered.get(&amiss.mend.object());
+        answers::standing_of(amiss.differences.clone(), &amiss.mend.wished.hash(), answered)
     };
-    let fields = wrong.iter().map(ToString::to_string).collect();
-    Some(Fault::Changed { object: planned.part.object(plan.name()), fields })
+    let amiss = claims::amiss(plan, wish, &seen.objects.volumes).into_iter();
+    amiss.map(|amiss| (standing(&amiss), amiss)).map(|(standing, amiss)| (amiss, standing)).collect()
 }
 
-fn adjusted(plan: &Plan, planned: &Planned) -> Vec<String> {
-    let Some(Standing::Applied(differences)) = &planned.standing else { return Vec::new() };
-    let object = planned.part.object(plan.name());
-    differences.iter().map(|difference: &Difference| format!("{object}: {difference}")).collect()
+fn changed(plan: &Plan, planned: &Planned) -> Option<Fault> {
+    changed_to(planned.part.object(plan.name()), planned.standing.as_ref()?)
+}
+
+fn changed_to(object: String, standing: &Standing) -> Option<Fault> {
+    let (Standing::Contradicted(wrong) | Standing::Held(wrong)) = standing else { return None };
+    Some(Fault::Changed { object, fields: wrong.iter().map(ToString::to_string).collect() })
+}
+
+fn adjusted(plan: &Plan, parts: &[Planned], claims: &[(Amiss, Standing)]) -> Vec<String> {
+    let of_parts = parts.iter().map(|part| (part.part.object(plan.name()), part.standing.as_ref()));
+    let of_claims = claims.iter().map(|(amiss, standing)| (amiss.mend.object(), Some(standing)));
+    let said = |(object, standing): (String, Option<&Standing>)| match standing {
+        Some(Standing::Applied(differences)) => {
+            differences.iter().map(|difference: &Difference| format!("{object}: {difference}")).collect()
+        }
+        _ => Vec::new(),
+    };
+    of_parts.chain(of_claims).flat_map(said).collect()
 }
 
 /// A ring fixes the number of nodes, and so do stores that had one; claims fix the size of volumes, and the StatefulSet
 /// that of those to come.
 fn in_force(plan: &Plan, seen: &Observed) -> InForce {
     let set = seen.objects.parts.get(&Part::StatefulSet).and_then(Seen::ours);
-    let ring = seen.objects.ring.ours().and_then(|bytes| Ring::decode(bytes).ok());
+    let ring = ring::newest_seen(plan, seen);
     // What adopted volumes were written by, they say themselves.
     let stores_had = || seen.answers.values().flatten().any(|report| report.had_ring);
     let had_ring = plan.status.revision.is_some() || (!ring::is_adopting(plan) && stores_had());
@@ -346,15 +391,32 @@ fn whose<T>(seen: &Seen<T>) -> Option<Whose> {
     }
 }
 
-fn faults(plan: &Plan, seen: &Observed, force: &InForce, nodes: &[Node], ring: &RingState) -> Vec<Fault> {
+/// How an older ring stands to the one that is to be written over it.
+fn overwriting(plan: &Plan, seen: &Observed, state: &RingState) -> Standing {
+    let (RingState::ToAdopt(ring) | RingState::ToRestore(ring)) = state else { return Standing::Due };
+    let older = Difference {
+        path: format!("binaryData.{}", names::RING_KEY),
+        kind: Kind::Changed,
+        applied: Value::Null,
+        seen: Value::Null,
+    };
+    let object = format!("ConfigMap {}", names::ring(plan.name()));
+    answers::standing_of(vec![older], &ring::hash(ring), seen.answered.get(&object))
+}
+
+fn ring_fault(state: &RingState, outdated: Option<&(u64, Standing)>) -> Fault {
+    Fault::Ring {
+        state: state.clone(),
+        outdated: outdated.map(|(revision, _)| *revision),
+        comes_back: outdated.is_some_and(|(_, standing)| *standing != Standing::Due),
+    }
+}
+
+fn faults(plan: &Plan, seen: &Observed, force: &InForce, nodes: &[Node]) -> Vec<Fault> {
     let of_nodes = nodes.iter().map(|node| Fault::Node { ordinal: node.ordinal, stand: node.stand.clone() });
     let of_parts =
         seen.rejections.iter().map(|(object, why)| Fault::Part { object: object.clone(), why: why.clone() });
-    let all = std::iter::once(Fault::Ring(ring.clone())).chain(of_nodes).chain(of_parts);
-    let mut faults: Vec<Fault> =
-        all.chain(waiting_wishes(plan, force)).filter(|fault| fault.reason().is_some()).collect();
-    faults.sort_by_key(Fault::reason);
-    faults
+    of_nodes.chain(of_parts).chain(waiting_wishes(plan, force)).collect()
 }
 
 /// Once the StatefulSet's controller has seen its template.

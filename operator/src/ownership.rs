@@ -2,12 +2,22 @@
 //!
 //! *Guarantees.* A plan has one owner: its name stands in the plan's status, where it is written by compare-and-swap
 //! before anything else is. Another release takes a plan over only when the owner's Lease was seen to be gone, free or
-//! not renewed for longer than a Lease lasts, or when a person has named it. *Assumptions.* Of one release, only the
-//! holder of its Lease acts.
+//! not renewed for longer than a Lease lasts, or when a person has named it. Where an operator that does not know
+//! `status.operator` takes the name away again and again, it is written ever more rarely. *Assumptions.* Of one release,
+//! only the holder of its Lease acts.
 
 use crate::lease::{Held, LEASE};
 use crate::plan::{Contested, Plan};
 use std::time::Duration;
+
+/// So often in a row a name that is gone again is written at once.
+const CLAIMS_AT_ONCE: u32 = 3;
+const CLAIM_FIRST: Duration = Duration::from_secs(10);
+const CLAIM_LONGEST: Duration = Duration::from_mins(10);
+/// A name that was there for so long was not fought over.
+const CLAIM_HOLDS: Duration = Duration::from_mins(30);
+/// What others say of a plan is taken back this often: who still has reason says it again.
+const CONTESTED_EACH: Duration = Duration::from_mins(10);
 
 /// What a release is called: by its Lease.
 pub fn name(namespace: &str, lease: &str) -> String {
@@ -39,8 +49,10 @@ pub fn owner<'a>(plan: &'a Plan, us: &str) -> Owner<'a> {
 /// What another owner's Lease says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
-    /// It was renewed, or cannot be read.
+    /// It was renewed, or it cannot be known.
     Alive,
+    /// It may not be read.
+    Hidden,
     /// It is as it was, not for long enough yet.
     Unchanged,
     Gone,
@@ -69,9 +81,47 @@ impl Watch {
     }
 }
 
+/// How often an operator has written its name into a plan's status, as it does where there is none.
+#[derive(Debug, Default)]
+pub struct Claims {
+    times: u32,
+    at: Duration,
+}
+
+impl Claims {
+    /// Whether it is time to write it. `now`: on any clock that only goes forward.
+    pub fn may_claim(&self, now: Duration) -> bool {
+        let wait = match self.times.checked_sub(CLAIMS_AT_ONCE) {
+            None => Duration::ZERO,
+            Some(more) => CLAIM_FIRST.saturating_mul(1 << more.min(16)).min(CLAIM_LONGEST),
+        };
+        self.times == 0 || now >= self.at + wait
+    }
+
+    pub fn claimed(&mut self, now: Duration) {
+        let before = if now >= self.at + CLAIM_HOLDS { 0 } else { self.times };
+        (self.times, self.at) = (before + 1, now);
+    }
+}
+
+/// When the owner of a plan has seen last that nobody contests it, or has taken that back, and of which generation.
+#[derive(Debug, Default)]
+pub struct Uncontested(Option<(u64, Duration)>);
+
+impl Uncontested {
+    /// Whether what others say is to be taken back now, as it then is.
+    pub fn take_back(&mut self, plan: &Plan, now: Duration) -> bool {
+        if self.0.is_some_and(|(generation, at)| generation == plan.generation && now < at + CONTESTED_EACH) {
+            return false;
+        }
+        self.0 = Some((plan.generation, now));
+        plan.contested.is_some()
+    }
+}
+
 /// What a release that leaves a plan to another says in the plan's status. All who do say the same, so that they do not
-/// write against each other.
-pub fn contested(plan: &Plan, owner: &str) -> Contested {
+/// write against each other; but for one that may not read the owner's Lease, which says that as well.
+pub fn contested(plan: &Plan, owner: &str, sign: Sign) -> Contested {
     let namespace = &plan.key.namespace;
     let text = format!(
         "this plan belongs to the operator {owner}, and another one that looks after namespace {namespace} leaves it \
@@ -80,7 +130,31 @@ pub fn contested(plan: &Plan, owner: &str) -> Contested {
         plan.name(),
         crate::names::OPERATOR,
     );
+    let text = match (sign, owner.split_once('/')) {
+        (Sign::Hidden, Some((of, lease))) => format!(
+            "{text}. The other one may not read the Lease {lease} in namespace {of}, and so does not notice when {owner} is \
+             gone: give it the right to get leases.coordination.k8s.io there, or name it as said"
+        ),
+        _ => text,
+    };
     Contested { generation: plan.generation, text }
+}
+
+/// What an operator says whose name is taken away from a plan's status each time that it writes it.
+pub fn unclaimed(plan: &Plan, us: &str) -> Contested {
+    let namespace = &plan.key.namespace;
+    let text = format!(
+        "the operator {us} leaves this plan alone for a while: something takes its name away from status.operator each time, \
+         as an operator of a version without that field does. Let only one look after namespace {namespace}: upgrade or \
+         uninstall the other one. It tries again at least every ten minutes"
+    );
+    Contested { generation: plan.generation, text }
+}
+
+/// Whether a plan says this already, or more.
+pub fn is_said(plan: &Plan, contested: &Contested) -> bool {
+    let said = plan.contested.as_ref();
+    said.is_some_and(|said| said.generation == contested.generation && said.text.starts_with(&contested.text))
 }
 
 #[cfg(test)]
@@ -151,5 +225,68 @@ mod tests {
         }
         // What was seen of one says nothing of another.
         assert_eq!(watch.look("c/o", Some(held("slow", 6)), s(500)), Sign::Unchanged);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_away_each_time_is_written_ever_more_rarely() {
+        let mut claims = Claims::default();
+        let mut written = Vec::new();
+        for second in 0..2_000 {
+            if claims.may_claim(s(second)) {
+                claims.claimed(s(second));
+                written.push(second);
+            }
+        }
+        assert_eq!(written, [0, 1, 2, 12, 32, 72, 152, 312, 632, 1232, 1832]);
+        // One that has held is written at once when it is gone.
+        assert!(!claims.may_claim(s(2_000)));
+        claims.claimed(s(10_000));
+        assert!(claims.may_claim(s(10_000)));
+    }
+
+    #[test]
+    fn what_others_say_is_taken_back_once_for_each_generation_and_now_and_then() {
+        let plan = |generation: u64, said: bool| {
+            let mut object = world::flights();
+            object["metadata"]["generation"] = generation.into();
+            if said {
+                object["status"] = json!({"conditions": [{"type": "Contested", "message": "x"}]});
+            }
+            world::plan(&object)
+        };
+        let mut uncontested = Uncontested::default();
+        for (second, generation, said, expected) in [
+            (0, 1, false, false),
+            (5, 1, true, false),
+            (599, 1, true, false),
+            (600, 1, true, true),
+            (601, 1, true, false),
+            (601, 2, true, true),
+            (1_200, 2, true, false),
+            (1_201, 2, false, false),
+            (1_202, 2, true, false),
+            (1_801, 2, true, true),
+        ] {
+            assert_eq!(
+                uncontested.take_back(&plan(generation, said), s(second)),
+                expected,
+                "after {second} s"
+            );
+        }
+    }
+
+    #[test]
+    fn operators_that_leave_a_plan_alone_do_not_write_against_each_other() {
+        let mut plan = world::plan(&world::flights());
+        let (plain, hidden) = (contested(&plan, "a/o", Sign::Alive), contested(&plan, "a/o", Sign::Hidden));
+        assert!(hidden.text.contains("may not read the Lease o in namespace a"), "{}", hidden.text);
+        assert!(!is_said(&plan, &plain));
+        plan.contested = Some(plain.clone());
+        assert!(is_said(&plan, &plain) && !is_said(&plan, &hidden));
+        plan.contested = Some(hidden.clone());
+        assert!(is_said(&plan, &plain) && is_said(&plan, &hidden));
+        assert!(!is_said(&plan, &contested(&plan, "b/o", Sign::Alive)));
+        plan.generation += 1;
+        assert!(!is_said(&plan, &contested(&plan, "a/o", Sign::Alive)));
     }
 }

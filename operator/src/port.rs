@@ -1,7 +1,7 @@
 //! `/livez`, `/readyz` and `/metrics`.
 
+use crate::context::Context;
 use crate::listing::Listing;
-use crate::reconcile::Context;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;

@@ -1,8 +1,8 @@
 //! Tries again and again whether plans can be listed, for `/readyz`. One that waits for the Lease tries as well: it is
 //! ready to take over only when it could act.
 
+use crate::context::Context;
 use crate::listing::{Listing, Refusal};
-use crate::reconcile::Context;
 use futures::StreamExt as _;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -121,6 +121,7 @@ mod tests {
                 settings: world::settings(),
                 metrics: Metrics::default(),
                 operator: String::new(),
+                left_out: Mutex::default(),
             });
             let (sender, listing) = watch::channel(Listing::default());
             let namespaces = namespaces.iter().map(ToString::to_string).collect();

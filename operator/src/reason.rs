@@ -48,8 +48,8 @@ reasons! {
     VolumesOfAnotherPlan Warning "Volumes of these names were written by another plan. They are left as they are.",
     VolumesUnfit Warning "The volumes that the plan is to adopt do not fit it. They are left as they are, and nothing serves.",
     RingUnreadable Warning "The ring's ConfigMap cannot be read. It is left as it is.",
-    RingMissing Warning "The ring's ConfigMap is missing, but the nodes' stores have had a ring. No new ring is created over existing data.",
-    RingOlder Warning "The ring's ConfigMap is older than the ring that nodes have.",
+    RingMissing Warning "The ring's ConfigMap is missing, and cannot be written again yet.",
+    RingOlder Warning "The ring's ConfigMap is older than the ring that was in force last. It is not used.",
     StoreExchanged Warning "A node's store is not the one that the ring names for this node. The operator gives the node neither the plan nor the ring.",
     RolledBack Warning "A node's store has gone back to an earlier state. The operator gives the node neither the plan nor the ring.",
     CertificatesUnusable Warning "The Secret of the plan's CA cannot be used. It is left as it is.",
@@ -79,6 +79,7 @@ reasons! {
     Healthy Normal "Nothing is wrong.",
     Managed Normal "The operator acts on the plan.",
     Adjusted Normal "Others have set fields of the plan's objects; they are left so.",
+    CrdOlder Warning "The CRD is older than this operator: fields of a plan's status that it lacks are left out. Apply the newest CRD: helm upgrade the release that has it (value crd.install), or kubectl apply --server-side --force-conflicts -f crds/agentplans.yaml",
     AnotherOperator Normal "Several operators look after the plan's namespace. One of them runs the plan.",
     AsApplied Normal "The plan's objects are as the operator applies them.",
 }

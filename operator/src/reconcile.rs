@@ -6,22 +6,18 @@
 use crate::act;
 use crate::answers::Answers;
 use crate::backoff::Backoff;
-use crate::claims::Mend;
+use crate::claims;
+use crate::context::{Context, now};
 use crate::heard::Heard;
 use crate::look;
-use crate::metrics::Metrics;
-use crate::news::Teller;
-use crate::nodes::Nodes;
 use crate::observed::{Objects, Observed};
-use crate::ownership::{self, Owner, Sign, Watch};
+use crate::owner::{self, Owning, Settled};
 use crate::plan::{Key, Plan};
 use crate::queue::{Look, Outcome};
 use crate::ring;
-use crate::settings::Settings;
 use crate::steps::{self, Given, NewStatus, Next, Pace, Step};
+use crate::undeclared::Undeclared;
 use futures::StreamExt as _;
-use k8s_openapi::jiff::Timestamp;
-use kube::Client;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tracing::{debug, info, warn};
@@ -36,16 +32,6 @@ const EXPLAINED_EACH: Duration = Duration::from_secs(5);
 /// How often one reconcile sees and acts. What is left is done in the next.
 const ROUNDS: usize = 7;
 
-pub struct Context {
-    pub client: Client,
-    pub nodes: Nodes,
-    pub teller: Teller,
-    pub settings: Settings,
-    pub metrics: Metrics,
-    /// The name of this operator's release.
-    pub operator: String,
-}
-
 /// What the last look has left.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -57,16 +43,14 @@ pub struct Memory {
 /// What does not stand in the API server.
 #[derive(Debug, Default)]
 struct Past {
+    /// The uid of the plan that all this is of: another one may have its name by now.
+    plan_uid: String,
     refusals: Refusals,
     heard: Heard,
     answers: Answers,
     backoff: Backoff,
-    /// The Lease of the operator that the plan belongs to.
-    owner: Watch,
-    /// The generation for which it was said that nobody contests the plan.
-    uncontested: Option<u64>,
-    /// The generation at which the CRD was found to have no field for the operator that runs a plan.
-    unrecorded: Option<u64>,
+    owning: Owning,
+    undeclared: Undeclared,
     /// The uid of a plan whose namespace is being deleted.
     leaving: Option<String>,
     /// What events warned of, and when they were read.
@@ -159,14 +143,14 @@ async fn rounds(
         if all_made && all_taken && round < ROUNDS {
             // What was done shows when all is seen again: a change of a rule does not turn conditions over and back.
             if is_done {
-                report(context, &plan, next.report).await?;
+                report(context, &plan, next.report, &mut past.undeclared).await?;
             }
             continue;
         }
         // What was refused belongs into the status: what is to be said is decided again, with that seen.
         seen.refusals = past.refusals_of(plan.generation);
         let next = toward(context, &plan, &mut seen, past, since);
-        report(context, &plan, next.report).await?;
+        report(context, &plan, next.report, &mut past.undeclared).await?;
         past.heard = heard;
         if !all_made || !all_taken {
             return Ok((None, Outcome::Obstructed));
@@ -226,76 +210,19 @@ async fn see(context: &Context, key: &Key, past: &mut Past, since: Duration) -> 
     let Some(plan) = look::plan(&context.client, key).await.map_err(failed)? else {
         return Ok(Sight::Over(Outcome::Gone));
     };
-    if !plan.deleting
-        && let Some(sight) = settle_owner(context, &plan, past, since).await?
-    {
-        return Ok(sight);
+    if past.plan_uid != plan.uid {
+        *past = Past { plan_uid: plan.uid.clone(), ..Past::default() };
+    }
+    past.undeclared = std::mem::take(&mut past.undeclared).at(plan.generation);
+    if !plan.deleting {
+        match owner::settle(context, &plan, &mut past.owning, &mut past.undeclared, since).await? {
+            Settled::Ours => {}
+            Settled::Again => return Ok(Sight::Again),
+            Settled::Over(outcome) => return Ok(Sight::Over(outcome)),
+        }
     }
     let objects = look::objects(&context.client, &plan).await.map_err(failed)?;
     Ok(Sight::Ours(Box::new((ring::identified(plan, &objects.ring), objects))))
-}
-
-/// `None`: the plan is ours, and nothing is to be said of that.
-async fn settle_owner(
-    context: &Context,
-    plan: &Plan,
-    past: &mut Past,
-    since: Duration,
-) -> Result<Option<Sight>, act::Error> {
-    match ownership::owner(plan, &context.operator) {
-        Owner::Us => {
-            let was_said = past.uncontested.replace(plan.generation) == Some(plan.generation);
-            if plan.contested.is_none() || was_said {
-                return Ok(None);
-            }
-            // Whoever contests it says so again.
-            act::contest(&context.client, plan, None, now()).await?;
-            return Ok(Some(Sight::Again));
-        }
-        Owner::Other { name, is_named } => {
-            let sign = sign(context, name, is_named, past, since).await;
-            if sign != Sign::Gone {
-                return contest(context, plan, name, sign).await.map(|outcome| Some(Sight::Over(outcome)));
-            }
-            info!(owner = name, "the operator that ran the plan is gone; this one takes the plan over");
-        }
-        Owner::Nobody if past.unrecorded == Some(plan.generation) => return Ok(None),
-        Owner::Nobody => {}
-    }
-    if !act::claim(&context.client, plan, &context.operator).await? {
-        warn!(
-            "the CRD has no field status.operator: it is older than this operator. The plan is run all the same, and \
-             nothing keeps another release from it; apply the CRD of the chart"
-        );
-        past.unrecorded = Some(plan.generation);
-    }
-    Ok(Some(Sight::Again))
-}
-
-/// Whether the owner of a plan is still there, as far as it can be known.
-async fn sign(context: &Context, owner: &str, is_named: bool, past: &mut Past, since: Duration) -> Sign {
-    if is_named {
-        return Sign::Alive;
-    }
-    match look::lease(&context.client, owner).await {
-        Ok(held) => past.owner.look(owner, held, since),
-        Err(error) => {
-            debug!(owner, %error, "the Lease of the operator that runs the plan cannot be read");
-            Sign::Alive
-        }
-    }
-}
-
-/// Leaves the plan to its owner, and says so once.
-async fn contest(context: &Context, plan: &Plan, owner: &str, sign: Sign) -> Result<Outcome, act::Error> {
-    // Its conditions are the owner's to show.
-    context.metrics.forget(&plan.key);
-    let contested = ownership::contested(plan, owner);
-    if plan.contested.as_ref() != Some(&contested) {
-        info!(owner, "another operator runs the plan; this one leaves it alone");
-        act::contest(&context.client, plan, Some(&contested), now()).await?;
-    }
-    Ok(if sign == Sign::Alive { Outcome::Elsewhere } else { Outcome::Obstructed })
 }
 
 async fn ask(
@@ -306,7 +233,10 @@ async fn ask(
     since: Duration,
 ) -> (Observed, Heard) {
     let answers = match objects.authority.ours() {
-        Some(authority) => context.nodes.ask(plan, &objects.pods, authority).await,
+        Some(authority) => {
+            let ring = ring::decoded(&objects.ring);
+            context.nodes.ask(plan, &objects.pods, authority, ring.as_ref()).await
+        }
         None => BTreeMap::new(),
     };
     let heard = past.heard.next(&objects.pods, answers);
@@ -316,6 +246,7 @@ async fn ask(
         refusals: past.refusals_of(plan.generation),
         rejections: past.backoff.reasons(),
         answered: past.answers.seen(since),
+        undeclared: past.undeclared.clone(),
         warnings: past.warnings.1.clone(),
         objects,
     };
@@ -343,10 +274,20 @@ async fn take_steps(
             }
             Step::Apply(part, desired) => act::apply(client, plan, part, &desired)
                 .await
-                .map(|answer| past.answers.note(part, &desired, &answer, since)),
-            Step::Mend(Mend { claim, patch }) => act::patch_claim(client, plan, &claim, &patch).await,
-            Step::BeginRing { members, slots } => act::begin_ring(client, plan, members, slots).await,
-            Step::AdoptRing(ring) => act::adopt_ring(client, plan, *ring).await,
+                .map(|answer| past.answers.note(object.clone(), &desired, &answer, since)),
+            Step::Mend(mend) => act::patch_claim(client, plan, &mend).await.map(|answer| {
+                let left = claims::differences(plan, mend.wished, &answer);
+                past.answers.note_changes(object.clone(), mend.wished.hash(), left, since);
+            }),
+            Step::BeginRing { members, slots, revision } => {
+                act::begin_ring(client, plan, members, slots, revision).await
+            }
+            Step::AdoptRing(written) | Step::RestoreRing(written) => {
+                let wished = written.hash();
+                act::write_ring(client, plan, written)
+                    .await
+                    .map(|()| past.answers.note_changes(object.clone(), wished, Vec::new(), since))
+            }
         };
         match made {
             Err(act::Error::Rejected(why)) => {
@@ -406,13 +347,19 @@ impl Past {
     }
 }
 
-async fn report(context: &Context, plan: &Plan, report: Option<NewStatus>) -> Result<(), act::Error> {
+async fn report(
+    context: &Context,
+    plan: &Plan,
+    report: Option<NewStatus>,
+    undeclared: &mut Undeclared,
+) -> Result<(), act::Error> {
     let Some(NewStatus { status, news }) = report else { return Ok(()) };
     debug!("writing the status of the plan");
     context.metrics.reported();
-    act::report(&context.client, plan, &status).await?;
+    let left_out = act::report(&context.client, plan, &status, undeclared).await?;
     context.metrics.show(&plan.key, &status);
     context.teller.publish(plan, &news).await;
+    context.tell_left_out(plan, &left_out).await;
     Ok(())
 }
 
@@ -426,12 +373,6 @@ fn outcome(pace: Pace) -> Outcome {
 
 fn now_s() -> u64 {
     now().as_second().unsigned_abs()
-}
-
-/// Whole seconds, as Kubernetes writes them.
-fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 #[cfg(test)]

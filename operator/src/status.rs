@@ -70,17 +70,14 @@ pub fn of(plan: &Plan, outlook: &Outlook, now: Timestamp) -> AgentPlanStatus {
 fn revision(plan: &Plan, outlook: &Outlook) -> Option<i64> {
     match &outlook.ring {
         RingState::InForce(ring) => Some((ring.revision as i64).max(plan.status.revision.unwrap_or(0))),
-        RingState::Missing(revision) => Some(*revision as i64),
+        RingState::Missing { revision, .. } => Some(*revision as i64),
         _ => plan.status.revision,
     }
 }
 
 /// The number of the ring's nodes. Never forgotten, as its revision is not.
 fn nodes(plan: &Plan, outlook: &Outlook) -> Option<i32> {
-    match &outlook.ring {
-        RingState::InForce(ring) | RingState::Older { ring, .. } => Some(ring.members.len() as i32),
-        _ => plan.status.nodes,
-    }
+    outlook.ring.of_nodes().map(|ring| ring.members.len() as i32).or(plan.status.nodes)
 }
 
 fn accepted_generation(plan: &Plan, outlook: &Outlook) -> Option<i64> {

@@ -8,17 +8,18 @@
 use crate::answers::Standing;
 use crate::authority::AuthorityPems;
 use crate::certificates::Due;
-use crate::claims::{self, Mend};
+use crate::claims::Mend;
 use crate::drift;
 use crate::names;
 use crate::node::Node;
-use crate::observed::{Life, Observed, Seen};
+use crate::observed::{Life, Observed, Seen, Version};
 use crate::outlook::{Outlook, Planned, outlook};
 use crate::parts::Part;
 use crate::plan::Plan;
 use crate::ring::{self, RingState};
 use crate::settings::Settings;
 use crate::status::{self, News};
+use crate::undeclared::Undeclared;
 use bytes::Bytes;
 use k8s_openapi::jiff::Timestamp;
 use proto::plan::AgentPlanStatus;
@@ -53,9 +54,26 @@ pub enum Step {
     BeginRing {
         members: Vec<Member>,
         slots: u32,
+        revision: u64,
     },
-    /// Makes the ConfigMap of the ring that adopted volumes go on with, if there is none.
-    AdoptRing(Box<Ring>),
+    /// Writes the ring that adopted volumes go on with.
+    AdoptRing(Written),
+    /// Writes the ring that nodes go by.
+    RestoreRing(Written),
+}
+
+/// A ring and where it is written: into a ConfigMap that is made, if there is none, or into this one that is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    pub ring: Box<Ring>,
+    pub over: Option<Version>,
+}
+
+impl Written {
+    /// Tells it from other rings.
+    pub fn hash(&self) -> String {
+        ring::hash(&self.ring)
+    }
 }
 
 /// The plan and the ring for one node.
@@ -94,8 +112,10 @@ impl Step {
             Step::MakeAuthority { .. } => format!("Secret {}", names::authority(name)),
             Step::GiveCertificates { .. } => format!("Secret {}", names::certificates(name)),
             Step::Apply(part, _) => part.object(name),
-            Step::Mend(mend) => format!("PersistentVolumeClaim {}", mend.claim),
-            Step::BeginRing { .. } | Step::AdoptRing(_) => format!("ConfigMap {}", names::ring(name)),
+            Step::Mend(mend) => mend.object(),
+            Step::BeginRing { .. } | Step::AdoptRing(_) | Step::RestoreRing(_) => {
+                format!("ConfigMap {}", names::ring(name))
+            }
         }
     }
 
@@ -107,7 +127,8 @@ impl Step {
             | Step::GiveCertificates { .. }
             | Step::Mend(_)
             | Step::BeginRing { .. }
-            | Step::AdoptRing(_) => "",
+            | Step::AdoptRing(_)
+            | Step::RestoreRing(_) => "",
         }
     }
 }
@@ -144,18 +165,27 @@ pub fn toward(plan: &Plan, seen: &Observed, settings: &Settings, now: Timestamp)
     next.unexplained = unexplained(seen, &outlook);
     let has_run = plan.wish.is_ok() || outlook.has_begun();
     if has_run && !plan.paused && outlook.obstacles.is_empty() {
-        next.steps = steps(plan, seen, &outlook);
+        next.steps = steps(seen, &outlook);
         next.given = given(plan, seen, &outlook);
     }
     let status = status::of(plan, &outlook, now);
-    if status != plan.status {
+    if is_news(&status, &plan.status, &seen.undeclared) {
         next.report = Some(NewStatus { news: status::news(&plan.status, &status), status });
     }
     next
 }
 
+/// Whether a status differs from the one that is there in what the CRD has.
+fn is_news(status: &AgentPlanStatus, before: &AgentPlanStatus, undeclared: &Undeclared) -> bool {
+    let stored = |status| serde_json::to_value(status).map(|status| undeclared.left_out(status)).ok();
+    status != before && (undeclared.is_empty() || stored(status) != stored(before))
+}
+
 fn pace(seen: &Observed, outlook: &Outlook) -> Pace {
-    let is_held = outlook.parts.iter().any(|part| matches!(part.standing, Some(Standing::Held(_))));
+    let of_parts = outlook.parts.iter().filter_map(|part| part.standing.as_ref());
+    let of_claims = outlook.claims.iter().map(|(_, standing)| standing);
+    let mut all = of_parts.chain(of_claims).chain(outlook.overwriting());
+    let is_held = all.any(|standing| matches!(standing, Standing::Held(_)));
     if !outlook.obstacles.is_empty() || is_held {
         Pace::Obstructed
     } else if outlook.wait().is_some() || !seen.missed.is_empty() {
@@ -179,7 +209,7 @@ fn unexplained(seen: &Observed, outlook: &Outlook) -> BTreeSet<String> {
     uids.take(EXPLAINED_MAX).collect()
 }
 
-fn steps(plan: &Plan, seen: &Observed, outlook: &Outlook) -> Vec<Step> {
+fn steps(seen: &Observed, outlook: &Outlook) -> Vec<Step> {
     let mut steps = Vec::new();
     match outlook.certificates.due.clone() {
         Due::Nothing => {}
@@ -196,22 +226,27 @@ fn steps(plan: &Plan, seen: &Observed, outlook: &Outlook) -> Vec<Step> {
         |planned: &&Planned| can_be(planned.part) && matches!(planned.standing, None | Some(Standing::Due));
     let apply = |planned: &Planned| Step::Apply(planned.part, planned.desired.clone());
     steps.extend(outlook.parts.iter().filter(is_due).map(apply));
-    // Until they are adopted, volumes do not go with the plan.
-    let is_adopting = ring::is_adopting(plan) && !matches!(outlook.ring, RingState::InForce(_));
-    if let Ok(wish) = outlook.verdict
-        && !is_adopting
-    {
-        steps.extend(claims::due(plan, wish, &seen.objects.volumes).into_iter().map(Step::Mend));
-    }
-    if let Ok(wish) = outlook.verdict
-        && let RingState::ToBegin(members) = &outlook.ring
-    {
-        steps.push(Step::BeginRing { members: members.clone(), slots: wish.spec.slots.unsigned_abs() });
-    }
-    if let RingState::ToAdopt(ring) = &outlook.ring {
-        steps.push(Step::AdoptRing(ring.clone()));
-    }
+    let to_mend = outlook.claims.iter().filter(|(_, standing)| *standing == Standing::Due);
+    steps.extend(to_mend.map(|(amiss, _)| Step::Mend(amiss.mend.clone())));
+    steps.extend(ring_step(seen, outlook));
     steps
+}
+
+fn ring_step(seen: &Observed, outlook: &Outlook) -> Option<Step> {
+    if outlook.overwriting().is_some_and(|standing| *standing != Standing::Due) {
+        return None;
+    }
+    let over = seen.objects.ring_version.clone();
+    match &outlook.ring {
+        RingState::ToBegin { members, revision } => Some(Step::BeginRing {
+            members: members.clone(),
+            slots: outlook.verdict.as_ref().ok()?.spec.slots.unsigned_abs(),
+            revision: *revision,
+        }),
+        RingState::ToAdopt(ring) => Some(Step::AdoptRing(Written { ring: ring.clone(), over })),
+        RingState::ToRestore(ring) => Some(Step::RestoreRing(Written { ring: ring.clone(), over })),
+        _ => None,
+    }
 }
 
 fn given(plan: &Plan, seen: &Observed, outlook: &Outlook) -> Vec<Given> {
@@ -245,10 +280,14 @@ impl fmt::Display for Step {
                 write!(out, "apply {} {name}", part.resource().kind)
             }
             Step::Mend(mend) => write!(out, "patch PersistentVolumeClaim {}", mend.claim),
-            Step::BeginRing { members, slots } => {
+            Step::BeginRing { members, slots, revision: _ } => {
                 write!(out, "begin a ring of {slots} slots on {} nodes", members.len())
             }
-            Step::AdoptRing(ring) => write!(
+            Step::RestoreRing(Written { ring, over }) => {
+                let instead = if over.is_some() { ", in place of an older one" } else { "" };
+                write!(out, "write the ring that nodes go by, at revision {}{instead}", ring.revision)
+            }
+            Step::AdoptRing(Written { ring, over: _ }) => write!(
                 out,
                 "go on with the ring of the adopted volumes, at revision {}, of {} slots on {} nodes",
                 ring.revision,

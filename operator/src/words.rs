@@ -6,7 +6,7 @@ use crate::node::{Node, Stand};
 use crate::outlook::{Fault, Obstacle, Outlook};
 use crate::plan::Plan;
 use crate::reason::Reason;
-use crate::ring::RingState;
+use crate::ring::{Lack, RingState};
 
 /// The most names in one text.
 const NAMED_MAX: usize = 8;
@@ -58,7 +58,7 @@ fn volumes_of_another_plan(plan: &Plan, claims: &[String], uid: &str) -> String 
 /// `None`: it is none.
 pub fn fault(plan: &Plan, fault: &Fault) -> Option<Cause> {
     let text = match fault {
-        Fault::Ring(state) => ring_fault(plan, state),
+        Fault::Ring { state, outdated, comes_back } => ring_fault(plan, state, *outdated, *comes_back),
         Fault::Authority(why) => format!(
             "the Secret {} cannot be used: {why}. It is left as it is, and nodes go on with the certificates that \
              they have. Put it back from a backup; or delete it, and another CA is made",
@@ -89,38 +89,104 @@ pub fn fault(plan: &Plan, fault: &Fault) -> Option<Cause> {
     Some(Cause { reason: fault.reason()?, text })
 }
 
-fn ring_fault(plan: &Plan, state: &RingState) -> String {
+fn ring_fault(plan: &Plan, state: &RingState, outdated: Option<u64>, comes_back: bool) -> String {
+    let object = format!("the ConfigMap {}", names::ring(plan.name()));
+    let what = match (state, outdated) {
+        (RingState::Unreadable(why), _) => {
+            return format!(
+                "{object} cannot be used: {why}. The operator does not change it. Restore it from a backup; until then, \
+                 the nodes continue with the ring that they have"
+            );
+        }
+        (RingState::Unfit(unfit), None) => return self::unfit(plan, unfit),
+        (RingState::Unfit(unfit), Some(revision)) => {
+            return format!(
+                "{}; {object} has revision {revision}, which is not in force",
+                self::unfit(plan, unfit)
+            );
+        }
+        (_, None) => format!("{object} is missing"),
+        (_, Some(revision)) => format!(
+            "{object} has revision {revision}, which is older than the ring that was in force last, and is not used: it was \
+             put back from a backup, or by a tool that keeps objects as they once were"
+        ),
+    };
+    format!("{what}. {}", ring_follows(plan, state, comes_back))
+}
+
+/// What nodes do without the ConfigMap of their ring, and what is waited for.
+fn ring_follows(plan: &Plan, state: &RingState, comes_back: bool) -> String {
     let object = format!("the ConfigMap {}", names::ring(plan.name()));
     match state {
-        RingState::Missing(revision) => format!(
-            "{object} is missing, but the nodes' stores already have a ring (revision {revision} or higher). The \
-             operator does not create a new ring over existing data, and the nodes continue with the ring that they \
-             have. Restore the ConfigMap from a backup; or, with storage.retention.whenDeleted Retain, delete the plan, \
-             apply it again, and let it adopt its volumes: kubectl shoal adopt {} -n {}",
-            plan.name(),
-            plan.key.namespace,
-        ),
-        RingState::Unreadable(why) => format!(
-            "{object} cannot be used: {why}. The operator does not change it. Restore it from a backup; until then, \
-             the nodes continue with the ring that they have"
-        ),
-        RingState::Older { ring, nodes } => format!(
-            "{object} has revision {}, but nodes already have revision {nodes}: it was restored from an old backup. \
-             Restore the newest version; until then, the nodes continue with the ring that they have",
+        RingState::ToRestore(ring) if comes_back => format!(
+            "It comes back each time that the operator writes the ring of the nodes over it, which it does ever more \
+             rarely: exempt {object} from that tool. The nodes continue with revision {}, and changes of the plan wait",
             ring.revision
         ),
-        RingState::Unfit(unfit) => self::unfit(plan, unfit),
+        RingState::ToRestore(ring) => format!(
+            "The nodes continue with the ring that they have, and the operator writes it there again, at revision {}{}",
+            ring.revision,
+            if plan.paused { ", when the plan is Managed again" } else { "" }
+        ),
+        RingState::Restoring { ring, waiting } => format!(
+            "The nodes that run continue with the ring that they have (revision {}), and changes of the plan wait. The \
+             operator writes it there again when the stores of these claims, which it names, have reported: {}. A claim \
+             whose pod runs has another volume than before: bind it to the former one. Or restore the ConfigMap from a \
+             backup",
+            ring.revision,
+            claims(plan, waiting)
+        ),
+        RingState::ToAdopt(_) | RingState::Adopting(_) => {
+            "The nodes hold what the adopted volumes have and serve nothing until they are given the ring that follows"
+                .to_owned()
+        }
+        RingState::Missing { revision, lack } => ring_lacks(plan, *revision, lack),
         RingState::InForce(_)
-        | RingState::ToBegin(_)
+        | RingState::ToBegin { .. }
         | RingState::Waiting(_)
-        | RingState::ToAdopt(_)
-        | RingState::Adopting(_)
+        | RingState::Unfit(_)
+        | RingState::Unreadable(_)
         | RingState::NotOurs => String::new(),
     }
 }
 
+fn ring_lacks(plan: &Plan, revision: u64, lack: &Lack) -> String {
+    let was = format!("There was a ring of revision {revision} or higher");
+    match lack {
+        Lack::Silent(nodes) => format!(
+            "{was}. Nodes that have it continue with it, and the operator writes it there again when these have said \
+             which they have: {}. A node of an earlier version does not say it: delete its pod, so that it starts with the \
+             newer image; or restore the ConfigMap from a backup",
+            listed(nodes.iter().map(|ordinal| names::pod(plan.name(), *ordinal)))
+        ),
+        Lack::Lost => format!(
+            "{was}. All nodes have reported, and none has it any more (the file `configuration` in their data folders), so \
+             that nothing is served. Nothing of their data is lost: restore the ConfigMap from a backup, with this plan as \
+             its owner"
+        ),
+        Lack::Emptied => format!(
+            "{was}. All nodes have reported, and their volumes are new: nothing is served, and the operator does not begin \
+             anew over data that are missing. Bind the claims to the former volumes and restore the ConfigMap from a \
+             backup; or, to begin anew, delete the plan with its claims and apply it again"
+        ),
+        Lack::Differ => format!(
+            "Nodes have two different rings of revision {revision}: something other than the operator has written one. \
+             Nodes continue with the ring that they have. Stop it, then restore the newest ConfigMap from a backup"
+        ),
+        Lack::Exhausted => {
+            "The nodes continue with an older ring, and the histories of its slots have no room to rise: \
+                            restore the newest ConfigMap from a backup"
+                .to_owned()
+        }
+    }
+}
+
+fn claims(plan: &Plan, nodes: &[u16]) -> String {
+    listed(nodes.iter().map(|ordinal| names::claim(plan.name(), *ordinal)))
+}
+
 fn unfit(plan: &Plan, unfit: &Unfit) -> String {
-    let claims = |nodes: &[u16]| listed(nodes.iter().map(|ordinal| names::claim(plan.name(), *ordinal)));
+    let claims = |nodes: &[u16]| claims(plan, nodes);
     let of = format!("the volumes of the plan with uid {}", plan.data_uid);
     match unfit {
         Unfit::Nodes(count) => {
@@ -209,9 +275,9 @@ fn adopting(plan: &Plan, outlook: &Outlook) -> Option<String> {
     if missing.is_empty() {
         return None;
     }
-    let claims = listed(missing.iter().map(|ordinal| names::claim(plan.name(), *ordinal)));
     Some(format!(
-        "the adopted volumes are served when the stores of these claims have reported too: {claims}"
+        "the adopted volumes are served when the stores of these claims have reported too: {}",
+        claims(plan, missing)
     ))
 }
 

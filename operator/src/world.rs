@@ -5,12 +5,13 @@ use crate::answers::{Answered, Answers};
 use crate::authority::AuthorityPems;
 use crate::claims::Mend;
 use crate::names;
-use crate::observed::{Life, Objects, Observed, Pod, Report, Seen, Volume};
+use crate::observed::{Life, Objects, Observed, Pod, Report, Seen, Version, Volume};
 use crate::parts::{self, Part};
 use crate::plan::Plan;
 use crate::ring;
 use crate::settings::Settings;
 use crate::steps::{self, Given, NewStatus, Next, Step};
+use crate::undeclared::Undeclared;
 use bytes::Bytes;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DynamicObject;
@@ -100,7 +101,7 @@ pub struct World {
     /// What a webhook makes of a StatefulSet that is written.
     pub webhook: fn(&mut Value),
     /// What has come back of them.
-    pub answered: BTreeMap<Part, Answered>,
+    pub answered: BTreeMap<String, Answered>,
     /// The time.
     pub second: i64,
 }
@@ -166,6 +167,10 @@ impl World {
             certificates: self.certificates.clone().map_or(Seen::Absent, Seen::Ours),
             certificates_uid: self.certificates.as_ref().map(|_| "the-secret".to_owned()),
             ring: self.ring.clone().map_or(Seen::Absent, Seen::Ours),
+            ring_version: self.ring.as_ref().map(|ring| Version {
+                uid: "the-ring".to_owned(),
+                resource_version: xxhash_rust::xxh3::xxh3_64(ring).to_string(),
+            }),
             volumes: self.volumes.clone(),
             pods: self.nodes.iter().map(pod).collect(),
         };
@@ -179,6 +184,7 @@ impl World {
             answered: self.answered.clone(),
             warnings: BTreeMap::new(),
             missed: std::collections::BTreeSet::new(),
+            undeclared: Undeclared::default(),
         }
     }
 
@@ -195,6 +201,12 @@ impl World {
         let held = by_another.map(|(ring, _)| Arc::new(Ring::decode(ring).unwrap()));
         let slots_owned = if held.is_some() { 0 } else { slots_owned };
         let slots_serving = slots_owned;
+        let ring =
+            node.given.as_ref().filter(|_| held.is_none()).map(|(ring, _)| Ring::decode(ring).unwrap());
+        let has = ring::decoded(&self.ring.clone().map_or(Seen::Absent, Seen::Ours));
+        let is_told =
+            |ring: &Ring| has.as_ref().is_none_or(|has| ring != has && ring.revision >= has.revision);
+        let ring = ring.filter(|ring| revision > 0 && is_told(ring)).map(Arc::new);
         Ok(Report {
             plan_uid,
             ordinal,
@@ -207,6 +219,7 @@ impl World {
             had_ring,
             certificates,
             held,
+            ring,
         })
     }
 
@@ -233,7 +246,7 @@ impl World {
                 self.certificates = Some(Pems { pair, bundle: authority.bundle() });
             }
             Done::Step(Step::Apply(part, desired)) => self.apply(part, &desired),
-            Done::Step(Step::Mend(Mend { claim, patch })) => {
+            Done::Step(Step::Mend(Mend { claim, patch, wished: _ })) => {
                 let claim = self.volumes.iter_mut().find(|volume| volume.name == claim).unwrap();
                 let owners = &patch["metadata"]["ownerReferences"];
                 if !owners.is_null() {
@@ -243,12 +256,16 @@ impl World {
                     claim.instance = None;
                 }
             }
-            Done::Step(Step::BeginRing { members, slots }) => {
-                let uid = self.plan().data_uid;
-                self.ring.get_or_insert_with(|| Ring::begin(&uid, members, slots, 1).encode().into());
-            }
-            Done::Step(Step::AdoptRing(ring)) => {
+            Done::Step(Step::BeginRing { members, slots, revision }) => {
+                let ring = Ring::begin(&self.plan().data_uid, members, slots, 1);
+                let ring = Ring { revision, parent: revision - 1, ..ring };
                 self.ring.get_or_insert_with(|| ring.encode().into());
+            }
+            Done::Step(Step::AdoptRing(written) | Step::RestoreRing(written)) => {
+                let version = self.seen().objects.ring_version;
+                if written.over == version {
+                    self.ring = Some(written.ring.encode().into());
+                }
             }
             Done::Given(given) => {
                 let ring = Ring::decode(&given.ring).unwrap();
@@ -279,7 +296,7 @@ impl World {
             (self.webhook)(&mut stored);
         }
         let mut answers = Answers::default();
-        answers.note(part, desired, &stored, Duration::ZERO);
+        answers.note(part.object("flights"), desired, &stored, Duration::ZERO);
         self.answered.extend(answers.seen(Duration::ZERO));
         let old = self.parts.insert(part, stored).unwrap_or_default();
         if part == Part::StatefulSet {

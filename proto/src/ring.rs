@@ -14,7 +14,7 @@ pub use placement::{moved, place};
 
 use std::fmt;
 use std::str::FromStr;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A slot's history is below this, so that a version is a whole number exact in JSON.
 pub const HISTORY_END: u16 = 1 << 13;
@@ -22,8 +22,8 @@ pub const HISTORY_END: u16 = 1 << 13;
 const LSN_BITS: u32 = 40;
 /// The first history of a slot is below this, so that each can rise as often again.
 const FIRST_HISTORY_BITS: u32 = 12;
-/// By one of so many steps histories rise when volumes are adopted.
-const ADOPTION_STEPS: u64 = 31;
+/// By one of so many steps histories rise with a ring that is raised.
+const STEPS: u64 = 31;
 
 /// The random id of a data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,19 +94,24 @@ impl Ring {
         Ring { plan_uid: plan_uid.to_owned(), revision: 1, parent: 0, nonce, base: 0, members, slots }
     }
 
-    /// The ring after this one, for stores that another object of the plan has adopted: the owners stay. Nobody who has an
-    /// older one goes on beside it, since every epoch rises; every history does, since volumes may have been put back to
-    /// an earlier moment: by a step that the adopter's uid gives, since one moment may be adopted more than once. Who
-    /// writes it draws its nonce. `None`: histories have no room to rise.
+    /// The ring after this one, which is the newest that the stores hold, where a newer one may have been lost or the stores
+    /// put back to an earlier moment: volumes that another object of the plan has adopted, and a ring that went before a
+    /// node had it. The owners stay. `above`: the highest revision that is known of otherwise.
+    ///
+    /// Nobody who has an older ring goes on beside it, since every epoch rises, by as much as a lost ring can have raised
+    /// it. Every history rises by a step that `by` (the uid of the plan's object) and `above` give, since one moment may be
+    /// gone on from more than once. Who writes it draws its nonce. `None`: histories have no room to rise.
     #[must_use]
-    pub fn adopted(&self, members: Vec<Member>, base: u64, adopter: &str) -> Option<Ring> {
-        let step = 1 + (xxh3_64(adopter.as_bytes()) % ADOPTION_STEPS) as u16;
+    pub fn raised(&self, above: u64, members: Vec<Member>, base: u64, by: &str) -> Option<Ring> {
+        let step = 1 + (xxh3_64_with_seed(by.as_bytes(), above) % STEPS) as u16;
+        let revision = self.revision.max(above) + 1;
         let risen = |slot: &Owned| {
             let history = slot.history + step;
-            (history < HISTORY_END).then_some(Owned { epoch: slot.epoch + 1, history, ..*slot })
+            let epoch = slot.epoch + (revision - self.revision);
+            (history < HISTORY_END).then_some(Owned { epoch, history, ..*slot })
         };
         let slots = self.slots.iter().map(risen).collect::<Option<_>>()?;
-        let (plan_uid, revision, parent) = (self.plan_uid.clone(), self.revision + 1, self.revision);
+        let (plan_uid, parent) = (self.plan_uid.clone(), self.revision);
         Some(Ring { plan_uid, revision, parent, nonce: 0, base, members, slots })
     }
 

@@ -5,7 +5,7 @@ use crate::node::configure;
 use crate::node::core::Core;
 use crate::peer::accepting::CONFIGURE_BYTES;
 use crate::peer::wire;
-use proto::wire::peer::{ConfigureRequest, ReportRequest, ReportResponse, control_server};
+use proto::wire::peer::{ConfigureRequest, ReportRequest, ReportResponse, RingName, control_server};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -19,9 +19,12 @@ pub struct Control {
 
 #[tonic::async_trait]
 impl control_server::Control for Control {
-    async fn report(&self, _: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         self.core.operator_asks();
-        Ok(Response::new(wire::report_out(self.core.report())))
+        let ring = request.into_inner().ring;
+        let ring = ring.map(|RingName { revision, nonce }| self.core.ring_beside(revision, nonce));
+        let report = wire::report_out(self.core.report());
+        Ok(Response::new(ReportResponse { ring: ring.unwrap_or_default(), ..report }))
     }
 
     async fn configure(

@@ -9,6 +9,7 @@ use crate::node::status::{Measured, NodeStatus, Status};
 use crate::peer::Report;
 use crate::peer::{Identity, Numbers};
 use crate::shard::{Counts, RouteCounts};
+use bytes::Bytes;
 use proto::ring::Member;
 use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,16 @@ impl Core {
             certificates: self.certificates.in_force().credentials.digests,
             held: held.map(|held| held.ring.clone()).unwrap_or_default(),
         }
+    }
+
+    /// The ring in force, for one who has that of this revision and nonce; empty where it is the same, or an older one.
+    pub fn ring_beside(&self, revision: u64, nonce: u64) -> Bytes {
+        let routing = self.routing.load();
+        let other = routing.as_ref().filter(|routing| {
+            let ring = &routing.ring;
+            ring.revision >= revision && (ring.revision, ring.nonce) != (revision, nonce)
+        });
+        other.map(|routing| routing.given.ring.clone()).unwrap_or_default()
     }
 
     pub fn status(&self) -> Status {

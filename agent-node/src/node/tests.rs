@@ -2,6 +2,7 @@
 
 mod adoption;
 mod names;
+mod rings;
 mod sharing;
 mod strangers;
 mod watching;

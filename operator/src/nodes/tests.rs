@@ -20,23 +20,32 @@ use tonic::{Request, Response, Status};
 #[derive(Clone)]
 struct Node {
     said: Arc<Mutex<ReportResponse>>,
+    /// As it was given last.
+    ring: Arc<Mutex<Bytes>>,
 }
 
 #[tonic::async_trait]
 impl Control for Node {
-    async fn report(&self, _: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
-        Ok(Response::new(self.said.lock().unwrap().clone()))
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        let mut said = self.said.lock().unwrap().clone();
+        let has = self.ring.lock().unwrap().clone();
+        if let (Some(name), Ok(ring)) = (request.into_inner().ring, Ring::decode(&has)) {
+            let is_other = (ring.revision, ring.nonce) != (name.revision, name.nonce);
+            said.ring = if is_other && ring.revision >= name.revision { has } else { Bytes::new() };
+        }
+        Ok(Response::new(said))
     }
 
     async fn configure(
         &self,
         request: Request<ConfigureRequest>,
     ) -> Result<Response<ReportResponse>, Status> {
-        let ConfigureRequest { generation, ring, .. } = request.into_inner();
+        let ConfigureRequest { generation, ring: given, .. } = request.into_inner();
         if generation == 13 {
             return Err(Status::failed_precondition("no thirteenth generation"));
         }
-        if let Ok(ring) = Ring::decode(&ring) {
+        if let Ok(ring) = Ring::decode(&given) {
+            *self.ring.lock().unwrap() = given;
             let mut said = self.said.lock().unwrap();
             let ordinal = said.identity.as_ref().unwrap().ordinal;
             said.slots_owned = ring.loads()[ordinal as usize];
@@ -62,7 +71,7 @@ async fn start(tasks: &mut JoinSet<()>, ip: &str, pems: &Pems, ordinal: u32, sto
         certificates: Some(Certificates { bundle, certificate }),
         ..ReportResponse::default()
     };
-    let node = Node { said: Arc::new(Mutex::new(said)) };
+    let node = Node { said: Arc::new(Mutex::new(said)), ring: Arc::default() };
     tasks.spawn(serve(listener(ip).await, trust::server(&credentials), node));
 }
 
@@ -115,7 +124,7 @@ async fn each_node_is_heard_and_one_that_says_nothing_holds_up_no_other() {
     let _silent = listener("127.0.7.4").await;
     let nodes = Nodes::default();
     let pods = pods(&["127.0.7.1", "127.0.7.2", "127.0.7.3", "127.0.7.4", "127.0.7.5"]);
-    let mut answers = nodes.ask(&plan, &pods, &authority).await;
+    let mut answers = nodes.ask(&plan, &pods, &authority, None).await;
     let report = answers.remove(&0).unwrap().unwrap();
     assert_eq!((report.ordinal, report.store.0, report.incarnation, report.revision), (0, 42, 4, 0));
     assert!(
@@ -161,7 +170,7 @@ async fn who_does_not_trust_the_other_is_told_so_in_both_directions() {
         (&ours, ["not in ca.crt", "not in ca.crt"]),
         (&both(&ours, &theirs), ["rejects the certificate of this side (UnknownCA)", ""]),
     ] {
-        let answers = nodes.ask(&plan, &pods, authority).await;
+        let answers = nodes.ask(&plan, &pods, authority, None).await;
         for (ordinal, expected) in (0..).zip(expected) {
             match &answers[&ordinal] {
                 Err(Silence::Untrusted(why)) => {

@@ -1,11 +1,21 @@
 //! Looks at a plan through the API's own requests, against a server in memory.
 
+mod claims;
+mod crd;
+mod owners;
+mod rings;
+
 use super::*;
+use crate::metrics::Metrics;
 use crate::names;
+use crate::news::Teller;
+use crate::nodes::Nodes;
 use crate::parts::Part;
 use crate::served::{self, Asked, failure};
+use crate::settings::Settings;
 use crate::world;
 use hyper::{Method, StatusCode};
+use kube::Client;
 use proto::trust::{self, Pair, Pems};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -40,8 +50,12 @@ struct Api {
     webhook: fn(&str, &mut Value),
     /// The status of the plan that each field manager has written.
     statuses: BTreeMap<String, Value>,
-    /// The CRD is one of before: it has no field for the operator that runs a plan.
-    has_old_crd: bool,
+    /// Fields of a status that the CRD does not have.
+    undeclared: Vec<&'static str>,
+    /// The reasons of the events that were made, in their order.
+    events: Vec<String>,
+    /// What the operator may not read.
+    hidden: BTreeSet<String>,
 }
 
 impl Default for Api {
@@ -60,7 +74,9 @@ impl Default for Api {
             rival: None,
             webhook: |_, _| {},
             statuses: BTreeMap::new(),
-            has_old_crd: false,
+            undeclared: Vec::new(),
+            events: Vec::new(),
+            hidden: BTreeSet::new(),
         }
     }
 }
@@ -72,6 +88,7 @@ impl Api {
             Method::GET if path.ends_with("events") && self.hides_events => {
                 failure(StatusCode::FORBIDDEN, "events is forbidden")
             }
+            Method::GET if self.hidden.contains(path) => failure(StatusCode::FORBIDDEN, "it is forbidden"),
             Method::GET => match self.objects.get(path) {
                 Some(object) => (StatusCode::OK, object.clone()),
                 None if ["pods", "persistentvolumeclaims", "events"]
@@ -85,7 +102,10 @@ impl Api {
                 }
                 None => failure(StatusCode::NOT_FOUND, "not found"),
             },
-            Method::POST if path.ends_with("events") => (StatusCode::CREATED, body.clone()),
+            Method::POST if path.ends_with("events") => {
+                self.events.extend(body["reason"].as_str().map(str::to_owned));
+                (StatusCode::CREATED, body.clone())
+            }
             Method::POST => self.create(asked),
             Method::PATCH => self.patch(asked),
             _ => failure(StatusCode::METHOD_NOT_ALLOWED, "never asked by the operator"),
@@ -151,6 +171,10 @@ impl Api {
             refusal["details"] = json!({"causes": [{"field": "metadata.uid"}]});
             return (code, refusal);
         }
+        let version = &body["metadata"]["resourceVersion"];
+        if !version.is_null() && *version != old["metadata"]["resourceVersion"] {
+            return failure(StatusCode::CONFLICT, "the object has been modified");
+        }
         let made = old["metadata"]["managedFields"] == entries(&asked.manager, "Update");
         let mut new = old.clone();
         if !asked.is_apply || made {
@@ -160,7 +184,8 @@ impl Api {
             new = body.clone();
             new["metadata"]["managedFields"] = old["metadata"]["managedFields"].clone();
         }
-        if asked.is_apply { self.admit(path, new) } else { self.write(path, &new) }
+        let is_taken_over = new["metadata"]["managedFields"] != old["metadata"]["managedFields"];
+        if is_taken_over { self.write(path, &new) } else { self.admit(path, new) }
     }
 
     /// Each manager has a status of its own; what there is is all of them.
@@ -172,9 +197,17 @@ impl Api {
         {
             return failure(StatusCode::CONFLICT, "the object has been modified");
         }
-        if self.has_old_crd && body["status"]["operator"].is_string() {
-            let why = "failed to create typed patch object: .status.operator: field not declared in schema";
-            return failure(StatusCode::INTERNAL_SERVER_ERROR, why);
+        let is_there = |field: &&&str| {
+            let at = format!("/status/{}", field.replace('.', "/"));
+            body.pointer(&at).is_some_and(|value| !value.is_null())
+        };
+        let unknown: Vec<_> = self.undeclared.iter().filter(is_there).collect();
+        if !unknown.is_empty() {
+            let said =
+                unknown.iter().map(|field| format!("\n  .status.{field}: field not declared in schema"));
+            let why =
+                format!("failed to create typed patch object (flights): errors:{}", said.collect::<String>());
+            return failure(StatusCode::INTERNAL_SERVER_ERROR, &why);
         }
         self.statuses.insert(asked.manager.clone(), body["status"].clone());
         let mut status = json!({});
@@ -220,7 +253,11 @@ fn merge(into: &mut Value, other: &Value) {
     match (into, other) {
         (Value::Object(into), Value::Object(other)) => {
             for (name, value) in other {
-                merge(into.entry(name.clone()).or_insert(Value::Null), value);
+                if value.is_null() {
+                    into.remove(name);
+                } else {
+                    merge(into.entry(name.clone()).or_insert(Value::Null), value);
+                }
             }
         }
         (into, other) => *into = other.clone(),
@@ -304,7 +341,8 @@ fn operator(client: Client, namespace: &str) -> Context {
         nodes: Nodes::default(),
         settings,
         metrics: Metrics::default(),
-        operator: ownership::name(namespace, "shoal-operator"),
+        operator: crate::ownership::name(namespace, "shoal-operator"),
+        left_out: Mutex::default(),
     }
 }
 
@@ -736,7 +774,7 @@ async fn a_plan_goes_over_to_the_operator_that_a_person_names() {
 #[tokio::test]
 async fn under_a_crd_of_before_a_plan_is_run_all_the_same() {
     let scene = Scene::new();
-    scene.api().has_old_crd = true;
+    scene.api().undeclared = vec!["operator"];
     let (memory, outcome) = scene.look_anew().await;
     assert_eq!(outcome, Outcome::Waiting, "for its nodes");
     assert!(scene.api().objects.contains_key(SET));
@@ -744,7 +782,7 @@ async fn under_a_crd_of_before_a_plan_is_run_all_the_same() {
     let memory = scene.look(Look::All, memory).await.0;
     assert_eq!(scene.written(), written);
     // With the CRD of today its operator is named with the next edit.
-    scene.api().has_old_crd = false;
+    scene.api().undeclared.clear();
     scene.edit(|plan| plan["spec"]["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
     scene.look(Look::All, memory).await;
     assert_eq!(scene.api().objects[PLAN]["status"]["operator"], "shoal-system/shoal-operator");
@@ -755,8 +793,11 @@ async fn of_two_operators_that_begin_at_once_one_gets_the_plan() {
     let scene = Scene::new();
     let other = operator(scene.context.client.clone(), "other-system");
     let plan = look::plan(&scene.context.client, &key()).await.unwrap().unwrap();
-    act::claim(&other.client, &plan, &other.operator).await.unwrap();
-    let late = act::claim(&scene.context.client, &plan, &scene.context.operator).await;
+    let claim = async |context: &Context| {
+        act::claim(&context.client, &plan, &context.operator, &mut Undeclared::default()).await
+    };
+    claim(&other).await.unwrap();
+    let late = claim(&scene.context).await;
     assert!(matches!(late, Err(act::Error::Overtaken(_))), "{late:?}");
     scene.look_anew().await;
     assert_eq!(scene.api().objects.len(), 1, "nothing is made by the one that came late");

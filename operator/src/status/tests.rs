@@ -142,7 +142,10 @@ const SITUATIONS: [Situation; 14] = [
     ),
     (
         "no ring",
-        |world| world.ring = None,
+        |world| {
+            world.ring = None;
+            world.nodes.values_mut().for_each(|node| node.given = None);
+        },
         "Accepted, Ready, Available, Stalled, Degraded",
         "Failed",
         "Degraded",
@@ -227,14 +230,15 @@ fn pods_that_wait_for_an_image_are_named_beside_those_that_wait_to_be_deleted() 
 #[test]
 fn a_missing_ring_is_degraded_while_the_nodes_go_on() {
     let mut world = World::settled();
-    world.ring = None;
+    (world.ring, world.pods_start) = (None, false);
+    let node = world.nodes.remove(&2);
     world.settle();
-    let text = "the ConfigMap flights-ring is missing, but the nodes' stores already have a ring (revision 1 or \
-                higher). The operator does not create a new ring over existing data, and the nodes continue with the ring that \
-                they have. Restore the ConfigMap from a backup; or, with storage.retention.whenDeleted Retain, delete the \
-                plan, apply it again, and let it adopt its volumes: kubectl shoal adopt flights -n default";
+    let text = "the ConfigMap flights-ring is missing. The nodes that run continue with the ring that they have (revision 1), \
+                and changes of the plan wait. The operator writes it there again when the stores of these claims, which it \
+                names, have reported: data-flights-2. A claim whose pod runs has another volume than before: bind it to the \
+                former one. Or restore the ConfigMap from a backup";
     assert_eq!(world.condition("Degraded"), format!("True RingMissing: {text}"));
-    assert_eq!(world.condition("Ready"), "True Serving: 4096 slots are served by 3 nodes");
+    assert!(world.condition("Ready").starts_with("False RingMissing"));
     assert_eq!(world.condition("Reconciling"), "False Blocked: see the condition Stalled");
     // An edit reaches no node, and so it is not what is ready.
     world.edit(|spec| spec["agents"][2]["rules"][0]["do"][0]["set"]["to"] = "flights + 2".into());
@@ -242,12 +246,11 @@ fn a_missing_ring_is_degraded_while_the_nodes_go_on() {
     let status = world.status();
     let ready = status.conditions.iter().find(|one| one.type_ == "Ready").unwrap();
     assert_eq!((status.accepted_generation, ready.observed_generation), (Some(1), Some(1)));
-    assert_eq!(world.status().revision, Some(1));
-    // One that is put back is in force again.
-    let ring = World::settled().ring;
-    world.ring = ring;
+    assert_eq!((status.revision, status.nodes), (Some(1), Some(3)));
+    world.nodes.extend(node.map(|node| (2, node)));
     world.settle();
     assert!(world.condition("Degraded").starts_with("False Healthy"));
+    assert_eq!(world.status().accepted_generation, Some(2));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use proto::ring::{Ring, StoreId};
 use serde_json::json;
 
 mod laws;
+mod rings;
 
 fn steps(world: &World) -> String {
     all_of(world.next()).fold(String::new(), |text, done| text + &format!("{done}\n"))
@@ -58,28 +59,6 @@ fn a_ring_is_begun_only_when_every_store_has_reported() {
         let steps = steps(&world);
         assert_eq!(steps.contains("begin a ring"), begins, "with node {ordinal}: {steps}");
     }
-}
-
-#[test]
-fn a_ring_that_is_missing_is_never_begun_anew() {
-    // The status says that there was one, and no node answers.
-    let mut world = World::settled();
-    world.ring = None;
-    world.nodes.clear();
-    assert!(!steps(&world).contains("begin"));
-    // The status was lost as well, and one of the stores had one.
-    let mut world = World::settled();
-    world.ring = None;
-    world.object["status"].take();
-    for (ordinal, node) in &mut world.nodes {
-        node.had_ring = *ordinal == 1;
-        node.revision = 0;
-    }
-    world.settle();
-    assert_eq!(world.ring, None);
-    assert!(
-        world.condition("Degraded").starts_with("True RingMissing: the ConfigMap flights-ring is missing")
-    );
 }
 
 #[test]
@@ -557,25 +536,6 @@ fn what_is_wrong_with_a_node_is_said_and_the_node_is_left_alone() {
     check(|node| node.plan_uid = "another".into(), "VolumesOfAnotherPlan");
     check(|node| node.generation = 9, "PlanOlder");
     check(|node| node.life = Life::Failing("Error: no".into()), "NodeFails");
-}
-
-#[test]
-fn a_ring_that_is_older_than_the_nodes_or_broken_is_told_to_nobody() {
-    let mut world = World::settled();
-    world.nodes.values_mut().for_each(|node| node.revision = 4);
-    world.nodes.get_mut(&0).unwrap().generation = 0;
-    world.settle();
-    assert!(world.condition("Degraded").starts_with("True RingOlder"));
-    assert_eq!(world.nodes[&0].generation, 0);
-    let other = Ring::begin("another", Ring::decode(world.ring.as_ref().unwrap()).unwrap().members, 4096, 1);
-    for bytes in [Bytes::new(), Bytes::from_static(b"SHRG and nothing"), other.encode().into()] {
-        let mut world = World::settled();
-        world.ring = Some(bytes.clone());
-        world.nodes.get_mut(&0).unwrap().generation = 0;
-        world.settle();
-        assert!(world.condition("Degraded").starts_with("True RingUnreadable"));
-        assert_eq!((world.nodes[&0].generation, world.ring), (0, Some(bytes)));
-    }
 }
 
 #[test]

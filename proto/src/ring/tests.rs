@@ -212,23 +212,29 @@ fn at_fifty_nodes_the_fullest_is_under_one_percent_over_the_mean() {
 }
 
 #[test]
-fn an_adopted_ring_keeps_its_owners_and_raises_all_that_can_be_left_behind() {
+fn a_raised_ring_keeps_its_owners_and_raises_all_that_can_be_left_behind() {
     let mut before = Ring::begin(UID, members(3), 16, 1);
     before.revision = 7;
     let started = |member: Member| Member { incarnation: member.incarnation + 5, ..member };
     let members: Vec<Member> = before.members.iter().copied().map(started).collect();
-    let after = before.adopted(members.clone(), 12, "new").unwrap();
+    let after = before.raised(0, members.clone(), 12, "new").unwrap();
     assert_eq!((after.revision, after.parent, after.base), (8, 7, 12));
     assert_eq!((&after.members, &after.plan_uid), (&members, &before.plan_uid));
     let step = after.slots[0].history - before.slots[0].history;
     assert!((1..=31).contains(&step));
-    let other = before.adopted(members.clone(), 12, "other").unwrap();
+    let other = before.raised(0, members.clone(), 12, "other").unwrap();
     assert_ne!(other.slots[0].history, after.slots[0].history, "one moment, adopted twice");
     for (after, before) in after.slots.iter().zip(&before.slots) {
         let risen = Owned { owner: before.owner, epoch: before.epoch + 1, history: before.history + step };
         assert_eq!(*after, risen);
     }
-    assert_eq!(Ring::decode(&after.encode()), Ok(after));
+    assert_eq!(Ring::decode(&after.encode()).as_ref(), Ok(&after));
+    // One of revision 9 was lost: it may have raised each epoch twice, and this goes beyond it.
+    let beyond = before.raised(9, members.clone(), 12, "new").unwrap();
+    assert_eq!((beyond.revision, beyond.parent), (10, 7));
+    assert!(beyond.slots.iter().zip(&before.slots).all(|(after, before)| after.epoch == before.epoch + 3));
+    assert_ne!(beyond.slots[0].history, after.slots[0].history, "one moment, gone on from twice");
+    assert_eq!(before.raised(7, members.clone(), 12, "new").unwrap().revision, 8);
     before.slots[3].history = HISTORY_END - 1;
-    assert_eq!(before.adopted(members, 12, "new"), None);
+    assert_eq!(before.raised(0, members, 12, "new"), None);
 }

@@ -42,7 +42,7 @@ impl Cluster {
         let reports: Vec<Report> = self.nodes.iter().flatten().map(Node::report).collect();
         let held = Ring::decode(&reports[0].held).unwrap();
         let base = reports.iter().map(|report| report.generation).max().unwrap();
-        let ring = Ring { nonce: 9, ..held.adopted(self.members.clone(), base, adopted_by).unwrap() };
+        let ring = Ring { nonce: 9, ..held.raised(0, self.members.clone(), base, adopted_by).unwrap() };
         let ring = ring.encode().into();
         Configuration {
             ring,

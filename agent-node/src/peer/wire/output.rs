@@ -329,5 +329,6 @@ pub fn report_out(report: Report) -> peer::ReportResponse {
         version: env!("CARGO_PKG_VERSION").into(),
         certificates: Some(peer::Certificates { bundle, certificate }),
         held,
+        ring: Bytes::new(),
     }
 }

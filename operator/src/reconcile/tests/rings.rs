@@ -1,0 +1,60 @@
+//! A ring's ConfigMap that is deleted, or replaced by an older one, while its nodes run.
+
+use super::*;
+use k8s_openapi::ByteString;
+use proto::ring::Ring;
+
+fn ring_of(scene: &Scene) -> Ring {
+    let stored = scene.api().objects[RING]["binaryData"]["ring"].clone();
+    Ring::decode(&serde_json::from_value::<ByteString>(stored).unwrap().0).unwrap()
+}
+
+fn put(scene: &Scene, ring: &Ring) {
+    let mut api = scene.api();
+    let map = api.objects.get_mut(RING).unwrap();
+    map["binaryData"]["ring"] = json!(ByteString(ring.encode()));
+    map["metadata"]["resourceVersion"] = format!("by hand {}", ring.revision).into();
+}
+
+#[tokio::test]
+async fn a_ring_that_is_gone_or_older_is_written_again_as_nodes_have_it() {
+    let (scene, mut tasks) = (Scene::new(), tokio::task::JoinSet::new());
+    with_nodes(&scene, &mut tasks, "127.0.10").await;
+    let (memory, outcome) = scene.look_anew().await;
+    assert_eq!(outcome, Outcome::Settled, "{}", scene.api().condition("Ready"));
+    let first = ring_of(&scene);
+    // Deleted.
+    scene.api().objects.remove(RING);
+    let (memory, outcome) = scene.look(Look::All, memory).await;
+    assert_eq!((outcome, ring_of(&scene)), (Outcome::Settled, first.clone()));
+    // A newer one in force, and the older one put back.
+    let newer = Ring { nonce: 5, ..first.raised(0, first.members.clone(), 0, "a later one").unwrap() };
+    put(&scene, &newer);
+    let (mut memory, outcome) = scene.look(Look::All, memory).await;
+    assert_eq!(outcome, Outcome::Settled, "{}", scene.api().condition("Ready"));
+    let written = scene.written();
+    put(&scene, &first);
+    (memory, _) = scene.look(Look::All, memory).await;
+    assert_eq!((ring_of(&scene), scene.written() - written), (newer.clone(), 1));
+    assert!(scene.api().condition("Degraded").starts_with("False Healthy"));
+    // Again and again.
+    let mut restored = 0;
+    for _ in 0..60 {
+        put(&scene, &first);
+        memory = scene.look(Look::All, memory).await.0;
+        restored += usize::from(ring_of(&scene) == newer);
+        scene.wait(1);
+    }
+    assert_eq!(restored, 6);
+    let said = scene.api().condition("Degraded");
+    assert!(said.starts_with("True RingOlder: the ConfigMap flights-ring has revision 1"), "{said}");
+    // Somebody else has changed it meanwhile.
+    let plan = look::plan(&scene.context.client, &key()).await.unwrap().unwrap();
+    let over = Some(crate::observed::Version { uid: "another".into(), resource_version: "1".into() });
+    let kept = ring_of(&scene);
+    let late = crate::steps::Written { ring: Box::new(newer), over };
+    let late = act::write_ring(&scene.context.client, &plan, late).await;
+    assert!(matches!(late, Err(act::Error::Overtaken(_))), "{late:?}");
+    assert_eq!(ring_of(&scene), kept);
+    drop(memory);
+}
