@@ -3,6 +3,23 @@
 use super::*;
 
 #[tokio::test]
+async fn under_a_crd_of_before_a_plan_is_run_all_the_same() {
+    let scene = Scene::new();
+    scene.api().undeclared = vec!["operator"];
+    let (memory, outcome) = scene.look_anew().await;
+    assert_eq!(outcome, Outcome::Waiting, "for its nodes");
+    assert!(scene.api().objects.contains_key(SET));
+    let written = scene.written();
+    let memory = scene.look(Look::All, memory).await.0;
+    assert_eq!(scene.written(), written);
+    // With the CRD of today its operator is named with the next edit.
+    scene.api().undeclared.clear();
+    scene.edit(|plan| plan["spec"]["pods"] = json!({"nodeSelector": {"disk": "ssd"}}));
+    scene.look(Look::All, memory).await;
+    assert_eq!(scene.api().objects[PLAN]["status"]["operator"], "shoal-system/shoal-operator");
+}
+
+#[tokio::test]
 async fn fields_of_a_status_that_an_older_crd_lacks_are_left_out_and_told_once() {
     let status = format!("{PLAN}/status");
     let scene = Scene::new();

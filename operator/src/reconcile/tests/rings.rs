@@ -17,6 +17,30 @@ fn put(scene: &Scene, ring: &Ring) {
 }
 
 #[tokio::test]
+async fn nodes_get_a_ring_and_one_that_refuses_it_is_named() {
+    let (scene, mut tasks) = (Scene::new(), tokio::task::JoinSet::new());
+    with_nodes(&scene, &mut tasks, "127.0.8").await;
+    let (memory, outcome) = scene.look_anew().await;
+    assert_eq!(outcome, Outcome::Settled, "{}", scene.api().condition("Ready"));
+    assert!(scene.api().objects.contains_key(RING));
+    assert!(scene.api().condition("Ready").starts_with("True Serving"));
+    // Their answers alone are asked for now.
+    let written = scene.written();
+    let (memory, outcome) = scene.look(Look::Nodes, memory).await;
+    assert_eq!((outcome, scene.written()), (Outcome::Settled, written));
+    scene.api().objects.get_mut(PLAN).unwrap()["metadata"]["generation"] = 13.into();
+    let (memory, outcome) = scene.look(Look::All, memory).await;
+    assert_eq!(outcome, Outcome::Obstructed);
+    let text = scene.api().condition("Degraded");
+    let expected =
+        "True ConfigurationRefused: pod flights-0 refuses what it is given: no thirteenth generation";
+    assert!(text.starts_with(expected), "{text}");
+    let written = scene.written();
+    let (_, outcome) = scene.look(Look::All, memory).await;
+    assert_eq!((outcome, scene.written()), (Outcome::Obstructed, written));
+}
+
+#[tokio::test]
 async fn a_ring_that_is_gone_or_older_is_written_again_as_nodes_have_it() {
     let (scene, mut tasks) = (Scene::new(), tokio::task::JoinSet::new());
     with_nodes(&scene, &mut tasks, "127.0.10").await;

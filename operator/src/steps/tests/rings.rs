@@ -1,6 +1,6 @@
 //! What comes of a plan's ring: lost, put back, older than what nodes have.
 
-use super::{check, steps};
+use super::{all_of, check, steps};
 use crate::ring;
 use crate::world::{Node, UID, World, flights};
 use bytes::Bytes;
@@ -112,7 +112,7 @@ fn refused() -> World {
     world.settle();
     world.pods_start = true;
     (0..3).for_each(|ordinal| world.start(ordinal));
-    for done in super::all_of(world.next()) {
+    for done in all_of(world.next()) {
         world.does(done);
     }
     let next = world.next();
@@ -145,11 +145,11 @@ fn a_ring_that_went_before_any_node_had_it_is_begun_beyond_it_when_all_say_so() 
 
 #[test]
 fn a_ring_over_adopted_volumes_that_went_before_any_node_had_it_is_made_beyond_it() {
-    let mut world = super::adopting();
+    let mut world = super::adoption::adopting();
     // Its nodes have reported what they hold, and are given nothing.
     for _ in 0..8 {
         let next = world.next();
-        for done in super::all_of(next).filter(|done| !matches!(done, crate::world::Done::Given(_))) {
+        for done in all_of(next).filter(|done| !matches!(done, crate::world::Done::Given(_))) {
             world.does(done);
         }
     }
@@ -235,7 +235,7 @@ fn an_older_ring_that_comes_back_again_and_again_is_overwritten_ever_more_rarely
 #[test]
 fn the_ring_of_the_plan_before_that_is_put_back_while_volumes_are_adopted_is_not_in_force() {
     let before = World::settled().ring;
-    let mut world = super::adopting();
+    let mut world = super::adoption::adopting();
     world.ring = before;
     let taken = world.settle();
     let revisions =
@@ -243,7 +243,7 @@ fn the_ring_of_the_plan_before_that_is_put_back_while_volumes_are_adopted_is_not
     assert_eq!(revisions(&world), (2, 2, Some(2)), "{taken:#?}");
     assert!(world.condition("Ready").starts_with("True Serving"), "{}", world.condition("Ready"));
     // It is known for what it is only when stores say so.
-    let (mut world, lost) = super::adopting_without_node_1();
+    let (mut world, lost) = super::adoption::adopting_without_node_1();
     world.ring = World::settled().ring;
     let nodes = std::mem::take(&mut world.nodes);
     world.pods_start = false;
@@ -285,4 +285,43 @@ fn the_number_of_nodes_is_that_of_the_newest_ring() {
     assert_eq!((newest.revision, newest.members.len()), (2, 3));
     world.settle();
     assert_eq!(world.parts[&crate::parts::Part::StatefulSet]["spec"]["replicas"], 3);
+}
+
+#[test]
+fn a_ring_is_begun_only_when_every_store_has_reported() {
+    let mut world = World::new(flights());
+    world.settle_without_pods();
+    for (ordinal, begins) in [(0, false), (2, false), (1, true)] {
+        world.start(ordinal);
+        let steps = steps(&world);
+        assert_eq!(steps.contains("begin a ring"), begins, "with node {ordinal}: {steps}");
+    }
+}
+
+#[test]
+fn stores_that_are_not_the_plans_or_come_twice_begin_no_ring() {
+    let without = |change: fn(&mut World)| {
+        let mut world = World::new(flights());
+        world.settle_without_pods();
+        (0..3).for_each(|ordinal| world.start(ordinal));
+        change(&mut world);
+        world.settle();
+        world.ring.is_none()
+    };
+    assert!(!without(|_| {}));
+    assert!(without(|world| world.nodes.get_mut(&1).unwrap().plan_uid = "another".into()));
+    assert!(without(|world| world.nodes.get_mut(&1).unwrap().store = 100));
+}
+
+#[test]
+fn a_node_is_told_of_a_ring_only_when_its_config_map_was_read() {
+    let mut world = World::new(flights());
+    world.settle_without_pods();
+    (0..3).for_each(|ordinal| world.start(ordinal));
+    let before = world.clone();
+    for done in all_of(world.next()) {
+        world.does(done);
+    }
+    assert!(world.ring.is_some() && !steps(&before).contains("give"));
+    assert!(steps(&world).contains("give node 0"));
 }
