@@ -157,7 +157,9 @@ impl lanes_server::Lanes for Lanes {
     async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<v1::GetResponse>, Status> {
         let v1::GetRequest { agent, lane, local, if_none_match } = request.into_inner();
         self.metrics.reads.inc();
+        let came = Instant::now();
         let got = self.node.get(&agent, &lane, local, if_none_match).await;
+        self.metrics.latency.grpc_read.observe(came.elapsed().as_micros() as u64);
         let Answer { charge, version, not_modified, body } =
             got.map_err(|refusal| answer::status(&refusal))?;
         if not_modified {

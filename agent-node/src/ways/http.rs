@@ -93,7 +93,10 @@ async fn get(
     known: &Known,
 ) -> Response<Body> {
     metrics.reads.inc();
-    let got = match node.get(agent, lane, local, known.single()).await {
+    let came = Instant::now();
+    let got = node.get(agent, lane, local, known.single()).await;
+    metrics.latency.http_read.observe(came.elapsed().as_micros() as u64);
+    let got = match got {
         Ok(got) => got,
         Err(refusal) => return refused(&refusal, READS),
     };

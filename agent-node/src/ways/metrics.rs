@@ -33,10 +33,10 @@ type Label = [(&'static str, &'static str); 1];
 pub struct Metrics {
     /// Clients' commands and changes, counted by the public port.
     pub commands: Outcomes,
-    /// How long those took.
-    pub latency: Latencies,
     /// Clients' `GET`s, counted by the public port.
     pub reads: Counter,
+    /// How long both took.
+    pub latency: Latencies,
     /// What the public port counts of its connections.
     pub port: Counted,
     state: NodeGauges,
@@ -46,13 +46,15 @@ pub struct Metrics {
     writing: Mutex<()>,
 }
 
-/// How long commands took on each way in, from when all of one had come until its answer was there.
+/// How long commands and reads took on each way in, from when all of one had come until its answer was there.
 pub struct Latencies {
     pub http: Latency,
     /// gRPC `Send`.
     pub unary: Latency,
     /// gRPC `SendAll`.
     pub stream: Latency,
+    pub http_read: Latency,
+    pub grpc_read: Latency,
 }
 
 impl Latencies {
@@ -61,7 +63,17 @@ impl Latencies {
         let text = "Time from when all of a client's command had come until it was answered";
         registry.register("command_seconds", text, family.clone());
         let way = |name| family.get_or_create(&[("way", name)]).clone();
-        Self { http: way("http"), unary: way("grpc_unary"), stream: way("grpc_stream") }
+        let reads = Family::<Label, Latency>::default();
+        let text = "Time from when a client had asked for a state until it was found";
+        registry.register("read_seconds", text, reads.clone());
+        let read = |name| reads.get_or_create(&[("way", name)]).clone();
+        Self {
+            http: way("http"),
+            unary: way("grpc_unary"),
+            stream: way("grpc_stream"),
+            http_read: read("http"),
+            grpc_read: read("grpc"),
+        }
     }
 }
 
@@ -548,6 +560,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.latency.http.observe(100);
         metrics.latency.stream.observe(20_000_000);
+        metrics.latency.grpc_read.observe(70);
         let route = |route: &str, done, refused, messages| RouteCounts {
             route: route.into(),
             done,
@@ -563,6 +576,8 @@ mod tests {
             r#"shoal_command_seconds_bucket{le="+Inf",way="grpc_stream"} 1"#,
             r#"shoal_command_seconds_count{way="grpc_unary"} 0"#,
             r#"shoal_command_seconds_sum{way="http"} 0.0001"#,
+            r#"shoal_read_seconds_count{way="http"} 0"#,
+            r#"shoal_read_seconds_bucket{le="0.000128",way="grpc"} 1"#,
             r#"shoal_route_commands_total{route="/a/:id",outcome="done"} 1"#,
             r#"shoal_route_commands_total{route="/a/:id",outcome="refused"} 2"#,
             r#"shoal_route_messages_total{route="/a/:id"} 3"#,
