@@ -1,4 +1,5 @@
-//! The expressions of `crds/samples/flights.yaml` over a flight, beside the `cel` crate's own evaluation of the same:
+//! The expressions of `crds/samples/flights.yaml` over a flight, beside the `cel` crate's own evaluation of the same; and
+//! what a unit of cost takes in expressions of every kind that the table of costs names:
 //! `cargo bench --workspace --bench cel`.
 //!
 //! A round times one and the other in many short turns and keeps the best of each, so that what else runs on the machine
@@ -37,6 +38,56 @@ fn main() {
         ratios[ratios.len() / 2],
         ratios[ratios.len() - 1]
     );
+    costs(rounds, turns);
+}
+
+/// One or more for each row of the table of costs, over [`event`].
+const COSTED: [&str; 17] = [
+    "event.n + 1",
+    "event.list.map(x, x + 1)",
+    "event.list.exists(x, x == 101)",
+    "event.list == event.same",
+    "event.text + 'a'",
+    "event.text.contains('b')",
+    "event.record.exists(k, k == 'x')",
+    "event.list.sort()",
+    "event.list.transformMapEntry(i, x, {string(i): x})",
+    "math.pow(event.x, event.y)",
+    "math.exp(event.x)",
+    "math.log(event.x)",
+    "math.sin(event.x)",
+    "math.atan2(event.x, event.y)",
+    "geo.distance(event.x, event.y, event.y, event.x)",
+    "event.text.matches('(a|b)*c')",
+    "event.text.matches(event.pattern)",
+];
+
+/// What a command may bring: some of it large, so that what is costed outweighs what is around it.
+fn event() -> serde_json::Value {
+    let list: Vec<i64> = (0..100).map(|n| n * 37 % 100).collect();
+    let record: serde_json::Map<_, _> = (0..100).map(|n| (format!("k{n}"), n.into())).collect();
+    serde_json::json!({
+        "n": 1, "x": 0.7, "y": 51.5, "text": "a".repeat(4_096), "pattern": "(a|b)*c",
+        "list": list, "same": list, "record": record,
+    })
+}
+
+/// Nanoseconds for a unit of cost: the median of the rounds, each the best of its turns.
+fn costs(rounds: usize, turns: u32) {
+    let agent = Agent::new(&[], value(&event()));
+    println!("\n{:<62} {:>6} {:>8} {:>8}", "", "cost", "ns", "ns/cost");
+    for text in COSTED {
+        let program = Program::compile(text, &Names::default()).expect(text);
+        let mut left = Cost(COST_MAX);
+        program.run(&agent, &mut left).expect(text);
+        let cost = COST_MAX - left.0;
+        let run = || {
+            black_box(program.run(black_box(&agent), &mut Cost(COST_MAX)).expect(text));
+        };
+        let best = |_| (0..turns).map(|_| timed(run)).fold(f64::MAX, f64::min);
+        let ns = sorted((0..rounds).map(best))[rounds / 2];
+        println!("{text:<62} {cost:>6} {ns:>8.0} {:>8.1}", ns / f64::from(cost));
+    }
 }
 
 /// The median ratio.
