@@ -1,8 +1,10 @@
 //! A ring that comes while another one is in force, and who is told which a node has.
 
+use super::strangers::operator;
 use super::watching::{is_value, told};
 use super::*;
 use crate::link::EventKind;
+use proto::wire::peer::{ReportRequest, RingName};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_gives_its_ring_to_one_who_has_another_of_its_revision_or_an_older_one() {
@@ -17,6 +19,19 @@ async fn a_node_gives_its_ring_to_one_who_has_another_of_its_revision_or_an_olde
     }
     let before = Cluster::without_plan().await;
     assert!(before.node(0).core.ring_beside(0, 0).is_empty());
+    // The operator hears it when it asks for it, by naming the one that it has.
+    let mut operator = operator(&cluster).await;
+    for (has, is_given) in [
+        (Some(RingName::default()), true),
+        (Some(RingName { revision: 1, nonce: 8 }), true),
+        (Some(RingName { revision: 1, nonce: 7 }), false),
+        (None, false),
+    ] {
+        let request = ReportRequest { ring: has, ..ReportRequest::default() };
+        let report = operator.report(request).await.unwrap().into_inner();
+        let expected = if is_given { &ring[..] } else { &[] };
+        assert_eq!((report.revision, &report.ring[..]), (1, expected), "{has:?}");
+    }
 }
 
 /// As when the ring's ConfigMap and a newer ring with it were lost: the owners stay, all that is written after has

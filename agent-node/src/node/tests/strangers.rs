@@ -17,7 +17,7 @@ async fn channel(cluster: &Cluster, role: Role) -> Channel {
     dial(&cluster.peers[0], client, Role::Node.name(PLAN_UID).unwrap(), |_| ()).await.unwrap()
 }
 
-async fn operator(cluster: &Cluster) -> ControlClient<Channel> {
+pub async fn operator(cluster: &Cluster) -> ControlClient<Channel> {
     ControlClient::new(channel(cluster, Role::Operator).await)
 }
 
