@@ -11,10 +11,12 @@ pub mod accepting;
 pub mod access;
 pub mod admission;
 pub mod asks;
+pub mod attempts;
 pub mod certificates;
 pub mod complaints;
 pub mod gossip;
 pub mod hello;
+pub mod hints;
 pub mod mailbox;
 pub mod peers;
 pub mod share;
@@ -46,6 +48,8 @@ pub struct Identity {
 pub struct Hello {
     pub identity: Identity,
     pub format: u32,
+    /// The store that the opener calls; of the side that answers, and of nodes of before, `None`.
+    pub called: Option<StoreId>,
 }
 
 /// Why the side that answers goes on with nothing.
@@ -101,6 +105,8 @@ pub struct Report {
     pub certificates: proto::trust::Digests,
     /// The ring that the store was given before its volume was adopted, until it is given one anew; else empty.
     pub held: Bytes,
+    /// The digest of the hints that the node has.
+    pub hints: u64,
 }
 
 /// A client's command for its owner: it has a key by now, and is answered on the stream.

@@ -23,6 +23,7 @@ pub mod context;
 pub mod control;
 pub mod drift;
 pub mod heard;
+pub mod hints;
 pub mod hold;
 pub mod lease;
 pub mod listing;

@@ -4,6 +4,7 @@
 //! certificate of its plan's CA of now; connections that were made with another are not used again.
 
 use crate::authority::{self, AuthorityPems};
+use crate::hints::{self, Hints};
 use crate::names;
 use crate::observed::{Answer, Pod, Report, Silence};
 use crate::plan::Plan;
@@ -13,7 +14,9 @@ use hyper_util::rt::TokioIo;
 use proto::ring::Ring;
 use proto::trust::{self, Credentials, Digests, Fault, Role};
 use proto::wire::peer::control_client::ControlClient;
-use proto::wire::peer::{Certificates, ConfigureRequest, Identity, ReportRequest, ReportResponse, RingName};
+use proto::wire::peer::{
+    self, Certificates, ConfigureRequest, Identity, ReportRequest, ReportResponse, RingName,
+};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::collections::{BTreeMap, HashMap};
@@ -71,7 +74,8 @@ impl Pass {
 }
 
 impl Nodes {
-    /// What every node says that has an address. `ring`: the one that its ConfigMap has.
+    /// What every node says that has an address. Each is told where the others are, if it has heard otherwise. `ring`:
+    /// the one that its ConfigMap has.
     pub async fn ask(
         &self,
         plan: &Plan,
@@ -83,23 +87,33 @@ impl Nodes {
         let Ok(pass) = self.pass(plan, authority) else { return BTreeMap::new() };
         let ring = ring
             .map_or_else(RingName::default, |ring| RingName { revision: ring.revision, nonce: ring.nonce });
-        let mut calls = Vec::new();
+        let (hints, mut calls) = (&hints::of(pods), Vec::new());
         for (ordinal, pod) in pods.iter().filter(|(_, pod)| pod.has_certificates) {
             if let Some(ip) = &pod.ip {
                 let pass = &pass;
-                calls.push(
-                    async move { (*ordinal, of_node(*ordinal, self.report(plan, ip, pass, ring).await)) },
-                );
+                calls.push(async move {
+                    (*ordinal, of_node(*ordinal, self.report(plan, ip, pass, ring, hints).await))
+                });
             }
         }
         futures::stream::iter(calls).buffer_unordered(AT_ONCE).collect().await
     }
 
-    async fn report(&self, plan: &Plan, ip: &str, pass: &Arc<Pass>, ring: RingName) -> Answer {
-        let request = ReportRequest { ring: Some(ring) };
-        let call = async { self.client(plan, ip, pass)?.report(request).await };
+    async fn report(&self, plan: &Plan, ip: &str, pass: &Arc<Pass>, ring: RingName, hints: &Hints) -> Answer {
+        let call = async {
+            let mut client = self.client(plan, ip, pass)?;
+            let request = ReportRequest { ring: Some(ring), hints: None };
+            let answer = client.report(request).await?.into_inner();
+            if hints::are_due(answer.hints, hints) {
+                let Hints { digest, at } = hints.clone();
+                let request = ReportRequest { ring: None, hints: Some(peer::Hints { digest, at }) };
+                // A node that does not take them has answered all the same, and is told again.
+                let _ = client.report(request).await;
+            }
+            Ok(answer)
+        };
         match tokio::time::timeout(REPORT, call).await {
-            Ok(Ok(answer)) => report(answer.into_inner()).map_err(Silence::Nonsense),
+            Ok(Ok(answer)) => report(answer).map_err(Silence::Nonsense),
             Ok(Err(status)) => Err(silence(&status)),
             Err(_) => {
                 self.forget(plan, ip);
@@ -233,6 +247,7 @@ fn report(answer: ReportResponse) -> Result<Report, String> {
         certificates,
         held,
         ring,
+        hints: _,
     } = answer;
     let Certificates { bundle, certificate } = certificates.unwrap_or_default();
     let Identity { plan_uid, ordinal, store, incarnation } = identity.ok_or("it does not say who it is")?;

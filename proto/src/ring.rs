@@ -9,7 +9,7 @@ mod form;
 mod placement;
 
 pub use first::{First, Reported, first};
-pub use form::BYTES_MAX;
+pub use form::{BYTES_MAX, MEMBERS_MAX};
 pub use placement::{moved, place};
 
 use std::fmt;

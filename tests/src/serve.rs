@@ -12,7 +12,7 @@ use proto::address::slot;
 use proto::ring::{Member, Ring, StoreId};
 use proto::trust::{self, Authority, Credentials, Pair, Pems, Role};
 use proto::wire::peer::control_client::ControlClient;
-use proto::wire::peer::{ConfigureRequest, ReportRequest, ReportResponse};
+use proto::wire::peer::{ConfigureRequest, Hints, ReportRequest, ReportResponse};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -32,6 +32,10 @@ pub struct Nodes {
     data: PathBuf,
     authority: Pair,
     first_port: u16,
+    /// Where each answers its peers.
+    ips: Vec<&'static str>,
+    /// What the ring says of that.
+    names: Vec<String>,
     processes: Vec<Option<Child>>,
     name: String,
     spec: Value,
@@ -47,6 +51,16 @@ impl Drop for Nodes {
 impl Nodes {
     /// Runs a plan on so many nodes, with their data folders in this one, until all of them serve.
     pub async fn start(plan: &str, count: u16, data: &Path) -> Result<Nodes> {
+        Nodes::start_named(plan, count, data, None).await
+    }
+
+    /// The same; the ring has these names of the nodes, which may lead elsewhere.
+    pub async fn start_named(
+        plan: &str,
+        count: u16,
+        data: &Path,
+        names: Option<Vec<String>>,
+    ) -> Result<Nodes> {
         let plan: Value = serde_yaml_ng::from_str(plan)?;
         let mut spec = plan["spec"].clone();
         spec["replicas"] = count.into();
@@ -56,11 +70,14 @@ impl Nodes {
             data: data.to_owned(),
             authority: Authority::make(UID, now_s())?,
             first_port: free_ports(count * PORTS)?,
+            ips: vec!["127.0.0.1"; count.into()],
+            names: Vec::new(),
             processes: (0..count).map(|_| None).collect(),
             name: plan["metadata"]["name"].as_str().context("a name")?.to_owned(),
             spec,
             ring: Vec::new(),
         };
+        nodes.names = names.unwrap_or_else(|| nodes.peers_at());
         for node in 0..nodes.processes.len() {
             nodes.certify(node, now_s())?;
             nodes.begin(node)?;
@@ -139,14 +156,27 @@ impl Nodes {
             generation,
             spec: self.spec.to_string().into(),
             ring: self.ring.clone().into(),
-            peers: (0..self.processes.len()).map(|node| self.peer_at(node)).collect(),
+            peers: self.names.clone(),
             ..ConfigureRequest::default()
         };
         self.control(node).await?.configure(request).await?;
         Ok(())
     }
 
-    async fn report(&self, node: usize) -> Result<ReportResponse> {
+    /// Has a node answer its peers at this address from its next start on.
+    pub fn move_to(&mut self, node: usize, ip: &'static str) {
+        self.ips[node] = ip;
+    }
+
+    /// Tells a node where the others can be reached, as the operator does.
+    pub async fn hint(&self, node: usize, digest: u64, at: &[String]) -> Result<()> {
+        let hints = Some(Hints { digest, at: at.to_vec() });
+        let told = self.control(node).await?.report(ReportRequest { hints, ring: None }).await?.into_inner();
+        ensure!(told.hints == Some(digest), "it has {:?}", told.hints);
+        Ok(())
+    }
+
+    pub async fn report(&self, node: usize) -> Result<ReportResponse> {
         Ok(self.control(node).await?.report(ReportRequest::default()).await?.into_inner())
     }
 
@@ -183,19 +213,29 @@ impl Nodes {
 
     /// Where clients reach a node.
     pub fn at(&self, node: usize) -> String {
-        self.address(node, 0)
+        format!("127.0.0.1:{}", self.port(node, 0))
     }
 
     fn peer_at(&self, node: usize) -> String {
-        self.address(node, 1)
+        format!("{}:{}", self.ips[node], self.port(node, 1))
+    }
+
+    /// Where each node answers the others.
+    pub fn peers_at(&self) -> Vec<String> {
+        (0..self.count()).map(|node| self.peer_at(node)).collect()
     }
 
     fn metrics_at(&self, node: usize) -> String {
-        self.address(node, 2)
+        format!("127.0.0.1:{}", self.port(node, 2))
     }
 
-    fn address(&self, node: usize, which: u16) -> String {
-        format!("127.0.0.1:{}", self.first_port + node as u16 * PORTS + which)
+    fn port(&self, node: usize, which: u16) -> u16 {
+        self.first_port + node as u16 * PORTS + which
+    }
+
+    /// What a node has logged, over all its starts.
+    pub fn log(&self, node: usize) -> String {
+        fs::read_to_string(self.folder.path().join(format!("log-{node}"))).unwrap_or_default()
     }
 
     fn certificates(&self, node: usize) -> PathBuf {

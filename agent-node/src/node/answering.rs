@@ -9,6 +9,7 @@ use crate::node::core::{Core, Event, Reply};
 use crate::node::delivery;
 use crate::peer::admission::Admission;
 use crate::peer::gossip::Gossip;
+use crate::peer::hello::Rejected;
 use crate::peer::mailbox::{Mail, Mailbox};
 use crate::peer::peers::{Accepted, Peer};
 use crate::peer::share::{Added, Share};
@@ -26,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::{Instrument as _, warn};
+use tracing::{Instrument as _, debug, warn};
 
 /// The kinds of things that share the stream: what became of commands and messages, answers to reads, updates of lanes.
 const MAIL: usize = 0;
@@ -63,7 +64,13 @@ impl peers_server::Peers for PeersService {
         let said =
             first.hello.as_ref().ok_or_else(|| Status::invalid_argument("no Hello in the first frame"))?;
         if let Err(rejected) = self.core.greeted(said, None) {
-            warn!(other = said.identity.ordinal, why = %rejected, "another node was turned away");
+            let other = said.identity.ordinal;
+            if let Rejected::NotMeant { .. } = rejected {
+                // The caller tries its next address, and says so itself when it has no other.
+                debug!(other, why = %rejected, "another node was turned away");
+            } else {
+                warn!(other, why = %rejected, "another node was turned away");
+            }
             let mut batch = Batch::default();
             batch.hello(self.core.hello());
             batch.rejection(rejected.rejection());

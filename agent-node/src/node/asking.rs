@@ -5,19 +5,25 @@ use crate::lock::lock;
 use crate::node::configure;
 use crate::node::core::{Core, Event};
 use crate::peer::asks::Asks;
+use crate::peer::attempts::{Attempts, Next};
 use crate::peer::certificates::InForce;
 use crate::peer::gossip::Gossip;
 use crate::peer::hello::{Called, Rejected};
+use crate::peer::hints::Hints;
 use crate::peer::mailbox::Mail;
 use crate::peer::peers::{Peer, Target};
 use crate::peer::share::{Added, Share};
 use crate::peer::wire::{self, Batch, Incoming};
-use crate::peer::{Answered, transport};
+use crate::peer::{Answered, Hello, transport};
 use futures::{Stream, stream};
+use proto::ring::StoreId;
 use proto::trust;
 use proto::wire::peer::{Frame, peers_client::PeersClient};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
@@ -30,8 +36,6 @@ const ASKS: usize = 2;
 
 /// From the call until the other side has said who it is.
 const HELLO: Duration = Duration::from_secs(3);
-const AGAIN_MIN: Duration = Duration::from_millis(50);
-const AGAIN_MAX: Duration = Duration::from_secs(1);
 /// The largest gRPC message; a frame is closed much earlier, but one item may be large.
 pub const MESSAGE_MAX: usize = 32 << 20;
 
@@ -63,54 +67,100 @@ impl From<Status> for Lost {
 
 /// Keeps a stream to the peer open, until the node closes.
 pub async fn run(core: Arc<Core>, peer: Arc<Peer>) {
-    let mut target = peer.target.subscribe();
-    let (mut again, mut said) = (AGAIN_MIN, String::new());
+    let mut aim = Aim::new(&core, &peer);
+    let mut attempts = Attempts::default();
     loop {
-        let wanted = target.borrow_and_update().clone();
-        let reached = Mutex::new(false);
+        let (target, hint) = aim.now();
+        let Some(target) = target else {
+            tokio::select! {
+                () = core.life.closing.cancelled() => return,
+                () = aim.changed(|| false) => attempts.begin_anew(),
+            }
+            continue;
+        };
+        let at = match attempts.next(hint) {
+            Next::Hint(at) => at.to_string(),
+            Next::Name => target.at.clone(),
+            Next::Wait { pause, news } => {
+                if let Some(why) = news {
+                    warn!(other = peer.ordinal, why, "cannot connect to another node");
+                }
+                tokio::select! {
+                    () = core.life.closing.cancelled() => return,
+                    () = aim.changed(|| false) => attempts.begin_anew(),
+                    () = sleep(pause) => {}
+                }
+                continue;
+            }
+        };
+        let reached = AtomicBool::new(false);
         tokio::select! {
             () = core.life.closing.cancelled() => return lost(&core, &peer),
-            _ = target.changed() => again = AGAIN_MIN,
-            why = call(&core, &peer, wanted.as_ref(), &reached) => {
-                if *lock(&reached) {
-                    (again, said) = (AGAIN_MIN, String::new());
-                }
-                let why = why.to_string();
-                // Nodes start together: who is not there yet is there in a moment.
-                let first = again == AGAIN_MIN && said.is_empty();
-                if why != said && !first {
-                    warn!(other = peer.ordinal, why, "cannot connect to another node");
-                    said = why;
+            () = aim.changed(|| reached.load(Relaxed)) => attempts.begin_anew(),
+            why = call(&core, &peer, &at, target.store, &reached) => {
+                if reached.load(Relaxed) {
+                    attempts.lost();
+                } else {
+                    attempts.failed(&at, &why.to_string());
                 }
             }
         }
         lost(&core, &peer);
-        tokio::select! {
-            () = core.life.closing.cancelled() => return,
-            _ = target.changed() => again = AGAIN_MIN,
-            () = sleep(again) => again = (again * 2).min(AGAIN_MAX),
+    }
+}
+
+/// What this node is told of where another one is.
+struct Aim {
+    ordinal: u16,
+    target: watch::Receiver<Option<Target>>,
+    hints: watch::Receiver<Hints>,
+    hint: Option<SocketAddr>,
+}
+
+impl Aim {
+    fn new(core: &Core, peer: &Peer) -> Aim {
+        let (target, hints) = (peer.target.subscribe(), core.peers.hints.subscribe());
+        Aim { ordinal: peer.ordinal, target, hints, hint: None }
+    }
+
+    fn now(&mut self) -> (Option<Target>, Option<SocketAddr>) {
+        self.hint = self.hints.borrow_and_update().of(self.ordinal);
+        (self.target.borrow_and_update().clone(), self.hint)
+    }
+
+    /// Waits for another target, or for another hint that comes while the node is not connected.
+    async fn changed(&mut self, connected: impl Fn() -> bool) {
+        loop {
+            tokio::select! {
+                _ = self.target.changed() => return,
+                _ = self.hints.changed() => {
+                    if self.hints.borrow_and_update().of(self.ordinal) != self.hint && !connected() {
+                        return;
+                    }
+                }
+            }
         }
     }
 }
 
-/// Until the stream breaks. Without a target it waits to be dropped.
-async fn call(core: &Arc<Core>, peer: &Arc<Peer>, target: Option<&Target>, reached: &Mutex<bool>) -> Lost {
-    let Some(target) = target else { return std::future::pending().await };
+/// Until the stream breaks.
+async fn call(core: &Arc<Core>, peer: &Arc<Peer>, at: &str, store: StoreId, reached: &AtomicBool) -> Lost {
     let with = core.certificates.in_force();
     tokio::select! {
         () = with.replaced.cancelled() => Lost::Recalled,
-        ended = exchange(core, peer, target, &with, reached) => ended.err().unwrap_or(Lost::Ended),
+        ended = exchange(core, peer, at, store, &with, reached) => ended.err().unwrap_or(Lost::Ended),
     }
 }
 
 async fn exchange(
     core: &Arc<Core>,
     peer: &Arc<Peer>,
-    target: &Target,
+    at: &str,
+    store: StoreId,
     with: &Arc<InForce>,
-    reached: &Mutex<bool>,
+    reached: &AtomicBool,
 ) -> Result<(), Lost> {
-    let channel = transport::connect(&target.at, &core.certificates, with).await?;
+    let channel = transport::connect(at, &core.certificates, with).await?;
     let mut client = PeersClient::new(channel)
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX);
@@ -121,7 +171,7 @@ async fn exchange(
         core: core.clone(),
         peer: peer.clone(),
         gossip: gossip.clone(),
-        said_hello: false,
+        hello: Some(Hello { called: Some(store), ..core.hello() }),
         share: Share::default(),
         over,
     };
@@ -132,15 +182,15 @@ async fn exchange(
     };
     let (frames, first) = timeout(HELLO, greet).await.map_err(|_| Lost::Silent)??;
     let said = first.hello.as_ref().ok_or(Lost::Silent)?;
-    let greeted = core.greeted(said, Some(Called { ordinal: peer.ordinal, store: target.store }))?;
+    let greeted = core.greeted(said, Some(Called { ordinal: peer.ordinal, store }))?;
     if let Some(rejection) = first.rejected {
         if let Some(later) = greeted.later_start(&rejection, &core.identity) {
             core.has_later_start(&later);
         }
         return Err(Lost::TurnedAway(rejection.error));
     }
-    *lock(reached) = true;
-    info!(other = peer.ordinal, at = target.at, "connected to another node");
+    reached.store(true, Relaxed);
+    info!(other = peer.ordinal, at, "connected to another node");
     self::reached(core, peer);
     listen(core, peer, &gossip, frames, first).await
 }
@@ -218,7 +268,8 @@ struct Asking {
     core: Arc<Core>,
     peer: Arc<Peer>,
     gossip: Arc<Mutex<Gossip>>,
-    said_hello: bool,
+    /// Until it is said.
+    hello: Option<Hello>,
     /// The classes [`COMMANDS`], [`MESSAGES`] and [`ASKS`].
     share: Share<3>,
     /// The call has ended, while its connection may ask for frames for a moment longer. It is cancelled before
@@ -257,8 +308,8 @@ impl Asking {
 
     fn compose(&mut self) -> Batch {
         let mut batch = Batch::default();
-        if !std::mem::replace(&mut self.said_hello, true) {
-            batch.hello(self.core.hello());
+        if let Some(hello) = self.hello.take() {
+            batch.hello(hello);
             return batch;
         }
         self.core.gossip(&self.gossip, &mut batch);
@@ -283,5 +334,37 @@ impl Asking {
             Added { bytes: batch.bytes() - before, has_more }
         });
         batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt as _;
+
+    #[test]
+    fn another_hint_wakes_who_is_not_connected_and_another_target_everybody() {
+        let (targets, hints) = (watch::Sender::new(None), watch::Sender::new(Hints::default()));
+        let (target, hinted) = (targets.subscribe(), hints.subscribe());
+        let mut aim = Aim { ordinal: 1, target, hints: hinted, hint: None };
+        let mut wakes = |connected: bool| {
+            let wakes = aim.changed(|| connected).now_or_never().is_some();
+            aim.now();
+            wakes
+        };
+        let hint = |zero: &str, one: &str| {
+            hints.send_replace(Hints::read(1, &[zero.to_owned(), one.to_owned()]).0);
+        };
+        assert!(!wakes(false), "nothing has come");
+        hint("", "198.18.0.7:7778");
+        assert!(wakes(false));
+        hint("198.18.0.9:7778", "198.18.0.7:7778");
+        assert!(!wakes(false), "that of another node");
+        hint("", "198.18.0.8:7778");
+        assert!(!wakes(true), "it is connected");
+        hint("", "");
+        assert!(wakes(false), "it is gone");
+        targets.send_replace(Some(Target { at: "name:7778".to_owned(), store: StoreId(1) }));
+        assert!(wakes(true));
     }
 }

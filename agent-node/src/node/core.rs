@@ -129,7 +129,7 @@ impl Core {
 
     /// What this node says first to another one.
     pub fn hello(&self) -> Hello {
-        Hello { identity: self.identity.clone(), format: FORMAT }
+        Hello { identity: self.identity.clone(), format: FORMAT, called: None }
     }
 
     /// Whether another node may speak; `called`: the one that was meant, when it was we who called.

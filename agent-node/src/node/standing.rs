@@ -65,6 +65,7 @@ impl Core {
             had_ring: self.had_ring.load(Ordering::Acquire),
             certificates: self.certificates.in_force().credentials.digests,
             held: held.map(|held| held.ring.clone()).unwrap_or_default(),
+            hints: self.peers.hints.borrow().digest,
         }
     }
 

@@ -48,7 +48,8 @@ pub const CONNECTIONS_MAX: usize = 1_024;
 const CALLS_MAX: u32 = 16;
 /// A plan and a ring at their largest.
 pub const CONFIGURE_BYTES: usize = 8 << 20;
-const REPORT_BYTES: usize = 1 << 10;
+/// Hints for a plan at its largest.
+pub const REPORT_BYTES: usize = 16 << 10;
 /// So many of each kind are read and decoded at once; the others wait, unread.
 const CONFIGURES_AT_ONCE: usize = 2;
 const REPORTS_AT_ONCE: usize = 16;

@@ -1,7 +1,8 @@
 //! Decides about the first words of a stream between two nodes. That the other side is a node of this plan, TLS has
 //! settled before; here it says which one.
 //!
-//! *Guarantees.* Only what a node says inside of a stream, after its `Hello` was checked, can tell this one that its
+//! *Guarantees.* A node that calls at a wrong address is turned away by whoever answers there, before its stream takes
+//! the place of another one. Only what a node says inside of a stream, after its `Hello` was checked, can tell this one that its
 //! store is out of date: nobody else can make a [`LaterStart`].
 
 use super::{FORMAT, Hello, Identity, Rejection};
@@ -17,6 +18,8 @@ pub enum Rejected {
     Ordinal { theirs: u16, wanted: u16 },
     #[error("it is store {theirs}, and the ring has another for that node")]
     Store { theirs: StoreId },
+    #[error("it calls store {called}, and this is store {ours}: it has a wrong address for that store")]
+    NotMeant { called: StoreId, ours: StoreId },
     #[error(
         "store {store} was already seen with incarnation {seen}, but now has incarnation {theirs}: its process runs on \
          a copy or an earlier state of the volume, or a newer process of the same store runs"
@@ -80,6 +83,9 @@ pub fn check(hello: &Hello, seen: &Seen) -> Result<Greeted, Rejected> {
     if *plan_uid != seen.ours.plan_uid {
         return Err(Rejected::Plan { theirs: plan_uid.clone(), ours: seen.ours.plan_uid.clone() });
     }
+    if let Some(called) = hello.called.filter(|called| *called != seen.ours.store) {
+        return Err(Rejected::NotMeant { called, ours: seen.ours.store });
+    }
     if let Some(called) = seen.called {
         if called.ordinal != *ordinal {
             return Err(Rejected::Ordinal { theirs: *ordinal, wanted: called.ordinal });
@@ -105,12 +111,16 @@ mod tests {
     #[test]
     fn another_node_is_told_what_is_wrong_with_it() {
         let ours = identity(0, 1);
-        let good = Hello { identity: identity(1, 5), format: FORMAT };
+        let good = Hello { identity: identity(1, 5), format: FORMAT, called: None };
+        let calls = |store| Hello { called: Some(StoreId(store)), ..good.clone() };
         let other_plan = Identity { plan_uid: "other".into(), ..identity(1, 5) };
         let called = |ordinal, store| Some(Called { ordinal, store: StoreId(store) });
         for (hello, called, incarnation, expected) in [
             (good.clone(), None, 0, None),
             (good.clone(), called(1, 8), 5, None),
+            (calls(7), None, 0, None),
+            (calls(8), None, 0, Some(("it calls store 00000000000000000000000000000008, and this is", 0))),
+            (calls(8), None, 6, Some(("wrong address", 0))),
             (Hello { format: 1, ..good.clone() }, None, 0, Some(("format 1", 0))),
             (Hello { identity: other_plan, ..good.clone() }, None, 0, Some(("uid other", 0))),
             (good.clone(), called(2, 9), 0, Some(("is node 1", 0))),
@@ -134,7 +144,7 @@ mod tests {
     fn only_a_start_that_is_really_later_ends_a_node() {
         let ours = identity(0, 5);
         let greeted = check(
-            &Hello { identity: identity(1, 1), format: FORMAT },
+            &Hello { identity: identity(1, 1), format: FORMAT, called: None },
             &Seen { ours: &ours, called: None, incarnation: 0 },
         );
         let greeted = greeted.unwrap();

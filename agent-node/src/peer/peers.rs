@@ -4,6 +4,7 @@ use super::asks::Asks;
 use super::{Attach, Limit, Read};
 use crate::link::Question;
 use crate::lock::lock;
+use crate::peer::hints::Hints;
 use crate::peer::mailbox::{Mail, Mailbox};
 use crate::refusal::Refusal;
 use crate::shard::{Message, Stream};
@@ -19,6 +20,8 @@ pub struct Peers {
     all: ArcSwap<BTreeMap<u16, Arc<Peer>>>,
     /// Wakes the task that starts a task for each.
     pub more: Notify,
+    /// Where their pods can be reached just now, beside each [`Target`].
+    pub hints: watch::Sender<Hints>,
     /// The highest start of each store that was heard of.
     incarnations: Mutex<HashMap<StoreId, u64>>,
 }

@@ -286,6 +286,7 @@ fn status(state: NodeState, addresses: Addresses) -> v1::StatusResponse {
         had_ring: _,
         certificates: _,
         held: _,
+        hints: _,
     } = report;
     let own = nodes.iter().find(|node| node.ordinal == ordinal).map_or("", |node| &node.peer_at);
     let Addresses { client, peer, metrics } = addresses;

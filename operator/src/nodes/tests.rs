@@ -18,18 +18,25 @@ use tonic::{Request, Response, Status};
 
 /// A node that takes what it is given, but no thirteenth generation, and serves at once.
 #[derive(Clone)]
-struct Node {
+pub struct Node {
     said: Arc<Mutex<ReportResponse>>,
     /// As it was given last.
     ring: Arc<Mutex<Bytes>>,
+    /// The hints that it was given, one after the other.
+    pub hints: Arc<Mutex<Vec<Vec<String>>>>,
 }
 
 #[tonic::async_trait]
 impl Control for Node {
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        let ReportRequest { ring, hints } = request.into_inner();
+        if let Some(peer::Hints { digest, at }) = hints {
+            self.hints.lock().unwrap().push(at);
+            self.said.lock().unwrap().hints = Some(digest);
+        }
         let mut said = self.said.lock().unwrap().clone();
         let has = self.ring.lock().unwrap().clone();
-        if let (Some(name), Ok(ring)) = (request.into_inner().ring, Ring::decode(&has)) {
+        if let (Some(name), Ok(ring)) = (ring, Ring::decode(&has)) {
             let is_other = (ring.revision, ring.nonce) != (name.revision, name.nonce);
             said.ring = if is_other && ring.revision >= name.revision { has } else { Bytes::new() };
         }
@@ -61,7 +68,7 @@ async fn listener(ip: &str) -> TcpListener {
     TcpListener::bind(at).await.unwrap()
 }
 
-async fn start(tasks: &mut JoinSet<()>, ip: &str, pems: &Pems, ordinal: u32, store: &str) {
+async fn start(tasks: &mut JoinSet<()>, ip: &str, pems: &Pems, ordinal: u32, store: &str) -> Node {
     let identity =
         Identity { plan_uid: world::UID.to_owned(), ordinal, store: store.to_owned(), incarnation: 4 };
     let credentials = Credentials::load(world::UID, Role::Node, pems).unwrap();
@@ -69,10 +76,12 @@ async fn start(tasks: &mut JoinSet<()>, ip: &str, pems: &Pems, ordinal: u32, sto
     let said = ReportResponse {
         identity: Some(identity),
         certificates: Some(Certificates { bundle, certificate }),
+        hints: Some(0),
         ..ReportResponse::default()
     };
-    let node = Node { said: Arc::new(Mutex::new(said)), ring: Arc::default() };
-    tasks.spawn(serve(listener(ip).await, trust::server(&credentials), node));
+    let node = Node { said: Arc::new(Mutex::new(said)), ring: Arc::default(), hints: Arc::default() };
+    tasks.spawn(serve(listener(ip).await, trust::server(&credentials), node.clone()));
+    node
 }
 
 async fn serve(listener: TcpListener, tls: ServerConfig, node: Node) {
@@ -90,8 +99,8 @@ async fn serve(listener: TcpListener, tls: ServerConfig, node: Node) {
 }
 
 /// One with a store of its own, for as long as the tasks live.
-pub async fn start_node(tasks: &mut JoinSet<()>, ip: &str, pems: &Pems, ordinal: u32) {
-    start(tasks, ip, pems, ordinal, &format!("{:032x}", ordinal + 42)).await;
+pub async fn start_node(tasks: &mut JoinSet<()>, ip: &str, pems: &Pems, ordinal: u32) -> Node {
+    start(tasks, ip, pems, ordinal, &format!("{:032x}", ordinal + 42)).await
 }
 
 fn authority() -> AuthorityPems {
@@ -184,4 +193,31 @@ async fn who_does_not_trust_the_other_is_told_so_in_both_directions() {
         Given { ordinal: 0, generation: 1, spec: Bytes::new(), ring: Bytes::new(), peers: Vec::new() };
     let refused = nodes.configure(&plan, "127.0.7.11", &ours, &given).await.unwrap_err();
     assert!(refused.contains("not in ca.crt"), "{refused}");
+}
+
+#[tokio::test]
+async fn nodes_are_told_once_where_the_others_are_and_those_of_before_are_not() {
+    let (mut tasks, authority, plan) = (JoinSet::new(), authority(), world::plan(&world::flights()));
+    let given = pems(&authority);
+    let new = start_node(&mut tasks, "127.0.7.21", &given, 0).await;
+    let old = start_node(&mut tasks, "127.0.7.22", &given, 1).await;
+    old.said.lock().unwrap().hints = None;
+    let nodes = Nodes::default();
+    let at = |third: &str| {
+        [format!("127.0.7.21:{}", names::PEER_PORT), "127.0.7.22:7778".to_owned(), third.to_owned()]
+    };
+    for (third, told) in [
+        ("127.0.7.23", vec![at("127.0.7.23:7778")]),
+        ("127.0.7.23", vec![at("127.0.7.23:7778")]),
+        ("::1", vec![at("127.0.7.23:7778"), at("[::1]:7778")]),
+    ] {
+        let answers = nodes.ask(&plan, &pods(&["127.0.7.21", "127.0.7.22", third]), &authority, None).await;
+        assert!(answers[&0].is_ok() && answers[&1].is_ok(), "{answers:?}");
+        assert_eq!(*new.hints.lock().unwrap(), told);
+        assert!(old.hints.lock().unwrap().is_empty());
+    }
+    // It has started again, and has none.
+    new.said.lock().unwrap().hints = Some(0);
+    nodes.ask(&plan, &pods(&["127.0.7.21"]), &authority, None).await;
+    assert_eq!(new.hints.lock().unwrap().last().unwrap()[..], at("")[..1]);
 }

@@ -2,6 +2,7 @@
 
 mod claims;
 mod crd;
+mod hints;
 mod looks;
 mod objects;
 mod owners;
@@ -11,7 +12,7 @@ use super::*;
 use crate::metrics::Metrics;
 use crate::names;
 use crate::news::Teller;
-use crate::nodes::Nodes;
+use crate::nodes::{self, Nodes};
 use crate::parts::Part;
 use crate::served::{self, Asked, failure};
 use crate::settings::Settings;
@@ -349,7 +350,11 @@ fn operator(client: Client, namespace: &str) -> Context {
 }
 
 /// Three nodes of which one refuses what it is given, at addresses of a net that no other test has.
-async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>, net: &str) {
+async fn with_nodes(
+    scene: &Scene,
+    tasks: &mut tokio::task::JoinSet<()>,
+    net: &str,
+) -> (Vec<nodes::tests::Node>, Pems) {
     scene.look_anew().await;
     let secret = scene.api().objects[CERTIFICATES].clone();
     let text = |member: &str| {
@@ -358,10 +363,11 @@ async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>, net: &s
     };
     let pair = Pair { certificate: text(trust::CERTIFICATE), key: text(trust::KEY) };
     let pems = Pems { pair, bundle: text(trust::BUNDLE) };
+    let mut nodes = Vec::new();
     let set = scene.api().objects[SET]["metadata"]["uid"].clone();
     for ordinal in 0..3_u32 {
         let ip = format!("{net}.{}", ordinal + 1);
-        crate::nodes::tests::start_node(tasks, &ip, &pems, ordinal).await;
+        nodes.push(nodes::tests::start_node(tasks, &ip, &pems, ordinal).await);
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {
@@ -377,6 +383,11 @@ async fn with_nodes(scene: &Scene, tasks: &mut tokio::task::JoinSet<()>, net: &s
                 }],
             },
         });
-        scene.api().objects.insert(format!("/api/v1/namespaces/default/pods/flights-{ordinal}"), pod);
+        scene.api().objects.insert(pod_path(ordinal), pod);
     }
+    (nodes, pems)
+}
+
+fn pod_path(ordinal: u32) -> String {
+    format!("/api/v1/namespaces/default/pods/flights-{ordinal}")
 }

@@ -16,7 +16,8 @@ const FORMAT: u16 = 1;
 const FORMAT_BASE: u16 = 2;
 const HEAD: usize = 10;
 const SLOTS_MAX: usize = 16384;
-const MEMBERS_MAX: usize = 256;
+/// No plan has more nodes.
+pub const MEMBERS_MAX: usize = 256;
 const UID_MAX: usize = 256;
 const SLOT: usize = 12;
 const MEMBER: usize = 26;

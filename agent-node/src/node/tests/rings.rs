@@ -27,7 +27,7 @@ async fn a_node_gives_its_ring_to_one_who_has_another_of_its_revision_or_an_olde
         (Some(RingName { revision: 1, nonce: 7 }), false),
         (None, false),
     ] {
-        let request = ReportRequest { ring: has };
+        let request = ReportRequest { ring: has, hints: None };
         let report = operator.report(request).await.unwrap().into_inner();
         let expected = if is_given { &ring[..] } else { &[] };
         assert_eq!((report.revision, &report.ring[..]), (1, expected), "{has:?}");

@@ -29,7 +29,7 @@ fn hello(member: &Member) -> Hello {
         store: store.to_string(),
         incarnation,
     };
-    Hello { identity: Some(identity), format: crate::peer::FORMAT }
+    Hello { identity: Some(identity), format: crate::peer::FORMAT, called: String::new() }
 }
 
 /// What node 0 says to this first frame of a caller of this role.

@@ -11,6 +11,7 @@ use crate::refusal::Refusal;
 use crate::shard::{Body, Command, Got, Message, Place, Taken, Verdict};
 use proto::address::{Address, Slot};
 use proto::binary;
+use proto::ring::StoreId;
 use proto::value::Value;
 use proto::wire::peer;
 
@@ -86,15 +87,20 @@ fn slot(slot: u32) -> Result<Slot, Error> {
 }
 
 pub fn hello(hello: peer::Hello) -> Result<Hello, Error> {
-    let peer::Hello { identity: who, format } = hello;
-    Ok(Hello { identity: identity(who.ok_or(Error::Missing("the identity"))?)?, format })
+    let peer::Hello { identity: who, format, called } = hello;
+    let identity = identity(who.ok_or(Error::Missing("the identity"))?)?;
+    let called = (!called.is_empty()).then(|| store(&called)).transpose()?;
+    Ok(Hello { identity, format, called })
 }
 
 fn identity(identity: peer::Identity) -> Result<Identity, Error> {
     let peer::Identity { plan_uid, ordinal, store, incarnation } = identity;
     let ordinal = ordinal.try_into().map_err(|_| Error::Range("an ordinal"))?;
-    let store = store.parse().map_err(|_| Error::Range("a store's id"))?;
-    Ok(Identity { plan_uid, ordinal, store, incarnation })
+    Ok(Identity { plan_uid, ordinal, store: self::store(&store)?, incarnation })
+}
+
+fn store(id: &str) -> Result<StoreId, Error> {
+    id.parse().map_err(|_| Error::Range("a store's id"))
 }
 
 /// What another node says of itself stands in this node's log, shortened.

@@ -44,8 +44,9 @@ impl Batch {
     }
 
     pub fn hello(&mut self, hello: Hello) {
-        let Hello { identity, format } = hello;
-        self.frame.hello = Some(peer::Hello { identity: Some(identity_out(identity)), format });
+        let Hello { identity, format, called } = hello;
+        let called = called.map_or_else(String::new, |store| store.to_string());
+        self.frame.hello = Some(peer::Hello { identity: Some(identity_out(identity)), format, called });
         self.bytes += ITEM_BYTES;
     }
 
@@ -318,6 +319,7 @@ pub fn report_out(report: Report) -> peer::ReportResponse {
         had_ring,
         certificates: Digests { bundle, certificate },
         held,
+        hints,
     } = report;
     peer::ReportResponse {
         identity: Some(peer::Identity { plan_uid, ordinal: ordinal.into(), store, incarnation }),
@@ -330,5 +332,6 @@ pub fn report_out(report: Report) -> peer::ReportResponse {
         certificates: Some(peer::Certificates { bundle, certificate }),
         held,
         ring: Bytes::new(),
+        hints: Some(hints),
     }
 }

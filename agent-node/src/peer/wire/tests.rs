@@ -26,7 +26,7 @@ fn what_is_asked_arrives_as_it_was() {
     let mut batch = Batch::default();
     let identity =
         Identity { plan_uid: "uid".into(), ordinal: 7, store: StoreId(1 << 100), incarnation: u64::MAX };
-    let hello = Hello { identity, format: FORMAT };
+    let hello = Hello { identity, format: FORMAT, called: Some(StoreId(7)) };
     batch.hello(hello.clone());
     let agent = Address::trusted("/a/1");
     let command = Command {
