@@ -128,6 +128,18 @@ impl Node {
         dial(&self.at(), Arc::new(client), name, |_| ()).await.map_err(|error| trust::told(&error))
     }
 
+    /// Waits until so many handshakes are counted as refused: each is a moment after its end. How many there are then.
+    async fn refuses(&self, count: u64) -> u64 {
+        let mut refused = 0;
+        eventually("refused handshakes to be counted", 10, async || {
+            refused = self.metric("shoal_peer_handshakes_refused_total");
+            ensure!(refused >= count, "{refused}");
+            Ok(())
+        })
+        .await;
+        refused
+    }
+
     async fn as_role(&self, role: Role) -> Channel {
         self.call(Some(&issue(UID, &self.authority, role, now_s()))).await.unwrap()
     }
@@ -165,7 +177,7 @@ async fn only_certificates_of_the_plan_are_let_in_and_each_only_where_its_role_i
         let refused = refused.unwrap_or_else(|| panic!("{who} was let in"));
         assert!(refused.contains(alert), "{who}: {refused}");
     }
-    assert_eq!(node.metric("shoal_peer_handshakes_refused_total"), 7);
+    assert_eq!(node.refuses(7).await, 7);
     // Their roles open what is theirs, and nothing else.
     report(node.as_role(Role::Operator).await).await.unwrap();
     let refused = report(node.as_role(Role::Node).await).await.unwrap_err();
@@ -229,7 +241,7 @@ async fn handshakes_that_do_not_end_keep_nobody_out_and_are_closed() {
     }
     assert!(began.elapsed() < Duration::from_secs(8), "{:?} until all were closed", began.elapsed());
     // Those that gave way to others are counted too.
-    let refused = node.metric("shoal_peer_handshakes_refused_total");
+    let refused = node.refuses(600).await;
     assert!(refused >= 600, "{refused}");
     report(node.as_role(Role::Operator).await).await.unwrap();
 }
