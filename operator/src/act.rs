@@ -203,15 +203,8 @@ fn data(members: &[(&str, &str)]) -> BTreeMap<String, ByteString> {
 }
 
 /// It succeeds only where there is no ring. Whether it has, when no answer came, is read the next time.
-pub async fn begin_ring(
-    client: &Client,
-    plan: &Plan,
-    members: Vec<Member>,
-    slots: u32,
-    revision: u64,
-) -> Result<(), Error> {
-    let first = Ring::begin(&plan.data_uid, members, slots, rand::random());
-    make_ring(client, plan, &Ring { revision, parent: revision - 1, ..first }).await
+pub async fn begin_ring(client: &Client, plan: &Plan, members: Vec<Member>, slots: u32) -> Result<(), Error> {
+    make_ring(client, plan, &Ring::begin(&plan.data_uid, members, slots, rand::random())).await
 }
 
 /// It succeeds only where there is no ring, or where the one that it takes the place of is as it was seen. What is new is

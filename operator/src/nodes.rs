@@ -102,24 +102,24 @@ impl Nodes {
     async fn report(&self, plan: &Plan, ip: &str, pass: &Arc<Pass>, ring: RingName, hints: &Hints) -> Answer {
         let call = async {
             let mut client = self.client(plan, ip, pass)?;
-            let request = ReportRequest { ring: Some(ring), hints: None };
-            let answer = client.report(request).await?.into_inner();
-            if hints::are_due(answer.hints, hints) {
-                let Hints { digest, at } = hints.clone();
-                let request = ReportRequest { ring: None, hints: Some(peer::Hints { digest, at }) };
-                // A node that does not take them has answered all the same, and is told again.
-                let _ = client.report(request).await;
-            }
-            Ok(answer)
+            let answer = client.report(ReportRequest { ring: Some(ring), hints: None }).await?;
+            Ok((client, answer.into_inner()))
         };
-        match tokio::time::timeout(REPORT, call).await {
-            Ok(Ok(answer)) => report(answer).map_err(Silence::Nonsense),
-            Ok(Err(status)) => Err(silence(&status)),
+        let (mut client, answer) = match tokio::time::timeout(REPORT, call).await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(status)) => return Err(silence(&status)),
             Err(_) => {
                 self.forget(plan, ip);
-                Err(Silence::Unreached)
+                return Err(Silence::Unreached);
             }
+        };
+        if hints::are_due(answer.hints, hints) {
+            let Hints { digest, at } = hints.clone();
+            let request = ReportRequest { ring: None, hints: Some(peer::Hints { digest, at }) };
+            // A node that does not take them, or not in time, has answered all the same, and is told again.
+            let _ = tokio::time::timeout(REPORT, client.report(request)).await;
         }
+        report(answer).map_err(Silence::Nonsense)
     }
 
     /// Or why the node does not take it.

@@ -309,7 +309,7 @@ pub struct Report {
     pub certificates: Digests,
     /// The ring that its store was given before its volume was adopted; nothing of it is in force.
     pub held: Option<Arc<Ring>>,
-    /// The ring that it goes by, where that is not the one that the operator has, and is not older.
+    /// The ring that it goes by, where that is not the one that the operator has.
     pub ring: Option<Arc<Ring>>,
 }
 
@@ -317,6 +317,12 @@ impl Report {
     /// Whether it has a ring in force.
     pub fn goes_by_ring(&self) -> bool {
         self.revision > 0 && self.held.is_none()
+    }
+
+    /// The ring that it has in force, beside that of the ConfigMap, which it does not tell if it is that.
+    pub fn ring_beside<'a>(&'a self, of_map: Option<&'a Ring>) -> Option<&'a Ring> {
+        let is_that = |ring: &&Ring| self.goes_by_ring() && ring.revision == self.revision;
+        self.ring.as_deref().or(of_map.filter(is_that))
     }
 }
 

@@ -228,7 +228,7 @@ impl Outlook<'_> {
             | RingState::Missing { .. }
             | RingState::Unreadable(_) => true,
             RingState::Waiting(_)
-            | RingState::ToBegin { .. }
+            | RingState::ToBegin(_)
             | RingState::ToAdopt(_)
             | RingState::Adopting(_)
             | RingState::Unfit(_)

@@ -112,7 +112,7 @@ async fn rounds(
         if past.leaving.as_ref() == Some(&plan.uid) {
             return Ok((None, Outcome::Obstructed));
         }
-        let (mut seen, heard) = ask(context, &plan, objects, past, since).await;
+        let (mut seen, mut heard) = ask(context, &plan, objects, past, since).await;
         let mut next = toward(context, &plan, &mut seen, past, since);
         if explain(context, &plan, &next.unexplained, past, since).await {
             seen.warnings = past.warnings.1.clone();
@@ -137,6 +137,11 @@ async fn rounds(
             }
             made => made?,
         };
+        // What a node said before it is given something is over, however the call ends.
+        for Given { ordinal, .. } in &next.given {
+            heard.forget(*ordinal);
+            past.heard.forget(*ordinal);
+        }
         let answers = give(context, &plan, &seen, &next.given).await;
         let all_taken = answers.iter().all(|(_, answer)| answer.is_ok());
         past.remember(plan.generation, answers);
@@ -279,9 +284,7 @@ async fn take_steps(
                 let left = claims::differences(plan, mend.wished, &answer);
                 past.answers.note_changes(object.clone(), mend.wished.hash(), left, since);
             }),
-            Step::BeginRing { members, slots, revision } => {
-                act::begin_ring(client, plan, members, slots, revision).await
-            }
+            Step::BeginRing { members, slots } => act::begin_ring(client, plan, members, slots).await,
             Step::AdoptRing(written) | Step::RestoreRing(written) => {
                 let wished = written.hash();
                 act::write_ring(client, plan, written)
@@ -327,8 +330,6 @@ async fn give(
 impl Past {
     fn remember(&mut self, generation: u64, answers: Vec<(u16, Result<(), String>)>) {
         for (ordinal, answer) in answers {
-            // What it said before it was given something is over.
-            self.heard.forget(ordinal);
             match answer {
                 Ok(()) => {
                     self.refusals.remove(&ordinal);

@@ -3,7 +3,7 @@
 //! *Guarantees.* What is to be written is the very ring that nodes go by, so that nothing changes for them, and only when
 //! every store that it names has reported: none of them has a newer one. Where the plan's status knows of a newer one,
 //! which no node has, it is the ring after both. *Assumptions.* Nodes tell the ring that they have in force when it is
-//! not the one that the operator has.
+//! not the one in the ConfigMap.
 
 use crate::observed::Report;
 use proto::ring::{Member, Ring};
@@ -24,19 +24,19 @@ pub enum Restoring {
     Exhausted,
 }
 
-/// `known`: the revision in the plan's status. `by`: the uid of the plan's object. `reports`: of the plan's stores, each at
-/// its node. `None`: none of them goes by a ring.
-pub fn restoring(known: u64, by: &str, reports: &[&Report]) -> Option<Restoring> {
+/// `known`: the revision in the plan's status. `by`: the uid of the plan's object. `older`: the ring in the ConfigMap, which
+/// nodes that go by it do not tell. `reports`: of the plan's stores, each at its node. `None`: none of them goes by a ring.
+pub fn restoring(known: u64, by: &str, older: Option<&Ring>, reports: &[&Report]) -> Option<Restoring> {
     let in_force = || reports.iter().filter(|report| report.goes_by_ring());
     in_force().next()?;
-    let told = || in_force().filter_map(|report| report.ring.as_deref());
+    let told = || in_force().filter_map(|report| report.ring_beside(older));
     let Some(newest) = told().max_by_key(|ring| ring.revision) else {
         return Some(Restoring::Untold(in_force().map(|report| report.ordinal).collect()));
     };
     if told().any(|ring| ring.revision == newest.revision && ring != newest) {
         return Some(Restoring::Differ(newest.revision));
     }
-    let is_known = |report: &Report| report.ring.is_some() || report.revision < newest.revision;
+    let is_known = |report: &Report| report.ring_beside(older).is_some() || report.revision < newest.revision;
     let of = |member: &Member| {
         reports.iter().copied().find(|report| report.store == member.store && is_known(report))
     };
@@ -86,7 +86,7 @@ mod tests {
     }
 
     fn check(known: u64, reports: &[Report], expected: Option<&Restoring>) {
-        let decided = restoring(known, "object", &reports.iter().collect::<Vec<_>>());
+        let decided = restoring(known, "object", None, &reports.iter().collect::<Vec<_>>());
         assert_eq!(decided.as_ref(), expected, "{reports:?}");
     }
 
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_ring_that_no_node_has_is_gone_beyond() {
         let reports = [0, 1, 2].map(|ordinal| report(ordinal, Some(ring(3))));
-        let made = restoring(5, "object", &reports.iter().collect::<Vec<_>>());
+        let made = restoring(5, "object", None, &reports.iter().collect::<Vec<_>>());
         let Some(Restoring::Ready(made)) = made else { panic!("{made:?}") };
         assert_eq!((made.revision, made.parent, made.base, made.nonce), (6, 3, 0, 0));
         assert!(made.members.iter().all(|member| member.incarnation == 4));
@@ -144,5 +144,21 @@ mod tests {
             pairs().all(|(after, before)| after.owner == before.owner && after.epoch == before.epoch + 3)
         );
         assert!(pairs().all(|(after, before)| after.history > before.history));
+    }
+
+    #[test]
+    fn who_goes_by_the_ring_of_the_configmap_does_not_tell_it() {
+        let silent = |ordinal, revision| Report { revision, ..report(ordinal, None) };
+        let here = ring(3);
+        let decided = |known, reports: &[Report]| {
+            restoring(known, "object", Some(&here), &reports.iter().collect::<Vec<_>>())
+        };
+        let all = [0, 1, 2].map(|ordinal| silent(ordinal, 3));
+        let Some(Restoring::Ready(made)) = decided(5, &all) else { panic!("{:?}", decided(5, &all)) };
+        assert_eq!((made.revision, made.parent), (6, 3));
+        let other = report(1, Some(Ring { nonce: 2, ..ring(3) }));
+        assert_eq!(decided(3, &[silent(0, 3), other, silent(2, 3)]), Some(Restoring::Differ(3)));
+        let newer = report(1, Some(ring(4)));
+        assert_eq!(decided(3, &[silent(0, 3), newer, silent(2, 3)]), Some(ready(4)));
     }
 }

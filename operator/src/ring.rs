@@ -1,7 +1,6 @@
 //! How a plan stands with its ring.
 //!
-//! *Guarantees.* A ring is begun only over stores that have never had one, and only while no node can have gone by one. One
-//! that is gone, or that an older one lies in the place of, is written again as nodes have it, by [`crate::restoring`]; over
+//! *Guarantees.* A ring is begun only over stores that have never had one, and only while the status knows of none. One that is gone, or that an older one lies in the place of, is written again as nodes have it, by [`crate::restoring`]; over
 //! volumes that are adopted only [`crate::adoption`] makes one. No revision is ever given twice, as far as the status and
 //! nodes know. *Assumptions.* The status names the ring's revision from soon after it is made; until then the stores
 //! themselves say that they had one.
@@ -24,11 +23,8 @@ pub struct Standing {
 #[derive(Debug, Clone, PartialEq)]
 pub enum RingState {
     InForce(Ring),
-    /// Every node has a store that had none: one of this revision is begun.
-    ToBegin {
-        members: Vec<Member>,
-        revision: u64,
-    },
+    /// Every node has a store that had none.
+    ToBegin(Vec<Member>),
     /// The stores of these nodes have not reported yet.
     Waiting(Vec<u16>),
     /// The volumes are adopted, and this goes on from what they hold.
@@ -65,9 +61,13 @@ impl RingState {
     }
 }
 
-/// Tells a ring from others. One that is to be made is told from others by what it is made of.
+/// Tells a ring from others. One that is to be made is told from others by the one that it follows: its own revision
+/// rises with each try.
 pub fn hash(ring: &Ring) -> String {
-    format!("{} {}", ring.revision, ring.nonce)
+    match ring.nonce {
+        0 => format!("after {}", ring.parent),
+        nonce => format!("{} {nonce}", ring.revision),
+    }
 }
 
 /// Why a ring that is missing is not written again.
@@ -112,7 +112,7 @@ pub fn newest_seen(plan: &Plan, seen: &Observed) -> Option<Ring> {
 pub fn standing(plan: &Plan, seen: &Observed, replicas: u16) -> Standing {
     let stores = Stores::of(plan, seen, replicas);
     let state = match &seen.objects.ring {
-        Seen::Absent => stores.without(plan),
+        Seen::Absent => stores.without(plan, None),
         Seen::Going | Seen::Taken(_) => RingState::NotOurs,
         Seen::Ours(bytes) => match Ring::decode(bytes) {
             Err(error) => RingState::Unreadable(error.to_string()),
@@ -120,7 +120,7 @@ pub fn standing(plan: &Plan, seen: &Observed, replicas: u16) -> Standing {
                 RingState::Unreadable(format!("it is the ring of the plan with uid {}", ring.plan_uid))
             }
             Ok(ring) if stores.are_beyond(&ring) => {
-                return Standing { state: stores.without(plan), outdated: Some(ring.revision) };
+                return Standing { state: stores.without(plan, Some(&ring)), outdated: Some(ring.revision) };
             }
             Ok(ring) => stores.with(plan, ring),
         },
@@ -156,9 +156,11 @@ impl Stores<'_> {
 
     /// Whether this ring is not the newest: the status knows of a higher revision, or a node has that or another of the same.
     fn are_beyond(&self, ring: &Ring) -> bool {
+        // Whoever holds what volumes have may hold those of another plan.
+        let is_in_force = self.reports.iter().any(|report| report.ring_beside(Some(ring)) == Some(ring));
         let is_beyond = |report: &Report| match (&report.held, &report.ring) {
             // Nothing of what is held is in force, so that a ring which is has to be newer.
-            (Some(held), _) => held.revision >= ring.revision,
+            (Some(held), _) => !is_in_force && held.revision >= ring.revision,
             (None, Some(told)) => told.revision >= ring.revision && **told != *ring,
             (None, None) => report.revision > ring.revision,
         };
@@ -178,11 +180,12 @@ impl Stores<'_> {
         self.reports.iter().any(|report| report.ordinal == ordinal)
     }
 
-    /// The ConfigMap has none, or an older one.
-    fn without(&self, plan: &Plan) -> RingState {
-        let revision = self.reports.iter().map(|report| report.revision).fold(self.known, u64::max);
+    /// The ConfigMap has none, or this older one.
+    fn without(&self, plan: &Plan, older: Option<&Ring>) -> RingState {
+        let in_force = self.reports.iter().filter(|report| report.goes_by_ring());
+        let revision = in_force.map(|report| report.revision).fold(self.known, u64::max);
         let missing = |lack| RingState::Missing { revision, lack };
-        match restoring(self.known, &plan.uid, &self.reports) {
+        match restoring(self.known, &plan.uid, older, &self.reports) {
             Some(Restoring::Ready(ring)) => RingState::ToRestore(ring),
             Some(Restoring::Waiting { ring, nodes }) => RingState::Restoring { ring, waiting: nodes },
             Some(Restoring::Untold(nodes)) => missing(Lack::Silent(nodes)),
@@ -191,24 +194,23 @@ impl Stores<'_> {
             None if is_adopting(plan) || self.reports.iter().any(|report| report.held.is_some()) => {
                 self.adopted(plan)
             }
-            None => self.begun(plan).unwrap_or_else(|| missing(self.lack())),
+            None => self.begun().unwrap_or_else(|| missing(self.lack())),
         }
     }
 
     /// No node has a ring. `None`: there was one.
-    fn begun(&self, plan: &Plan) -> Option<RingState> {
+    fn begun(&self) -> Option<RingState> {
+        if self.known > 0 {
+            return None;
+        }
         let reported = |report: &&Report| {
             let Report { ordinal, store, incarnation, had_ring, .. } = **report;
             Reported { member: Member { ordinal, store, incarnation }, had_ring }
         };
-        // Nodes are given a ring before the status says that all have the plan.
-        let may_have_run = plan.has_adopted() || plan.status.accepted_generation.is_some();
         match ring::first(self.replicas, &self.reports.iter().map(reported).collect::<Vec<_>>()) {
-            First::Begin(members) if self.known == 0 || !may_have_run => {
-                Some(RingState::ToBegin { members, revision: self.known + 1 })
-            }
-            First::Waiting(nodes) if self.known == 0 => Some(RingState::Waiting(nodes)),
-            First::Begin(_) | First::Waiting(_) | First::Had(_) => None,
+            First::Begin(members) => Some(RingState::ToBegin(members)),
+            First::Waiting(nodes) => Some(RingState::Waiting(nodes)),
+            First::Had(_) => None,
         }
     }
 

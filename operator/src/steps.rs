@@ -54,7 +54,6 @@ pub enum Step {
     BeginRing {
         members: Vec<Member>,
         slots: u32,
-        revision: u64,
     },
     /// Writes the ring that adopted volumes go on with.
     AdoptRing(Written),
@@ -238,10 +237,9 @@ fn ring_step(seen: &Observed, outlook: &Outlook) -> Option<Step> {
     }
     let over = seen.objects.ring_version.clone();
     match &outlook.ring {
-        RingState::ToBegin { members, revision } => Some(Step::BeginRing {
+        RingState::ToBegin(members) => Some(Step::BeginRing {
             members: members.clone(),
             slots: outlook.verdict.as_ref().ok()?.spec.slots.unsigned_abs(),
-            revision: *revision,
         }),
         RingState::ToAdopt(ring) => Some(Step::AdoptRing(Written { ring: ring.clone(), over })),
         RingState::ToRestore(ring) => Some(Step::RestoreRing(Written { ring: ring.clone(), over })),
@@ -280,7 +278,7 @@ impl fmt::Display for Step {
                 write!(out, "apply {} {name}", part.resource().kind)
             }
             Step::Mend(mend) => write!(out, "patch PersistentVolumeClaim {}", mend.claim),
-            Step::BeginRing { members, slots, revision: _ } => {
+            Step::BeginRing { members, slots } => {
                 write!(out, "begin a ring of {slots} slots on {} nodes", members.len())
             }
             Step::RestoreRing(Written { ring, over }) => {

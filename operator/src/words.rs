@@ -136,13 +136,17 @@ fn ring_follows(plan: &Plan, state: &RingState, comes_back: bool) -> String {
             ring.revision,
             claims(plan, waiting)
         ),
+        RingState::ToAdopt(_) if comes_back => format!(
+            "It comes back each time that the operator writes the ring that follows over it, which it does ever more \
+             rarely: exempt {object} from that tool. The nodes hold what the adopted volumes have and serve nothing"
+        ),
         RingState::ToAdopt(_) | RingState::Adopting(_) => {
             "The nodes hold what the adopted volumes have and serve nothing until they are given the ring that follows"
                 .to_owned()
         }
         RingState::Missing { revision, lack } => ring_lacks(plan, *revision, lack),
         RingState::InForce(_)
-        | RingState::ToBegin { .. }
+        | RingState::ToBegin(_)
         | RingState::Waiting(_)
         | RingState::Unfit(_)
         | RingState::Unreadable(_)

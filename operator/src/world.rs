@@ -204,8 +204,7 @@ impl World {
         let ring =
             node.given.as_ref().filter(|_| held.is_none()).map(|(ring, _)| Ring::decode(ring).unwrap());
         let has = ring::decoded(&self.ring.clone().map_or(Seen::Absent, Seen::Ours));
-        let is_told =
-            |ring: &Ring| has.as_ref().is_none_or(|has| ring != has && ring.revision >= has.revision);
+        let is_told = |ring: &Ring| has.as_ref() != Some(ring);
         let ring = ring.filter(|ring| revision > 0 && is_told(ring)).map(Arc::new);
         Ok(Report {
             plan_uid,
@@ -256,9 +255,8 @@ impl World {
                     claim.instance = None;
                 }
             }
-            Done::Step(Step::BeginRing { members, slots, revision }) => {
+            Done::Step(Step::BeginRing { members, slots }) => {
                 let ring = Ring::begin(&self.plan().data_uid, members, slots, 1);
-                let ring = Ring { revision, parent: revision - 1, ..ring };
                 self.ring.get_or_insert_with(|| ring.encode().into());
             }
             Done::Step(Step::AdoptRing(written) | Step::RestoreRing(written)) => {

@@ -99,16 +99,20 @@ impl Ring {
     /// node had it. The owners stay. `above`: the highest revision that is known of otherwise.
     ///
     /// Nobody who has an older ring goes on beside it, since every epoch rises, by as much as a lost ring can have raised
-    /// it. Every history rises by a step that `by` (the uid of the plan's object) and `above` give, since one moment may be
-    /// gone on from more than once. Who writes it draws its nonce. `None`: histories have no room to rise.
+    /// it, and so does every history, by steps of 1 to 31 each: so no version is given twice that a lost ring has given. The
+    /// first step is one that `by` (the uid of the plan's object) and `above` give, since one moment may be gone on from
+    /// more than once, by plans that do not know of each other. Who writes it draws its nonce. `None`: histories have no
+    /// room to rise.
     #[must_use]
     pub fn raised(&self, above: u64, members: Vec<Member>, base: u64, by: &str) -> Option<Ring> {
-        let step = 1 + (xxh3_64_with_seed(by.as_bytes(), above) % STEPS) as u16;
         let revision = self.revision.max(above) + 1;
+        let lost = revision - self.revision - 1;
+        let step = 1 + xxh3_64_with_seed(by.as_bytes(), above) % STEPS + STEPS.saturating_mul(lost);
         let risen = |slot: &Owned| {
-            let history = slot.history + step;
+            let history = u64::from(slot.history).saturating_add(step);
             let epoch = slot.epoch + (revision - self.revision);
-            (history < HISTORY_END).then_some(Owned { epoch, history, ..*slot })
+            let history = u16::try_from(history).ok().filter(|history| *history < HISTORY_END)?;
+            Some(Owned { epoch, history, ..*slot })
         };
         let slots = self.slots.iter().map(risen).collect::<Option<_>>()?;
         let (plan_uid, parent) = (self.plan_uid.clone(), self.revision);

@@ -69,12 +69,12 @@ impl Core {
         }
     }
 
-    /// The ring in force, for one who has that of this revision and nonce; empty where it is the same, or an older one.
+    /// The ring in force, for one who has that of this revision and nonce; empty where it is the same.
     pub fn ring_beside(&self, revision: u64, nonce: u64) -> Bytes {
         let routing = self.routing.load();
         let other = routing.as_ref().filter(|routing| {
             let ring = &routing.ring;
-            ring.revision >= revision && (ring.revision, ring.nonce) != (revision, nonce)
+            (ring.revision, ring.nonce) != (revision, nonce)
         });
         other.map(|routing| routing.given.ring.clone()).unwrap_or_default()
     }

@@ -38,7 +38,7 @@ impl Control for Node {
         let has = self.ring.lock().unwrap().clone();
         if let (Some(name), Ok(ring)) = (ring, Ring::decode(&has)) {
             let is_other = (ring.revision, ring.nonce) != (name.revision, name.nonce);
-            said.ring = if is_other && ring.revision >= name.revision { has } else { Bytes::new() };
+            said.ring = if is_other { has } else { Bytes::new() };
         }
         Ok(Response::new(said))
     }

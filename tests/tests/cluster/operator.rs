@@ -4,7 +4,9 @@
 use crate::plan;
 use crate::tools::ended;
 use anyhow::ensure;
+use k8s_openapi::ByteString;
 use operator::access;
+use proto::ring::Ring;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -72,6 +74,17 @@ async fn a_ring_that_is_gone_is_written_again_as_nodes_have_it() {
     })
     .await;
     scene.becomes("Degraded", "False", "").await;
+    // Another ring in its place is not in force.
+    let bytes: ByteString = serde_json::from_value(ring["binaryData"]["ring"].clone()).unwrap();
+    let other = Ring::decode(&bytes.0).map(|ring| Ring { nonce: !ring.nonce, ..ring }).unwrap();
+    let patch = json!({"binaryData": {"ring": ByteString(other.encode())}}).to_string();
+    scene.kubectl(&["patch", "configmap", "counters-ring", "--type", "merge", "--patch", &patch]).unwrap();
+    eventually("the ring to be in its place again", 60, async || {
+        let again = scene.get("configmap", "counters-ring")?;
+        ensure!(again["binaryData"] == ring["binaryData"], "it is another ring");
+        Ok(())
+    })
+    .await;
     // A node that starts anew meanwhile goes on by itself, and has to report before the ring is written.
     scene.kubectl(&["delete", "pod", "counters-0", "--wait=false"]).unwrap();
     scene.kubectl(&["delete", "configmap", "counters-ring"]).unwrap();

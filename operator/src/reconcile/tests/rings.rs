@@ -82,3 +82,22 @@ async fn a_ring_that_is_gone_or_older_is_written_again_as_nodes_have_it() {
     assert_eq!(ring_of(&scene), kept);
     drop(memory);
 }
+
+/// It may have taken it, and its answer may be lost.
+#[tokio::test]
+async fn what_a_node_said_before_it_was_given_something_stands_in_for_nothing() {
+    let (scene, mut tasks) = (Scene::new(), tokio::task::JoinSet::new());
+    with_nodes(&scene, &mut tasks, "127.0.14").await;
+    let (memory, _) = scene.look_anew().await;
+    let refused = |ordinal| format!("False ConfigurationRefused: pod flights-{ordinal} refuses");
+    let ready = || scene.api().condition("Ready");
+    assert!(ready().starts_with("True Serving"), "{}", ready());
+    scene.api().objects.get_mut(PLAN).unwrap()["metadata"]["generation"] = 13.into();
+    let (memory, outcome) = scene.look(Look::All, memory).await;
+    assert_eq!(outcome, Outcome::Obstructed);
+    assert!(ready().starts_with(&refused(0)), "{}", ready());
+    // The next question does not reach it.
+    scene.api().objects.get_mut(&pod_path(0)).unwrap()["status"]["podIP"] = "127.0.14.77".into();
+    scene.look(Look::All, memory).await;
+    assert!(ready().starts_with(&refused(1)), "{}", ready());
+}

@@ -122,25 +122,14 @@ fn refused() -> World {
 }
 
 #[test]
-fn a_ring_that_went_before_any_node_had_it_is_begun_beyond_it_when_all_say_so() {
+fn a_ring_that_went_before_any_node_had_it_is_not_begun_again() {
+    // Some nodes may have served by it, and their volumes may be gone with it.
     let mut world = refused();
     world.ring = None;
-    let lost = world.nodes.remove(&2).unwrap();
-    assert!(!steps(&world).contains("begin a ring"));
-    world.nodes.insert(2, lost);
-    // One of them may have gone by it.
-    world.nodes.get_mut(&1).unwrap().had_ring = true;
-    assert!(!steps(&world).contains("begin a ring"));
-    world.nodes.get_mut(&1).unwrap().had_ring = false;
     world.settle();
-    assert_eq!((ring_of(&world).revision, ring_of(&world).parent), (2, 1));
-    assert!(world.condition("Ready").starts_with("True Serving"), "{}", world.condition("Ready"));
-    // What was lost, put back, is not in force.
-    let mut put_back = refused().ring;
-    let ring = world.ring.clone();
-    std::mem::swap(&mut world.ring, &mut put_back);
-    world.settle();
-    assert_eq!(world.ring, ring);
+    assert_eq!(world.ring, None);
+    let degraded = world.condition("Degraded");
+    assert!(degraded.starts_with("True RingMissing") && degraded.contains("delete the plan"), "{degraded}");
 }
 
 #[test]
@@ -324,4 +313,36 @@ fn a_node_is_told_of_a_ring_only_when_its_config_map_was_read() {
     }
     assert!(world.ring.is_some() && !steps(&before).contains("give"));
     assert!(steps(&world).contains("give node 0"));
+}
+
+#[test]
+fn a_ring_that_all_nodes_go_by_is_gone_beyond_when_the_status_knows_of_a_newer_one() {
+    let mut world = World::settled();
+    world.object["status"]["revision"] = json!(4);
+    let taken = world.settle();
+    assert!(taken.contains(&"give node 0 generation 1".to_owned()), "{taken:#?}");
+    let ring = ring_of(&world);
+    assert_eq!((ring.revision, ring.parent, world.nodes[&2].revision), (5, 1, 5));
+    assert!(world.condition("Degraded").starts_with("False Healthy"), "{}", world.condition("Degraded"));
+}
+
+#[test]
+fn what_the_volume_of_another_plan_holds_puts_no_ring_out_of_force() {
+    let (mut world, _) = risen();
+    let foreign = Ring { revision: 9, ..ring_of(&world) };
+    let node = world.nodes.get_mut(&1).unwrap();
+    (node.given, node.revision) = (Some((foreign.encode().into(), "another".into())), 9);
+    world.edit(|spec| spec["agents"][0]["rules"][0]["do"][0]["set"]["to"] = "flights + 2".into());
+    let taken = world.settle();
+    assert!(taken.contains(&"give node 0 generation 2".to_owned()), "{taken:#?}");
+    assert_eq!((world.status().revision, ring_of(&world).revision), (Some(2), 2));
+}
+
+#[test]
+fn rings_that_are_to_follow_the_same_one_are_one_wish() {
+    let (world, _) = risen();
+    let ring = ring_of(&world);
+    let raised = |above| ring.raised(above, ring.members.clone(), 0, "one").unwrap();
+    assert_eq!(ring::hash(&raised(0)), ring::hash(&raised(8)));
+    assert_ne!(ring::hash(&ring), ring::hash(&Ring { nonce: 8, ..ring.clone() }));
 }
