@@ -105,14 +105,14 @@ impl Ring {
     /// room to rise.
     #[must_use]
     pub fn raised(&self, above: u64, members: Vec<Member>, base: u64, by: &str) -> Option<Ring> {
-        let revision = self.revision.max(above) + 1;
-        let lost = revision - self.revision - 1;
-        let step = 1 + xxh3_64_with_seed(by.as_bytes(), above) % STEPS + STEPS.saturating_mul(lost);
+        let revision = self.revision.max(above).checked_add(1)?;
+        let risen_by = revision - self.revision;
+        let first = 1 + xxh3_64_with_seed(by.as_bytes(), above) % STEPS;
+        let step = STEPS.saturating_mul(risen_by - 1).saturating_add(first);
         let risen = |slot: &Owned| {
-            let history = u64::from(slot.history).saturating_add(step);
-            let epoch = slot.epoch + (revision - self.revision);
-            let history = u16::try_from(history).ok().filter(|history| *history < HISTORY_END)?;
-            Some(Owned { epoch, history, ..*slot })
+            let history = u16::try_from(u64::from(slot.history).saturating_add(step)).ok()?;
+            let epoch = slot.epoch.checked_add(risen_by)?;
+            (history < HISTORY_END).then_some(Owned { epoch, history, ..*slot })
         };
         let slots = self.slots.iter().map(risen).collect::<Option<_>>()?;
         let (plan_uid, parent) = (self.plan_uid.clone(), self.revision);

@@ -236,7 +236,9 @@ fn a_raised_ring_keeps_its_owners_and_raises_all_that_can_be_left_behind() {
     // Nor are versions given twice: each of the lost rings may have raised histories by 31.
     let step = beyond.slots[0].history - before.slots[0].history;
     assert!((63..=93).contains(&step), "{step}");
-    assert_eq!(before.raised(u64::MAX - 1, members.clone(), 12, "new"), None);
+    for out_of_reach in [1 << 13, i64::MAX as u64, u64::MAX - 1, u64::MAX] {
+        assert_eq!(before.raised(out_of_reach, members.clone(), 12, "new"), None, "{out_of_reach}");
+    }
     assert_eq!(before.raised(7, members.clone(), 12, "new").unwrap().revision, 8);
     before.slots[3].history = HISTORY_END - 1;
     assert_eq!(before.raised(0, members, 12, "new"), None);
