@@ -151,25 +151,30 @@ fn stands(error: &Error, spec: &Value, left_out: &BTreeSet<Path>, known: &[Error
     if path.len() > 2 && path[2] == Step::Field("partitionBy".into()) && has_no_route(&path[..2]) {
         return false;
     }
+    !left_out.iter().any(|lost| misses(error, &path, lost, spec))
+}
+
+/// Whether an error at a path may only say that a lane is not there, since it was left out, or all of its agent.
+fn misses(error: &Error, path: &[Step], lost: &[Step], spec: &Value) -> bool {
     let sends =
-        matches!(&path[..], [.., Step::Field(send), Step::Field(lane)] if send == "send" && lane == "lane");
-    let misses = |lost: &Path| match &lost[..] {
-        // All lanes of the agent.
-        [_, Step::Item(_)] => sends,
-        [_, agent, Step::Field(lanes), ..] if lanes == "lanes" && (sends || path.get(1) == Some(agent)) => {
-            let name = found(spec, lost).and_then(|lane| match lane {
-                Value::Record(lane) => lane.get("name"),
-                _ => None,
-            });
-            match (lost.len(), name) {
-                // A lane that has a name is missed by who names it.
-                (4, Some(Value::Text(name))) => error.error.contains(&format!("`{name}`")),
-                (3 | 4, _) => true,
-                // A part of a lane that is there.
-                _ => false,
-            }
-        }
-        _ => false,
+        matches!(path, [.., Step::Field(send), Step::Field(lane)] if send == "send" && lane == "lane");
+    let (agent, part) = match lost {
+        [_, Step::Item(_)] => return sends,
+        [_, agent, Step::Field(lanes), part @ ..] if lanes == "lanes" => (agent, part),
+        _ => return false,
     };
-    !left_out.iter().any(misses)
+    if !sends && path.get(1) != Some(agent) {
+        return false;
+    }
+    let name = match found(spec, lost) {
+        Some(Value::Record(lane)) => lane.get("name"),
+        _ => None,
+    };
+    match (part, name) {
+        // A lane that has a name is missed by who names it.
+        ([_], Some(Value::Text(name))) => error.error.contains(&format!("`{name}`")),
+        ([] | [_], _) => true,
+        // Of a lane that is there, a part.
+        _ => false,
+    }
 }
