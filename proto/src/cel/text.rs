@@ -95,7 +95,7 @@ pub fn pattern(pattern: &str) -> Result<Regex, Fault> {
 pub fn matches<'a>(value: &Val<'a>, regex: &Regex, cost: &mut Cost) -> Result<Val<'a>, Fault> {
     let Some(text) = value.as_text() else { return Err(wrong("matches", value)) };
     // A long pattern takes more steps for each character.
-    cost.charge(text.len() / 64 * (1 + regex.as_str().len() / 16))?;
+    cost.charge(text.len() / 16 * (1 + regex.as_str().len() / 16))?;
     Ok(Val::Bool(regex.is_match(text)))
 }
 
