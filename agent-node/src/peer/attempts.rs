@@ -1,7 +1,8 @@
 //! Where a node that is not connected is called next, and when: decides, from what was tried before.
 //!
-//! *Guarantees.* A round is its hint, if there is one, and then its name: so a wrong hint costs one try in each round.
-//! Between two rounds there is a pause, twice as long each time up to a second.
+//! *Guarantees.* A round is its hint, if there is one, and its name. The hint goes first until it has failed, so that a
+//! wrong one costs a try before the name in one round only. Between two rounds there is a pause, twice as long each time
+//! up to a second.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +22,12 @@ pub enum Next {
 
 #[derive(Debug, Default)]
 pub struct Attempts {
-    step: Step,
+    /// What has been tried in this round.
+    tried: Tried,
+    /// The hint that is called.
+    calling: Option<SocketAddr>,
+    /// The hint that has failed last: it comes after the name.
+    wrong: Option<SocketAddr>,
     /// Rounds that have failed since the last stream, or since something has changed.
     failed: u32,
     /// Why the tries of this round came to nothing.
@@ -31,28 +37,29 @@ pub struct Attempts {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-enum Step {
-    #[default]
-    Hint,
-    Name,
-    Wait,
+struct Tried {
+    hint: bool,
+    name: bool,
 }
 
 impl Attempts {
     pub fn next(&mut self, hint: Option<SocketAddr>) -> Next {
-        match (self.step, hint) {
-            (Step::Hint, Some(hint)) => {
-                self.step = Step::Name;
+        let untried = hint.filter(|_| !self.tried.hint);
+        let name_first = !self.tried.name && hint == self.wrong;
+        self.calling = untried.filter(|_| !name_first);
+        match self.calling {
+            Some(hint) => {
+                self.tried.hint = true;
                 Next::Hint(hint)
             }
-            (Step::Hint | Step::Name, _) => {
-                self.step = Step::Wait;
+            None if !self.tried.name => {
+                self.tried.name = true;
                 Next::Name
             }
-            (Step::Wait, _) => {
+            None => {
                 let pause = AGAIN_MIN.saturating_mul(1 << self.failed.min(16)).min(AGAIN_MAX);
                 let news = self.news();
-                self.step = Step::Hint;
+                self.tried = Tried::default();
                 self.failed = self.failed.saturating_add(1);
                 Next::Wait { pause, news }
             }
@@ -73,12 +80,14 @@ impl Attempts {
 
     /// The call there came to nothing.
     pub fn failed(&mut self, at: &str, why: &str) {
+        self.wrong = self.calling.or(self.wrong);
         self.why.push(format!("{at}: {why}"));
     }
 
     /// A stream has stood, and has ended.
     pub fn lost(&mut self) {
-        *self = Attempts { step: Step::Wait, ..Attempts::default() };
+        let wrong = self.wrong.filter(|wrong| self.calling != Some(*wrong));
+        *self = Attempts { tried: Tried { hint: true, name: true }, wrong, ..Attempts::default() };
     }
 
     /// The node is another, or another hint has come: all that was tried is over.
@@ -133,24 +142,23 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_goes_first_and_its_failure_costs_no_pause() {
-        check("+.....", "h n 50 h n 100(198.18.0.7:7778: hint 1; name: 1)");
+    fn a_hint_goes_first_until_it_has_failed_and_its_failure_costs_no_pause() {
+        check("+.......", "h n 50 n h 100(name: 1; 198.18.0.7:7778: hint 1) n h");
     }
 
     #[test]
     fn another_hint_is_tried_at_once_and_one_that_is_gone_no_more() {
         // While it waits, and between the two tries.
         check("......+..", "n 50 n 100(name: 1) n 200 h n 50(198.18.0.7:7778: hint 1; name: 1)");
-        check("+...+..", "h n 50 h h n 50");
+        check("+...+..", "h n 50 n h n 50");
         check("+..-.....", "h n 50 n 50 n 100(name: 1) n 200");
     }
 
     #[test]
     fn who_was_connected_is_called_again_after_the_shortest_pause() {
         check("......*..", "n 50 n 100(name: 1) n 200 50 n 100(name: 1)");
-        check(
-            "+.*...*...",
-            "h n 50 h n 100(198.18.0.7:7778: hint 1; name: 1) 50 h n 100(198.18.0.7:7778: hint 1; name: 1)",
-        );
+        // By the name, after which the hint is still the wrong one; and by the hint.
+        check("+.*...*..", "h n 50 n h 100(name: 1; 198.18.0.7:7778: hint 1) 50 n h");
+        check("+*...", "h 50 h n 100(198.18.0.7:7778: hint 1; name: 1)");
     }
 }
