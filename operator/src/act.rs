@@ -247,7 +247,7 @@ pub async fn report(
     let plans = look::plans(client.clone(), &key.namespace);
     let params = PatchParams::apply(names::STATUS_FIELD_MANAGER).force();
     let mut left_out = Vec::new();
-    for _ in 0..WRITTEN_MAX {
+    for left in (0..WRITTEN_MAX).rev() {
         let body = json!({
             "apiVersion": names::API_VERSION,
             "kind": names::KIND,
@@ -259,7 +259,7 @@ pub async fn report(
         match plans.patch_status(&key.name, &params, &Patch::Apply(body)).await {
             Ok(_) => break,
             Err(kube::Error::Api(refusal)) => match undeclared.learn(&refusal.message) {
-                new if new.is_empty() => return Err(kube::Error::Api(refusal).into()),
+                new if new.is_empty() || left == 0 => return Err(kube::Error::Api(refusal).into()),
                 new => left_out.extend(new),
             },
             Err(error) => return Err(error.into()),
@@ -269,7 +269,7 @@ pub async fn report(
 }
 
 /// Writes the name of the operator into the status of the very object that was seen: of two that do, one succeeds.
-pub async fn claim(
+pub async fn name_owner(
     client: &Client,
     plan: &Plan,
     operator: &str,

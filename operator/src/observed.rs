@@ -319,8 +319,8 @@ impl Report {
         self.revision > 0 && self.held.is_none()
     }
 
-    /// The ring that it has in force, beside that of the ConfigMap, which it does not tell if it is that.
-    pub fn ring_beside<'a>(&'a self, of_map: Option<&'a Ring>) -> Option<&'a Ring> {
+    /// The ring that it has in force, if that is known: it does not tell the one of the ConfigMap.
+    pub fn ring_in_force<'a>(&'a self, of_map: Option<&'a Ring>) -> Option<&'a Ring> {
         let is_that = |ring: &&Ring| self.goes_by_ring() && ring.revision == self.revision;
         self.ring.as_deref().or(of_map.filter(is_that))
     }

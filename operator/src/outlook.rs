@@ -146,7 +146,7 @@ pub struct Outlook<'a> {
 pub fn outlook<'a>(plan: &'a Plan, seen: &Observed, settings: &Settings, now_s: u64) -> Outlook<'a> {
     let force = in_force(plan, seen);
     let verdict = plan.wish.as_ref().map_err(Clone::clone);
-    let ring::Standing { state, outdated: older } = ring::standing(plan, seen, force.replicas);
+    let ring::Found { state, outdated: older } = ring::found(plan, seen, force.replicas);
     let ring = state.of_nodes();
     let older_ring = older.map(|revision| (revision, overwriting(plan, seen, &state)));
     let loads = ring.map(Ring::loads).unwrap_or_default();
@@ -255,14 +255,17 @@ fn planned(plan: &Plan, seen: &Observed, settings: &Settings, force: &InForce) -
 
 /// Until they are adopted, volumes do not go with the plan.
 fn claims_amiss(plan: &Plan, seen: &Observed, ring: &RingState) -> Vec<(Amiss, Standing)> {
-    let is_adopting = plan.has_adopted() && !matches!(ring, RingState::InForce(_));
-    let Some(wish) = plan.wish.as_ref().ok().filter(|_| !is_adopting) else { return Vec::new() };
+    let is_held = plan.has_adopted() && !matches!(ring, RingState::InForce(_));
+    let Some(wish) = plan.wish.as_ref().ok().filter(|_| !is_held) else { return Vec::new() };
     let standing = |amiss: &Amiss| {
         let answered = seen.answered.get(&amiss.mend.object());
         answers::standing_of(amiss.differences.clone(), &amiss.mend.wished.hash(), answered)
     };
-    let amiss = claims::amiss(plan, wish, &seen.objects.volumes).into_iter();
-    amiss.map(|amiss| (standing(&amiss), amiss)).map(|(standing, amiss)| (amiss, standing)).collect()
+    let with_standing = |amiss: Amiss| {
+        let standing = standing(&amiss);
+        (amiss, standing)
+    };
+    claims::amiss(plan, wish, &seen.objects.volumes).into_iter().map(with_standing).collect()
 }
 
 fn changed(plan: &Plan, planned: &Planned) -> Option<Fault> {

@@ -4,7 +4,7 @@
 use crate::act;
 use crate::context::{Context, now};
 use crate::look;
-use crate::ownership::{self, Claims, Owner, Sign, Uncontested, Watch};
+use crate::ownership::{self, Naming, Owner, Sign, Uncontested, Watch};
 use crate::plan::{Contested, Plan};
 use crate::queue::Outcome;
 use crate::undeclared::Undeclared;
@@ -19,7 +19,7 @@ const FIELD: &str = ".status.operator";
 pub struct Owning {
     /// The Lease of the operator that the plan belongs to.
     lease: Watch,
-    claims: Claims,
+    naming: Naming,
     uncontested: Uncontested,
 }
 
@@ -59,16 +59,16 @@ pub async fn settle(
         }
         // Under a CRD that is older than this operator nothing keeps another release from it.
         Owner::Nobody if undeclared.has(FIELD) => return Ok(Settled::Ours),
-        Owner::Nobody if !owning.claims.may_claim(since) => {
-            say(context, plan, &ownership::unclaimed(plan, &context.operator)).await?;
+        Owner::Nobody if !owning.naming.may_write(since) => {
+            say(context, plan, &ownership::unnamed(plan, &context.operator)).await?;
             return Ok(Settled::Over(Outcome::Elsewhere));
         }
         Owner::Nobody => {}
     }
-    let left_out = act::claim(&context.client, plan, &context.operator, undeclared).await?;
+    let left_out = act::name_owner(&context.client, plan, &context.operator, undeclared).await?;
     context.tell_left_out(plan, &left_out).await;
     if !undeclared.has(FIELD) {
-        owning.claims.claimed(since);
+        owning.naming.written(since);
     }
     Ok(Settled::Again)
 }

@@ -11,11 +11,11 @@ use crate::plan::{Contested, Plan};
 use std::time::Duration;
 
 /// So often in a row a name that is gone again is written at once.
-const CLAIMS_AT_ONCE: u32 = 3;
-const CLAIM_FIRST: Duration = Duration::from_secs(10);
-const CLAIM_LONGEST: Duration = Duration::from_mins(10);
+const NAMED_AT_ONCE: u32 = 3;
+const NAMED_FIRST: Duration = Duration::from_secs(10);
+const NAMED_LONGEST: Duration = Duration::from_mins(10);
 /// A name that was there for so long was not fought over.
-const CLAIM_HOLDS: Duration = Duration::from_mins(30);
+const NAME_HOLDS: Duration = Duration::from_mins(30);
 /// What others say of a plan is taken back this often: who still has reason says it again.
 const CONTESTED_EACH: Duration = Duration::from_mins(10);
 
@@ -83,23 +83,23 @@ impl Watch {
 
 /// How often an operator has written its name into a plan's status, as it does where there is none.
 #[derive(Debug, Default)]
-pub struct Claims {
+pub struct Naming {
     times: u32,
     at: Duration,
 }
 
-impl Claims {
+impl Naming {
     /// Whether it is time to write it. `now`: on any clock that only goes forward.
-    pub fn may_claim(&self, now: Duration) -> bool {
-        let wait = match self.times.checked_sub(CLAIMS_AT_ONCE) {
+    pub fn may_write(&self, now: Duration) -> bool {
+        let wait = match self.times.checked_sub(NAMED_AT_ONCE) {
             None => Duration::ZERO,
-            Some(more) => CLAIM_FIRST.saturating_mul(1 << more.min(16)).min(CLAIM_LONGEST),
+            Some(more) => NAMED_FIRST.saturating_mul(1 << more.min(16)).min(NAMED_LONGEST),
         };
         self.times == 0 || now >= self.at + wait
     }
 
-    pub fn claimed(&mut self, now: Duration) {
-        let before = if now >= self.at + CLAIM_HOLDS { 0 } else { self.times };
+    pub fn written(&mut self, now: Duration) {
+        let before = if now >= self.at + NAME_HOLDS { 0 } else { self.times };
         (self.times, self.at) = (before + 1, now);
     }
 }
@@ -141,7 +141,7 @@ pub fn contested(plan: &Plan, owner: &str, sign: Sign) -> Contested {
 }
 
 /// What an operator says whose name is taken away from a plan's status each time that it writes it.
-pub fn unclaimed(plan: &Plan, us: &str) -> Contested {
+pub fn unnamed(plan: &Plan, us: &str) -> Contested {
     let namespace = &plan.key.namespace;
     let text = format!(
         "the operator {us} leaves this plan alone for a while: something takes its name away from status.operator each time, \
@@ -229,19 +229,19 @@ mod tests {
 
     #[test]
     fn a_name_that_is_taken_away_each_time_is_written_ever_more_rarely() {
-        let mut claims = Claims::default();
+        let mut naming = Naming::default();
         let mut written = Vec::new();
         for second in 0..2_000 {
-            if claims.may_claim(s(second)) {
-                claims.claimed(s(second));
+            if naming.may_write(s(second)) {
+                naming.written(s(second));
                 written.push(second);
             }
         }
         assert_eq!(written, [0, 1, 2, 12, 32, 72, 152, 312, 632, 1232, 1832]);
         // One that has held is written at once when it is gone.
-        assert!(!claims.may_claim(s(2_000)));
-        claims.claimed(s(10_000));
-        assert!(claims.may_claim(s(10_000)));
+        assert!(!naming.may_write(s(2_000)));
+        naming.written(s(10_000));
+        assert!(naming.may_write(s(10_000)));
     }
 
     #[test]

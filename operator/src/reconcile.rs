@@ -14,7 +14,9 @@ use crate::observed::{Objects, Observed};
 use crate::owner::{self, Owning, Settled};
 use crate::plan::{Key, Plan};
 use crate::queue::{Look, Outcome};
+use crate::reason::Reason;
 use crate::ring;
+use crate::status::News;
 use crate::steps::{self, Given, NewStatus, Next, Pace, Step};
 use crate::undeclared::Undeclared;
 use futures::StreamExt as _;
@@ -31,6 +33,9 @@ const GIVEN_AT_ONCE: usize = 64;
 const EXPLAINED_EACH: Duration = Duration::from_secs(5);
 /// How often one reconcile sees and acts. What is left is done in the next.
 const ROUNDS: usize = 7;
+
+/// An older ring is written over in the same look that finds it, so that no condition says it.
+const OVERWRITTEN: News = News { condition: "Degraded", reason: Reason::RingOlder };
 
 /// What the last look has left.
 #[derive(Debug, Default)]
@@ -128,8 +133,9 @@ async fn rounds(
         if !is_fresh {
             continue;
         }
-        let is_done = next.steps.is_empty() && next.given.is_empty();
-        let all_made = match take_steps(context, &plan, next.steps, past, since).await {
+        let Next { steps, given, report: news, .. } = next;
+        let is_done = steps.is_empty() && given.is_empty();
+        let all_made = match take_steps(context, &plan, steps, past, since).await {
             Err(act::Error::NamespaceGoing) => {
                 info!("the namespace is being deleted: nothing more is made for the plan");
                 past.leaving = Some(plan.uid);
@@ -137,18 +143,11 @@ async fn rounds(
             }
             made => made?,
         };
-        // What a node said before it is given something is over, however the call ends.
-        for Given { ordinal, .. } in &next.given {
-            heard.forget(*ordinal);
-            past.heard.forget(*ordinal);
-        }
-        let answers = give(context, &plan, &seen, &next.given).await;
-        let all_taken = answers.iter().all(|(_, answer)| answer.is_ok());
-        past.remember(plan.generation, answers);
+        let all_taken = give(context, &plan, &seen, &given, past, &mut heard).await;
         if all_made && all_taken && round < ROUNDS {
             // What was done shows when all is seen again: a change of a rule does not turn conditions over and back.
             if is_done {
-                report(context, &plan, next.report, &mut past.undeclared).await?;
+                report(context, &plan, news, &mut past.undeclared).await?;
             }
             continue;
         }
@@ -286,10 +285,13 @@ async fn take_steps(
             }),
             Step::BeginRing { members, slots } => act::begin_ring(client, plan, members, slots).await,
             Step::AdoptRing(written) | Step::RestoreRing(written) => {
-                let wished = written.hash();
-                act::write_ring(client, plan, written)
-                    .await
-                    .map(|()| past.answers.note_changes(object.clone(), wished, Vec::new(), since))
+                let (wished, news) = (written.hash(), written.over.as_ref().map(|_| OVERWRITTEN));
+                let made = act::write_ring(client, plan, written).await;
+                if made.is_ok() {
+                    past.answers.note_changes(object.clone(), wished, Vec::new(), since);
+                    context.teller.publish(plan, news.as_slice()).await;
+                }
+                made
             }
         };
         match made {
@@ -307,24 +309,32 @@ async fn take_steps(
     Ok(all_made)
 }
 
-/// Gives nodes the plan and the ring, all at once, and says which of them have taken it.
+/// Gives nodes the plan and the ring, all at once. Whether all of them have taken it.
 async fn give(
     context: &Context,
     plan: &Plan,
     seen: &Observed,
     given: &[Given],
-) -> Vec<(u16, Result<(), String>)> {
-    let Some(authority) = seen.objects.authority.ours() else { return Vec::new() };
+    past: &mut Past,
+    heard: &mut Heard,
+) -> bool {
+    let Some(authority) = seen.objects.authority.ours() else { return true };
     let mut calls = Vec::new();
     for given in given {
         info!("{given}");
+        // What the node said before is over, however the call ends.
+        heard.forget(given.ordinal);
+        past.heard.forget(given.ordinal);
         context.metrics.gave();
         if let Some(ip) = seen.objects.pods.get(&given.ordinal).and_then(|pod| pod.ip.as_ref()) {
             let call = context.nodes.configure(plan, ip, authority, given);
             calls.push(async move { (given.ordinal, call.await) });
         }
     }
-    futures::stream::iter(calls).buffer_unordered(GIVEN_AT_ONCE).collect().await
+    let answers: Vec<_> = futures::stream::iter(calls).buffer_unordered(GIVEN_AT_ONCE).collect().await;
+    let all_taken = answers.iter().all(|(_, answer)| answer.is_ok());
+    past.remember(plan.generation, answers);
+    all_taken
 }
 
 impl Past {

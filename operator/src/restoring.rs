@@ -29,14 +29,15 @@ pub enum Restoring {
 pub fn restoring(known: u64, by: &str, older: Option<&Ring>, reports: &[&Report]) -> Option<Restoring> {
     let in_force = || reports.iter().filter(|report| report.goes_by_ring());
     in_force().next()?;
-    let told = || in_force().filter_map(|report| report.ring_beside(older));
+    let told = || in_force().filter_map(|report| report.ring_in_force(older));
     let Some(newest) = told().max_by_key(|ring| ring.revision) else {
         return Some(Restoring::Untold(in_force().map(|report| report.ordinal).collect()));
     };
     if told().any(|ring| ring.revision == newest.revision && ring != newest) {
         return Some(Restoring::Differ(newest.revision));
     }
-    let is_known = |report: &Report| report.ring_beside(older).is_some() || report.revision < newest.revision;
+    let is_known =
+        |report: &Report| report.ring_in_force(older).is_some() || report.revision < newest.revision;
     let of = |member: &Member| {
         reports.iter().copied().find(|report| report.store == member.store && is_known(report))
     };

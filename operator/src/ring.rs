@@ -14,7 +14,7 @@ use proto::ring::{self, First, Member, Reported, Ring};
 
 /// The ring, and what lies in its place.
 #[derive(Debug)]
-pub struct Standing {
+pub struct Found {
     pub state: RingState,
     /// The ConfigMap has a ring of this revision, which is older than what nodes or the status have, and not in force.
     pub outdated: Option<u64>,
@@ -109,7 +109,7 @@ pub fn newest_seen(plan: &Plan, seen: &Observed) -> Option<Ring> {
 }
 
 /// `replicas`: the number of the plan's nodes.
-pub fn standing(plan: &Plan, seen: &Observed, replicas: u16) -> Standing {
+pub fn found(plan: &Plan, seen: &Observed, replicas: u16) -> Found {
     let stores = Stores::of(plan, seen, replicas);
     let state = match &seen.objects.ring {
         Seen::Absent => stores.without(plan, None),
@@ -120,12 +120,12 @@ pub fn standing(plan: &Plan, seen: &Observed, replicas: u16) -> Standing {
                 RingState::Unreadable(format!("it is the ring of the plan with uid {}", ring.plan_uid))
             }
             Ok(ring) if stores.are_beyond(&ring) => {
-                return Standing { state: stores.without(plan, Some(&ring)), outdated: Some(ring.revision) };
+                return Found { state: stores.without(plan, Some(&ring)), outdated: Some(ring.revision) };
             }
             Ok(ring) => stores.with(plan, ring),
         },
     };
-    Standing { state, outdated: None }
+    Found { state, outdated: None }
 }
 
 /// Whether it has not gone on yet with the volumes that it adopts.
@@ -157,7 +157,7 @@ impl Stores<'_> {
     /// Whether this ring is not the newest: the status knows of a higher revision, or a node has that or another of the same.
     fn are_beyond(&self, ring: &Ring) -> bool {
         // Whoever holds what volumes have may hold those of another plan.
-        let is_in_force = self.reports.iter().any(|report| report.ring_beside(Some(ring)) == Some(ring));
+        let is_in_force = self.reports.iter().any(|report| report.ring_in_force(Some(ring)) == Some(ring));
         let is_beyond = |report: &Report| match (&report.held, &report.ring) {
             // Nothing of what is held is in force, so that a ring which is has to be newer.
             (Some(held), _) => !is_in_force && held.revision >= ring.revision,

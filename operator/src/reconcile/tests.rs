@@ -55,6 +55,8 @@ struct Api {
     statuses: BTreeMap<String, Value>,
     /// Fields of a status that the CRD does not have.
     undeclared: Vec<&'static str>,
+    /// It names but one of them at a time.
+    names_one: bool,
     /// The reasons of the events that were made, in their order.
     events: Vec<String>,
     /// What the operator may not read.
@@ -78,6 +80,7 @@ impl Default for Api {
             webhook: |_, _| {},
             statuses: BTreeMap::new(),
             undeclared: Vec::new(),
+            names_one: false,
             events: Vec::new(),
             hidden: BTreeSet::new(),
         }
@@ -204,7 +207,8 @@ impl Api {
             let at = format!("/status/{}", field.replace('.', "/"));
             body.pointer(&at).is_some_and(|value| !value.is_null())
         };
-        let unknown: Vec<_> = self.undeclared.iter().filter(is_there).collect();
+        let named = if self.names_one { 1 } else { usize::MAX };
+        let unknown: Vec<_> = self.undeclared.iter().filter(is_there).take(named).collect();
         if !unknown.is_empty() {
             let said =
                 unknown.iter().map(|field| format!("\n  .status.{field}: field not declared in schema"));

@@ -20,6 +20,22 @@ async fn under_a_crd_of_before_a_plan_is_run_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_status_that_was_not_taken_is_not_said_to_be_written() {
+    let scene = Scene::new();
+    scene.api().undeclared =
+        vec!["conditions", "operator", "durability", "readyReplicas", "replicas", "selector", "slots"];
+    scene.api().names_one = true;
+    let (memory, outcome) = scene.look_anew().await;
+    assert_eq!(outcome, Outcome::Failed);
+    // What was named until then is left out from now on.
+    let (_, outcome) = scene.look(Look::All, memory).await;
+    assert_eq!(
+        (outcome, &scene.api().objects[PLAN]["status"]["observedGeneration"]),
+        (Outcome::Waiting, &json!(1))
+    );
+}
+
+#[tokio::test]
 async fn fields_of_a_status_that_an_older_crd_lacks_are_left_out_and_told_once() {
     let status = format!("{PLAN}/status");
     let scene = Scene::new();

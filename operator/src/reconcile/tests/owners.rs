@@ -83,7 +83,7 @@ async fn of_two_operators_that_begin_at_once_one_gets_the_plan() {
     let other = operator(scene.context.client.clone(), "other-system");
     let plan = look::plan(&scene.context.client, &key()).await.unwrap().unwrap();
     let claim = async |context: &Context| {
-        act::claim(&context.client, &plan, &context.operator, &mut Undeclared::default()).await
+        act::name_owner(&context.client, &plan, &context.operator, &mut Undeclared::default()).await
     };
     claim(&other).await.unwrap();
     let late = claim(&scene.context).await;

@@ -61,6 +61,7 @@ async fn a_ring_that_is_gone_or_older_is_written_again_as_nodes_have_it() {
     (memory, _) = scene.look(Look::All, memory).await;
     assert_eq!((ring_of(&scene), scene.written() - written), (newer.clone(), 1));
     assert!(scene.api().condition("Degraded").starts_with("False Healthy"));
+    assert_eq!(scene.api().events.iter().filter(|reason| *reason == "RingOlder").count(), 1);
     // Again and again.
     let mut restored = 0;
     for _ in 0..60 {
