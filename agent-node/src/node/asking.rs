@@ -22,7 +22,7 @@ use proto::wire::peer::{Frame, peers_client::PeersClient};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -93,7 +93,7 @@ pub async fn run(core: Arc<Core>, peer: Arc<Peer>) {
                 continue;
             }
         };
-        let reached = AtomicBool::new(false);
+        let (reached, began) = (AtomicBool::new(false), Instant::now());
         tokio::select! {
             () = core.life.closing.cancelled() => return lost(&core, &peer),
             () = aim.changed(|| reached.load(Relaxed)) => attempts.begin_anew(),
@@ -101,7 +101,7 @@ pub async fn run(core: Arc<Core>, peer: Arc<Peer>) {
                 if reached.load(Relaxed) {
                     attempts.lost();
                 } else {
-                    attempts.failed(&at, &why.to_string());
+                    attempts.failed(&at, &why.to_string(), began.elapsed());
                 }
             }
         }
