@@ -78,6 +78,7 @@ const DECIDE: &[&str] = &[
     "operator/src/undeclared.rs",
     "operator/src/words.rs",
     "proto/src",
+    "tests/checker/src",
 ];
 
 /// What a file that decides does not name: words, and paths by the words that follow one another in them.
@@ -374,6 +375,7 @@ fn crates() -> Vec<Crate> {
         let parts: Vec<&str> = path.split('/').collect();
         match parts[1..] {
             ["src", "lib.rs" | "main.rs"]
+            | [_, "src", "lib.rs"]
             | ["src", "bin", _]
             | ["build.rs"]
             | ["examples" | "benches" | "tests", _] => true,
