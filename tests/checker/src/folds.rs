@@ -5,7 +5,7 @@
 
 use crate::facts::{Facts, Source};
 use crate::history::{Happening, Kind, Lane, State, Told, Watch};
-use crate::seen::{By, Seen, Sights};
+use crate::seen::{Absent, By, Seen, Sights};
 use crate::violation::Rule;
 use std::collections::{HashMap, HashSet};
 
@@ -62,12 +62,11 @@ pub fn check<'a>(facts: &mut Facts<'a>, sights: &mut Sights<'a>, courses: &[Cour
             continue;
         }
         begins_with_reset(facts, watch, course);
-        let keys = sights.lanes[lane.0 as usize].keys.len();
-        let mut fold = Fold::new(watch, lane, keys, sights.floors[number]);
+        let mut fold = Fold::new(sights, watch, lane, sights.floors[number]);
         if let Some((earlier, token)) = facts.history.watches[number].from
             && let Some(cells) = kept.get(&(earlier, token))
         {
-            fold.resume(token, cells);
+            fold.resume(sights, token, cells);
             if wanted.contains(&(watch, token)) {
                 kept.insert((watch, token), fold.sources());
             }
@@ -100,7 +99,7 @@ struct Cell {
 struct Fold {
     watch: Watch,
     lane: Lane,
-    /// Of the watch: what was known before it was opened.
+    /// What was known before the watch was opened.
     floor: u64,
     cells: Vec<Cell>,
     /// Keys that have changed since the last id.
@@ -111,10 +110,13 @@ struct Fold {
     /// The highest version of a change that came since the last id.
     newest: u64,
     synced: bool,
+    ids: usize,
 }
 
 impl Fold {
-    fn new(watch: Watch, lane: Lane, keys: usize, floor: u64) -> Fold {
+    fn new(sights: &mut Sights, watch: Watch, lane: Lane, floor: u64) -> Fold {
+        let keys = sights.lanes[lane.0 as usize].keys.len();
+        sights.ids.push(Vec::new());
         let cell = Cell { source: Some(Source::Initial), since: None, at: 0 };
         Fold {
             watch,
@@ -126,6 +128,7 @@ impl Fold {
             last_id: None,
             newest: 0,
             synced: false,
+            ids: sights.ids.len() - 1,
         }
     }
 
@@ -133,12 +136,13 @@ impl Fold {
         self.cells.iter().map(|cell| cell.source).collect()
     }
 
-    fn resume(&mut self, token: u64, sources: &[Option<Source>]) {
+    fn resume(&mut self, sights: &mut Sights, token: u64, sources: &[Option<Source>]) {
         for (cell, source) in self.cells.iter_mut().zip(sources) {
             (cell.source, cell.since) = (*source, Some(token));
         }
         self.dirty.clear();
         (self.held, self.last_id) = (Some(token), Some(token));
+        sights.ids[self.ids].push(token);
     }
 
     fn told<'a>(
@@ -159,14 +163,12 @@ impl Fold {
             }
             Told::Clear => {
                 for place in 0..self.cells.len() {
-                    if self.cells[place].source != Some(Source::Initial) {
-                        self.change(sights, place, Some(Source::Initial), at);
-                    }
+                    self.change(sights, place, Some(Source::Initial), at);
                 }
             }
             Told::Reset => {
                 self.close_all(sights);
-                *self = Fold::new(self.watch, self.lane, self.cells.len(), self.floor);
+                *self = Fold::new(sights, self.watch, self.lane, self.floor);
             }
             Told::Synced => self.synced = true,
             Told::Event(_) | Told::Gap { .. } => {
@@ -176,7 +178,7 @@ impl Fold {
             Told::Stale => {}
         }
         if let Some(id) = id {
-            self.holds(facts, at, id, *told == Told::Synced);
+            self.holds(facts, sights, at, id, *told == Told::Synced);
         }
     }
 
@@ -229,8 +231,11 @@ impl Fold {
     fn close(&self, sights: &mut Sights, place: usize) {
         let Cell { source, since, at } = self.cells[place];
         if let (Some(source), Some(from), Some(to)) = (source, since, self.held) {
-            let seen = Seen { from, to, source, at, by: By::Watch };
-            sights.lanes[self.lane.0 as usize].seen[place].push(seen);
+            let own = &mut sights.lanes[self.lane.0 as usize];
+            match source {
+                Source::Initial => own.absent[place].push(Absent { from, to, ids: self.ids, at }),
+                Source::Record(_) => own.seen[place].push(Seen { from, to, source, at, by: By::Watch }),
+            }
         }
     }
 
@@ -239,7 +244,7 @@ impl Fold {
     }
 
     /// An id: the watcher holds the state of that version.
-    fn holds(&mut self, facts: &mut Facts, at: usize, id: u64, synced: bool) {
+    fn holds(&mut self, facts: &mut Facts, sights: &mut Sights, at: usize, id: u64, synced: bool) {
         if let Some(last) = self.last_id.filter(|last| *last > id) {
             let text = format!("watch {} is told the id {id} at [{at}], after {last}.", self.watch.0);
             facts.broken(Rule::Token, text);
@@ -257,7 +262,9 @@ impl Fold {
             cell.at = at;
         }
         let floor = if synced { self.floor } else { 0 };
-        self.held = Some(id.max(floor).max(self.held.unwrap_or_default()));
+        let held = id.max(floor).max(self.held.unwrap_or_default());
+        sights.ids[self.ids].extend([id.max(self.held.unwrap_or_default()), held]);
+        self.held = Some(held);
         (self.last_id, self.newest) = (Some(id), 0);
     }
 

@@ -25,12 +25,24 @@ pub struct Seen {
     pub by: By,
 }
 
+/// A watcher did not have a key from one id to another one. It may have come and gone in between, since watchers are told
+/// the last change of a key only, so that this says something at the ids alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Absent {
+    pub from: u64,
+    pub to: u64,
+    /// The place of the watcher's ids.
+    pub ids: usize,
+    pub at: usize,
+}
+
 /// What was seen of one lane. A Value lane has one key, the empty text.
 #[derive(Debug, Default)]
 pub struct LaneSeen<'a> {
     pub keys: Vec<&'a str>,
     by_key: HashMap<&'a str, u32>,
     pub seen: Vec<Vec<Seen>>,
+    pub absent: Vec<Vec<Absent>>,
     pub has_final: bool,
 }
 
@@ -40,6 +52,7 @@ impl<'a> LaneSeen<'a> {
         self.by_key.entry(key).or_insert_with(|| {
             self.keys.push(key);
             self.seen.push(Vec::new());
+            self.absent.push(Vec::new());
             next
         });
     }
@@ -56,6 +69,8 @@ pub struct Sights<'a> {
     pub lanes: Vec<LaneSeen<'a>>,
     /// By watch: no state or item that was known when it was opened has a higher version.
     pub floors: Vec<u64>,
+    /// The versions of which watchers held the state, in order: a list for each watch, and one more after each `reset`.
+    pub ids: Vec<Vec<u64>>,
 }
 
 impl<'a> Sights<'a> {
@@ -65,6 +80,7 @@ impl<'a> Sights<'a> {
         let mut sights = Sights {
             lanes: history.lanes.iter().map(|_| LaneSeen::default()).collect(),
             floors: vec![0; history.watches.len()],
+            ids: Vec::new(),
         };
         sights.add_keys(facts);
         let mut known = Known::default();

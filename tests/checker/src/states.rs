@@ -6,7 +6,7 @@
 
 use crate::facts::{Facts, Source};
 use crate::history::{Change, Lane};
-use crate::seen::{By, LaneSeen, Seen, Sights};
+use crate::seen::{Absent, By, LaneSeen, Seen, Sights};
 use crate::violation::Rule;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -43,10 +43,15 @@ pub fn check(facts: &mut Facts, sights: &mut Sights) {
         for key in 0..changes.dated.len() {
             changes.dated[key].sort_by_key(|dated| dated.version);
             let mut seen = std::mem::take(&mut sights.lanes[number].seen[key]);
+            let absent = std::mem::take(&mut sights.lanes[number].absent[key]);
+            for absent in absent {
+                changes.add_absent(key, &absent, &sights.ids[absent.ids], &mut seen);
+            }
             seen.sort_by_key(|seen| (seen.from, seen.to));
             let name = sights.lanes[number].keys[key];
             let name = format!("{} {name}", facts.history.name(lane));
-            Walk { facts, changes, key, name: name.trim_end(), used: HashSet::new() }.walk(&seen);
+            Walk { facts, changes, key, name: name.trim_end(), used: HashSet::new(), explained: None }
+                .walk(&seen);
             sights.lanes[number].seen[key] = seen;
         }
     }
@@ -73,6 +78,20 @@ impl Changes {
             (Some(clear), Some(own)) if clear.version > own.version => Some(clear),
             (clear, own) => own.or(clear),
         }
+    }
+
+    /// The ids at which a watcher lacks a key and something might be there: after each change and sight of it.
+    fn add_absent(&self, key: usize, absent: &Absent, ids: &[u64], seen: &mut Vec<Seen>) {
+        let Absent { from, to, at, .. } = *absent;
+        let puts = self.dated[key].iter().filter(|dated| dated.puts).map(|dated| dated.version);
+        let sights = seen.iter().filter(|seen| seen.source != Source::Initial).map(|seen| seen.from);
+        let within = puts.chain(sights).filter(|version| *version > from && *version < to);
+        let mut due: Vec<u64> = within.map(|version| ids[ids.partition_point(|id| *id < version)]).collect();
+        due.extend([from, to]);
+        due.sort_unstable();
+        due.dedup();
+        let point = |version| Seen { from: version, to: version, source: Source::Initial, at, by: By::Watch };
+        seen.extend(due.into_iter().map(point));
     }
 
     /// Whether a known change removes the key after one version and at or before another one.
@@ -125,6 +144,8 @@ struct Walk<'a, 'b> {
     name: &'b str,
     /// Removals without a version that have explained an absence.
     used: HashSet<u32>,
+    /// Why nothing is there although something was at this version is known.
+    explained: Option<u64>,
 }
 
 impl Walk<'_, '_> {
@@ -132,7 +153,12 @@ impl Walk<'_, '_> {
         let mut current: Option<Seen> = None;
         let mut gone: HashSet<Source> = HashSet::new();
         for seen in seen {
+            let said = self.facts.violations.len();
             self.judge(seen, current.as_ref());
+            if self.facts.violations.len() > said {
+                // It is wrong by itself: nothing follows from it for the others.
+                continue;
+            }
             match &mut current {
                 Some(current) if current.source == seen.source => current.to = current.to.max(seen.to),
                 Some(before) => {
@@ -149,19 +175,39 @@ impl Walk<'_, '_> {
     /// One sight beside the changes of which the versions are known.
     fn judge(&mut self, seen: &Seen, before: Option<&Seen>) {
         let last = self.changes.last(self.key, seen.to);
-        match (seen.source, last) {
-            (Source::Record(id), _) => self.judge_value(id, seen, last),
-            (Source::Initial, Some(last)) if last.puts => {
-                let is_told = before.is_some_and(|before| {
-                    before.source == Source::Initial
-                        && before.to >= last.version
-                        && before.from > last.version
-                });
-                if last.version > seen.from || !is_told && !self.may_be_removed(seen, last.version) {
-                    self.lacks(seen, last);
-                }
+        match seen.source {
+            Source::Record(id) => self.judge_value(id, seen, last),
+            Source::Initial => self.judge_absence(seen, before, last.filter(|last| last.puts)),
+        }
+    }
+
+    /// Nothing is there, though `put` or what was seen `before` was.
+    fn judge_absence(&mut self, seen: &Seen, before: Option<&Seen>, put: Option<Dated>) {
+        if let Some(put) = put.filter(|put| put.version > seen.from) {
+            return self.lacks(seen, put);
+        }
+        let before = before.filter(|before| before.source != Source::Initial && before.to < seen.from);
+        let after = put.map(|put| put.version).max(before.map(|before| before.to));
+        let Some(after) = after.filter(|after| Some(*after) > self.explained) else { return };
+        let is_removed = self.changes.removes(self.key, after, seen.from) || self.may_be_removed(seen, after);
+        self.explained = Some(after);
+        if is_removed {
+            return;
+        }
+        match (before, put) {
+            (_, Some(put)) => self.lacks(seen, put),
+            (Some(before), None) => {
+                let text = format!(
+                    "{} holds nothing ({}) after {} ({}), and nothing has removed that.",
+                    self.name,
+                    seen.place(),
+                    self.facts.value_name(before.source),
+                    before.place()
+                );
+                let rule = if seen.by == By::Final { Rule::Lost } else { seen.rule() };
+                self.facts.broken(rule, text);
             }
-            (Source::Initial, _) => {}
+            (None, None) => {}
         }
     }
 
@@ -194,19 +240,23 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// All that was seen of a write without a version fits one version.
     fn has_a_version(&mut self, id: u32, seen: &Seen) {
-        let record = &self.facts.records[id as usize];
-        if record.above >= record.most {
-            let text = format!(
-                "{} holds what {} writes at version {} ({}), though its version must be above {}.",
-                self.name,
-                self.facts.name(id),
-                seen.from,
-                seen.place(),
-                record.above
-            );
-            self.facts.broken(Rule::Doubled, text);
+        let record = &mut self.facts.records[id as usize];
+        let above = record.above;
+        if above < record.most {
+            return;
         }
+        // Once said, nothing more follows from it.
+        (record.above, record.most) = (0, u64::MAX);
+        let text = format!(
+            "{} holds what {} writes at version {} ({}), and by what else was seen its version is above {above}.",
+            self.name,
+            self.facts.name(id),
+            seen.from,
+            seen.place()
+        );
+        self.facts.broken(seen.rule(), text);
     }
 
     /// Another value than the sight before.
@@ -243,23 +293,7 @@ impl Walk<'_, '_> {
                 record.above = record.above.max(before.to);
                 self.has_a_version(id, seen);
             }
-            Source::Record(_) => {}
-            Source::Initial => {
-                let Source::Record(id) = before.source else { return };
-                let is_dated = self.facts.records[id as usize].version.is_some();
-                let is_removed = is_dated || self.changes.removes(self.key, before.to, seen.from);
-                if !is_removed && !self.may_be_removed(seen, before.to) {
-                    let text = format!(
-                        "{} lacks what {} writes ({}), which was there before ({}), and nothing has removed it.",
-                        self.name,
-                        self.facts.name(id),
-                        seen.place(),
-                        before.place()
-                    );
-                    let rule = if seen.by == By::Final { Rule::Lost } else { seen.rule() };
-                    self.facts.broken(rule, text);
-                }
-            }
+            Source::Record(_) | Source::Initial => {}
         }
     }
 
@@ -269,16 +303,18 @@ impl Walk<'_, '_> {
             let record = &facts.records[id as usize];
             record.sent < seen.at && record.above < seen.from && record.most > after
         };
-        let remover = self.changes.removers[self.key].iter();
-        if let Some(id) = remover.copied().find(|id| !self.used.contains(id) && fits(self.facts, *id)) {
-            self.used.insert(id);
-            self.facts.records[id as usize].happened = true;
-            return true;
-        }
+        let removers = self.changes.removers[self.key].iter().copied().filter(|id| fits(self.facts, *id));
         let mut clearers = self.changes.clearers.iter().copied().filter(|id| fits(self.facts, *id));
-        let (Some(first), second) = (clearers.next(), clearers.next()) else { return false };
-        if second.is_none() {
-            let record = &mut self.facts.records[first as usize];
+        let (clearer, another) = (clearers.next(), clearers.next());
+        let Some(clearer) = clearer else {
+            // Each removes it once. Of several, that one goes which fits the fewest others.
+            let unused = removers.filter(|id| !self.used.contains(id));
+            let remover = unused.min_by_key(|id| self.facts.records[*id as usize].most);
+            self.used.extend(remover);
+            return remover.is_some();
+        };
+        if another.is_none() && removers.count() == 0 {
+            let record = &mut self.facts.records[clearer as usize];
             record.above = record.above.max(after);
             record.most = record.most.min(seen.from);
             record.happened = true;

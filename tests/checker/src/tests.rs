@@ -1,6 +1,11 @@
 //! Small histories, each with what is broken in it.
 
+mod broken;
+mod model;
+
 use super::*;
+use model::{Choices, Model};
+use proptest::prelude::*;
 
 struct Lanes {
     history: History,
@@ -47,4 +52,71 @@ fn an_effect_that_came_twice_is_what_nobody_wrote() {
     let state = State::Map(vec![("7".into(), "2".into())]);
     let violations = history.check(&[Final { lane: counts, version: 6, state }]);
     assert!(rules(&violations).contains(&Rule::Phantom), "{violations:?}");
+}
+
+/// Panics with the history where one that breaks nothing is said to break something.
+fn is_right(model: &Model) {
+    let violations = model.history.check(&model.finals);
+    let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    assert!(
+        violations.is_empty(),
+        "{}\n{:#?}\n{}",
+        model.history,
+        model
+            .finals
+            .iter()
+            .map(|state| format!("{} {}", model.history.name(state.lane), state.state))
+            .collect::<Vec<_>>(),
+        texts.join("\n")
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_history_that_breaks_nothing_is_right(choices in proptest::collection::vec(0..240_u32, 0..1_200)) {
+        is_right(&Model::run(Choices::of(choices)));
+    }
+}
+
+#[test]
+fn a_damaged_slot_is_held_to_little() {
+    let Lanes { mut history, note, .. } = lanes();
+    let op = history.sent(Write::of([(note, Change::Set("1".into()))]));
+    history.ended(op, End::Done(5));
+    assert_eq!(rules(&history.check(&[value(note, 0, "null")])), [Rule::Lost]);
+    history.damaged(1);
+    assert_eq!(history.check(&[value(note, 0, "null")]), []);
+    assert_eq!(rules(&history.check(&[value(note, 6, "2")])), [Rule::Phantom]);
+}
+
+/// A person reads what a failing seed prints.
+#[test]
+fn a_violation_names_what_happened_by_its_numbers() {
+    let Lanes { mut history, note, items, .. } = lanes();
+    let changes = [(note, Change::Set("1".into())), (items, Change::Emit("1".into()))];
+    let op = history.sent(Write::of(changes).keyed("c", 7));
+    history.ended(op, End::Done(5));
+    let read = history.asked(note, false);
+    history.got(read, 0, State::Value("null".into()));
+    let watch = history.watches(items, None);
+    history.told(watch, Told::Synced, Some(5));
+    assert_eq!(
+        history.to_string(),
+        r"0: write 0 (c 7): /a note = 1, /a items emits 1
+1: write 0 ends: Done(5)
+2: read 0 of /a note
+3: read 0 gives null at 0
+4: watch 0 of /a items
+5: watch 0: synced id 5
+"
+    );
+    let violations = history.check(&[value(note, 5, "1")]);
+    let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        ["Stale: /a note holds nothing or what the lane began with (read at [3], version 0), and lacks \
+             [0] write 0 (c 7): /a note = 1, /a items emits 1, which has version 5."]
+    );
 }
