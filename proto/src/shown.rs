@@ -123,8 +123,8 @@ pub fn sent(output: Output, version: u64) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Following {
     output: Output,
-    /// The last token: where the next connection goes on. `0` when events were shown and none had a token: what they
-    /// said may no longer hold, so the next connection has to begin with `reset`.
+    /// The last token: where the next connection goes on. `0` when events were shown, or `reset` was, and none had a token
+    /// since: what they said may no longer hold, so the next connection has to begin with `reset`.
     pub from: Option<u64>,
     /// Events still to be shown.
     left: Option<u64>,
@@ -148,7 +148,9 @@ impl Following {
                 break;
             }
             self.left = self.left.map(|left| left - 1);
-            self.from = event.id.or(self.from).or(Some(0));
+            // What a token before `reset` stands for has been dropped.
+            let before = self.from.filter(|_| event.kind() != EventKind::Reset);
+            self.from = event.id.or(before).or(Some(0));
             lines.push(told(self.output, event));
         }
         lines

@@ -103,6 +103,12 @@ fn a_watch_that_has_shown_events_without_a_token_goes_on_with_a_reset() {
     following.lines_of(&synced);
     following.lines_of(&state);
     assert_eq!(following.from, Some(4));
+    let reset = WatchResponse { events: vec![event(EventKind::Reset, "", "", None)] };
+    following.lines_of(&reset);
+    following.lines_of(&state);
+    assert_eq!(following.from, Some(0), "what the token stood for was dropped");
+    following.lines_of(&synced);
+    assert_eq!(following.from, Some(4));
 }
 
 fn refused(code: Code, http: Option<&str>, outcome: Option<&str>) -> Status {

@@ -93,6 +93,9 @@ func watch(ctx context.Context, lanes shoalv1.LanesClient, agent, lane string, s
 				if err := fold(state, event); err != nil {
 					return err
 				}
+				if event.Kind == shoalv1.EventKind_EVENT_KIND_RESET { // what the token stood for was dropped
+					request.From = proto.Uint64(0)
+				}
 				if event.Id != nil { // everything of the lane up to here has come
 					request.From = event.Id
 					show(state)

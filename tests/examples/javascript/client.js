@@ -64,6 +64,7 @@ async function* watch(lanes, agent, lane) {
       for await (const { events } of lanes.watch({ agent, lane, from: token })) {
         for (const event of events) {
           fold(state, event);
+          if (event.kind === "EVENT_KIND_RESET") token = "0"; // what it stood for was dropped
           if (event.id === undefined) continue;
           token = event.id; // everything of the lane up to here has come
           yield state;

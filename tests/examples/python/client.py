@@ -58,6 +58,8 @@ def watch(lanes, agent, lane):
             for response in lanes.Watch(lanes_pb2.WatchRequest(agent=agent, lane=lane, **{"from": token})):
                 for event in response.events:
                     fold(state, event)
+                    if event.kind == lanes_pb2.EVENT_KIND_RESET:
+                        token = 0  # what it stood for was dropped
                     if event.HasField("id"):  # everything of the lane up to here has come
                         token = event.id
                         yield state
