@@ -19,6 +19,7 @@ use calls::{Body, LaneAddress};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use proto::shown::{self, Exit, Output, Target};
+use proto::wire::RATE_MAX;
 use reading::Source;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -157,6 +158,9 @@ struct WatchArgs {
     /// The number of events after which the watch ends
     #[arg(long, value_name = "N")]
     count: Option<u64>,
+    /// The most flushes of changes to show per second, 1 to 1000; of a value or key that changes faster, the latest is shown
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(RATE_MAX)))]
+    rate: Option<u32>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -195,8 +199,8 @@ impl TryFrom<Args> for Config {
                 Config::GetAll { at, output, agent }
             }
             Verb::Completion { shell } => Config::Completion(shell),
-            Verb::Watch(WatchArgs { lane, from, count }) => {
-                Config::Watch(watch::Config { lane: lane.into(), from, count })
+            Verb::Watch(WatchArgs { lane, from, count, rate }) => {
+                Config::Watch(watch::Config { lane: lane.into(), from, count, rate })
             }
             Verb::Status(AskArgs { at, form: FormArgs { output } }) => Config::Status { at, output },
             Verb::Check(CheckArgs { plans, form: FormArgs { output } }) => Config::Check { plans, output },

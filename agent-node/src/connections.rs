@@ -12,14 +12,16 @@ mod room;
 mod socket;
 mod streams;
 mod unread;
+mod untaken;
 
 pub use requests::{BodyError, RequestBody, held as request_bytes};
 pub use room::{Port, peers_max, raise_files};
 pub use unread::{bytes as unread_bytes, room as unread_room};
+pub use untaken::Untaken;
 
 use crate::lock::lock;
 use axum::body::Body;
-use hyper::{Request, Response, service::service_fn};
+use hyper::{Request, Response, Version, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
@@ -197,14 +199,18 @@ where
     let Served { stream, place: _place, mut builder, counted, stop } = served;
     socket::settle(&stream);
     let activity = Arc::new(Mutex::new(Activity::new(Instant::now())));
+    let untaken = Untaken::default();
     let service = service_fn(|request: Request<_>| {
         let use_ = Use::begin(activity.clone(), counted.under_way.clone());
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        if head.version < Version::HTTP_2 {
+            head.extensions.insert(untaken.clone());
+        }
         let body = RequestBody::new(&head.headers, body);
         let answer = route(Request::from_parts(head, body));
         async move { Ok::<_, Infallible>(answer.await.map(|body| Paced::new(body, use_))) }
     });
-    let socket = Socket::new(stream, counted.slow.clone());
+    let socket = Socket::new(stream, untaken.clone(), counted.slow.clone());
     builder.http2().initial_connection_window_size(room::window(counted.open.get()));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
     let mut look = pin!(sleep(Duration::ZERO));

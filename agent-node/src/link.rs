@@ -9,6 +9,7 @@ mod groups;
 mod lane;
 mod links;
 pub mod mirror;
+mod pace;
 mod peer_links;
 mod serving;
 mod table;
@@ -16,6 +17,7 @@ mod table;
 mod tests;
 
 pub use links::Links;
+pub use pace::Rate;
 pub use peer_links::PeerLinks;
 pub use serving::{Serving, Upstream};
 pub use table::{Owner, Target};

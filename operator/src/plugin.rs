@@ -15,6 +15,8 @@ mod verbs;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use proto::shown::{self, Exit, Failure, Output, Target};
+use proto::wire::RATE_MAX;
+use proto::wire::v1::WatchRequest;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -113,6 +115,9 @@ enum Verb {
         /// The number of events after which the watch ends
         #[arg(long)]
         count: Option<u64>,
+        /// The most flushes of changes to show per second, 1 to 1000; of a value or key that changes faster, the latest is shown
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(RATE_MAX)))]
+        rate: Option<u32>,
     },
     /// Send a command to a Command lane, a change to a lane that is `ReadWrite`, or all lines of a file
     #[command(
@@ -218,9 +223,10 @@ async fn attempt(args: Args) -> Result<Exit, Failure> {
             verbs::get(&pods, output, address.agent.as_str(), &lane).await
         }
         Verb::Get { address, lane: None } => verbs::get_all(&pods, output, address.agent.as_str()).await,
-        Verb::Watch { address, lane, from, count } => {
+        Verb::Watch { address, lane, from, count, rate } => {
             let following = shown::Following::new(output, from, count);
-            verbs::watch(&pods, following, address.agent.as_str(), &lane).await
+            let request = WatchRequest { agent: address.agent.as_str().into(), lane, from, rate };
+            verbs::watch(&pods, following, request).await
         }
         Verb::Send { address: Some(address), lane: Some(lane), .. } => {
             verbs::send(&pods, output, address.agent.as_str(), &lane, body.unwrap_or_default()).await
@@ -292,6 +298,8 @@ mod tests {
             (&["__complete", "get", "--plan", ""], true),
             (&["get", "/a/1", "lane", "--output", "xml"], false),
             (&["watch", "/a/1", "lane", "--count", "x"], false),
+            (&["watch", "/a/1", "lane", "--rate", "5"], true),
+            (&["watch", "/a/1", "lane", "--rate", "0"], false),
         ] {
             let words = ["kubectl-shoal"].iter().chain(words);
             assert_eq!(Args::try_parse_from(words.clone()).is_ok(), good, "{words:?}");

@@ -5,6 +5,8 @@
 /// this window.
 pub const CONNECTION_WINDOW: u32 = 16 << 20;
 pub const STREAM_WINDOW: u32 = 64 << 10;
+/// The highest rate that a client may ask for: flushes of a link in a second.
+pub const RATE_MAX: u32 = 1_000;
 
 /// The client API, `shoal.v1`.
 pub mod v1 {

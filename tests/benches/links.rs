@@ -159,6 +159,7 @@ impl Links {
             lane: "value".into(),
             from: None,
             credit: None,
+            rate: None,
         };
         let request = LinksRequest { open: (0..LINKS).map(open).collect(), ..LinksRequest::default() };
         requests.send(request).await.expect("room");

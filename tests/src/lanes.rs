@@ -213,7 +213,7 @@ async fn follow(address: String, agent: String, lane: String, tell: watch::Sende
 }
 
 async fn follow_once(address: &str, agent: &str, lane: &str, tell: &watch::Sender<Value>) -> Result<()> {
-    let request = WatchRequest { agent: agent.into(), lane: lane.into(), from: None };
+    let request = WatchRequest { agent: agent.into(), lane: lane.into(), from: None, rate: None };
     let mut events = client(address).await?.watch(request).await?.into_inner();
     let mut state = Folded::default();
     while let Some(batch) = events.message().await? {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`dev`] | `agent-node dev` as a child process, killed or stopped as a user would |
 //! | [`disk`] | a small disk, to be filled (needs root) |
+//! | [`event_source`] | a client of event streams, by curl, that goes on by itself
 //! | [`cluster`] | a real Kubernetes, started by the program `tests/cluster`, and a plan on it |
 //! | [`lanes`] | clients of `shoal.v1`: one that sends until it may stop, one that folds what a watch says |
 //! | [`flights`] | an independent count of the feed: what every lane must hold in the end |
@@ -21,6 +22,7 @@
 //! |---|---|
 //! | `structure`, `documents` | the sources and what the documents name |
 //! | `cli`, `plugin`, `bad_input`, `samples`, `flights`, `strangers` | real processes on this machine, SIGKILL included |
+//! | `event_streams` | the same, and curl |
 //! | `examples` | real processes and clients in other languages: Python, Node.js, Go, `protoc`, curl |
 //! | `crd`, `health` | the CRD under Kubernetes' validator, the status under kstatus and Argo CD: Go |
 //! | `alerts` | alert rules and dashboard over the series of real runs: Go, and root for a small disk |
@@ -34,6 +36,7 @@ pub mod cluster;
 pub mod crdcheck;
 pub mod dev;
 pub mod disk;
+pub mod event_source;
 pub mod examples;
 pub mod flights;
 pub mod frames;

@@ -275,7 +275,7 @@ async fn a_watcher_that_never_reads_costs_the_others_nothing() {
     const COMMANDS: u64 = 40_000;
     let scene = Scene::new();
     let dev = scene.start();
-    let watch = || WatchRequest { agent: "/counter/1".into(), lane: "total".into(), from: None };
+    let watch = || WatchRequest { agent: "/counter/1".into(), lane: "total".into(), from: None, rate: None };
     let mut idle = Vec::new();
     for _ in 0..20 {
         idle.push(client(&dev.at(0)).await.unwrap().watch(watch()).await.unwrap().into_inner());

@@ -112,7 +112,7 @@ async fn who_does_not_take_what_is_due_is_let_go() {
     let slow = || Dev::metric(&metrics, "shoal_slow_clients_total").unwrap();
     // One stream is not read, on a connection on which another one is; and a watch to which nothing is due.
     let lanes = client(&at).await.unwrap();
-    let watch = |lane: &str| WatchRequest { agent: "/a/1".into(), lane: lane.into(), from: None };
+    let watch = |lane: &str| WatchRequest { agent: "/a/1".into(), lane: lane.into(), from: None, rate: None };
     let mut unread = lanes.clone().watch(watch("notes")).await.unwrap().into_inner();
     let mut quiet = lanes.clone().watch(watch("note")).await.unwrap().into_inner();
     quiet.message().await.unwrap();
@@ -182,7 +182,8 @@ async fn watches_that_are_not_read_hold_what_all_may_and_are_let_go_soon() {
     let before = dev.memory();
     // No window: nothing of an answer leaves.
     let mut frames = Frames::begin(0);
-    let watch = WatchRequest { agent: "/a/1".into(), lane: "note".into(), from: None }.encode_to_vec();
+    let watch =
+        WatchRequest { agent: "/a/1".into(), lane: "note".into(), from: None, rate: None }.encode_to_vec();
     for n in 0..256 {
         frames.call(2 * n + 1, "/shoal.v1.Lanes/Watch", Some(&watch));
     }
@@ -448,8 +449,14 @@ async fn one(mut lanes: LanesClient<Channel>, agent: String, call: u64) {
         2 | 3 => {
             // Begun and left: commands that are done, refused, held back behind a refusal, and on their way. A link
             // without credit makes the lane refuse.
-            let link =
-                OpenLink { link: 1, agent: agent.clone(), lane: "hear".into(), from: None, credit: Some(0) };
+            let link = OpenLink {
+                link: 1,
+                agent: agent.clone(),
+                lane: "hear".into(),
+                from: None,
+                credit: Some(0),
+                rate: None,
+            };
             let open = LinksRequest { open: vec![link], ..Default::default() };
             let _watched = lanes.links(open_ended([open])).await;
             let commands = (0..200).map(|id| command(id, ["hear", "none"][id as usize % 2], "1")).collect();
@@ -462,13 +469,13 @@ async fn one(mut lanes: LanesClient<Channel>, agent: String, call: u64) {
             }
         }
         4 => {
-            let watch = WatchRequest { agent, lane: "note".into(), from: None };
+            let watch = WatchRequest { agent, lane: "note".into(), from: None, rate: None };
             if let Ok(events) = lanes.watch(watch).await {
                 let _ = events.into_inner().message().await;
             }
         }
         5 => {
-            let watch = WatchRequest { agent, lane: "none".into(), from: None };
+            let watch = WatchRequest { agent, lane: "none".into(), from: None, rate: None };
             let _ = lanes.watch(watch).await;
         }
         _ => {
@@ -477,6 +484,7 @@ async fn one(mut lanes: LanesClient<Channel>, agent: String, call: u64) {
                 agent: format!("{agent}-{link}"),
                 lane: ["note", "notes", "hear", "hidden", "none"][link as usize % 5].into(),
                 from: None,
+                rate: [None, Some(9)][link as usize % 2],
                 credit: [None, Some(0), Some(1)][link as usize % 3],
             });
             let first = LinksRequest { open: open.collect(), ..Default::default() };

@@ -59,7 +59,7 @@ impl Scene {
     }
 
     async fn watch(&mut self, agent: &str, lane: &str) -> Items {
-        let request = WatchRequest { agent: agent.into(), lane: lane.into(), from: None };
+        let request = WatchRequest { agent: agent.into(), lane: lane.into(), from: None, rate: None };
         let mut stream = self.client().watch(request).await.unwrap().into_inner();
         // From here on nothing is missed.
         while !next(&mut stream).await.events.iter().any(|event| event.kind() == EventKind::Synced) {}

@@ -140,6 +140,7 @@ async fn a_link_to_an_agent_without_state_costs_about_a_kilobyte() {
         lane: if link.is_multiple_of(2) { "books" } else { "note" }.into(),
         from: None,
         credit: None,
+        rate: None,
     };
     let ids: Vec<u32> = (0..LINKS).collect();
     let (requests, source) = tokio::sync::mpsc::channel(1);

@@ -57,8 +57,13 @@ fn what_is_asked_is_what_the_arguments_say() {
             }),
         ),
         (
-            vec!["watch", "/airport/JFK", "late", "--from", "9", "--count", "3"],
-            Config::Watch(watch::Config { lane: lane(HERE, Output::Text), from: Some(9), count: Some(3) }),
+            vec!["watch", "/airport/JFK", "late", "--from", "9", "--count", "3", "--rate", "2"],
+            Config::Watch(watch::Config {
+                lane: lane(HERE, Output::Text),
+                from: Some(9),
+                count: Some(3),
+                rate: Some(2),
+            }),
         ),
         (
             vec!["check", "a.yaml", "-", "-o", "json"],
@@ -102,6 +107,7 @@ fn what_cannot_be_asked_is_said() {
         (vec!["send", "--file", "f", "--from-line", "0"], "0 is not in"),
         (vec!["send", "--file", "f", "--client", "a b"], "visible ASCII"),
         (vec!["watch", "/a", "late", "--count", "-1"], "unexpected argument"),
+        (vec!["watch", "/a", "late", "--rate", "1001"], "1001 is not in 1..=1000"),
         (vec!["check"], "<PLAN>"),
         (vec!["try", "a.yaml"], "<CASES>"),
         (vec!["dev"], "PLAN.yaml"),

@@ -16,18 +16,20 @@ pub struct Config {
     pub lane: LaneAddress,
     pub from: Option<u64>,
     pub count: Option<u64>,
+    pub rate: Option<u32>,
 }
 
 /// Until as many events were shown as are wanted, or nobody reads them any more. What can pass is tried again, at
 /// another node: once one was reached, for as long as the program runs.
 pub async fn run(config: Config) -> Exit {
-    let Config { lane: LaneAddress { at, output, agent, lane }, from, count } = config;
+    let Config { lane: LaneAddress { at, output, agent, lane }, from, count, rate } = config;
     let mut following = Following::new(output, from, count);
     let (mut nodes, mut patience, begun) = (Client::new(at), Patience::new(None), Instant::now());
     while !following.is_done() {
         let failure = match nodes.lanes().await {
             Ok(lanes) => {
-                let request = WatchRequest { agent: agent.clone(), lane: lane.clone(), from: following.from };
+                let (agent, lane, from) = (agent.clone(), lane.clone(), following.from);
+                let request = WatchRequest { agent, lane, from, rate };
                 match follow(nodes.address(), lanes, request, &mut following).await {
                     Told::All => return Exit::Done,
                     Told::Some(failure) => {

@@ -1,6 +1,8 @@
 //! A connection's socket, which closes on a client that takes too little, and notices one that is gone.
 
-use super::pace::{Pace, SPAN};
+use super::pace::{Pace, SHORT_SPAN, SPAN};
+use super::unread;
+use super::untaken::Untaken;
 use prometheus_client::metrics::counter::Counter;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
@@ -30,25 +32,30 @@ pub struct Socket<S> {
     stream: S,
     pace: Pace,
     look: Option<Pin<Box<Sleep>>>,
+    untaken: Untaken,
     slow: Counter,
 }
 
 impl<S> Socket<S> {
-    /// `slow` counts the clients that were let go.
-    pub fn new(stream: S, slow: Counter) -> Socket<S> {
-        Socket { stream, pace: Pace::default(), look: None, slow }
+    /// `untaken` is what the connection holds of event streams, and `slow` counts the clients that were let go.
+    pub fn new(stream: S, untaken: Untaken, slow: Counter) -> Socket<S> {
+        Socket { stream, pace: Pace::default(), look: None, untaken, slow }
     }
 
     /// The kernel takes nothing more at present.
     fn waits(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
-            let Ok(at) = self.pace.waits(Instant::now(), SPAN) else {
+            let (now, has_events) = (Instant::now(), self.untaken.is_some());
+            let span = if has_events && unread::is_much() { SHORT_SPAN } else { SPAN };
+            let Ok(at) = self.pace.waits(now, span) else {
                 self.slow.inc();
                 return Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the client takes too little",
                 )));
             };
+            // Meanwhile it may become much.
+            let at = if has_events { at.min(now + SHORT_SPAN) } else { at };
             ready!(sleeps(&mut self.look, at, cx));
         }
     }

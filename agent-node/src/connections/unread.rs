@@ -1,4 +1,4 @@
-//! What streams of HTTP/2 have made and clients have not taken: one count for the process.
+//! What streams of HTTP/2, and event streams of HTTP/1, have made and clients have not taken: one count for the process.
 //!
 //! *Guarantees.* Who makes events of lanes waits while it is over [`BYTES_MAX`], so it is no more than that and a frame
 //! of each thread. A client's own frame may be in memory four times while it is encoded. While it is over half of that,

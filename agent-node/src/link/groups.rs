@@ -2,15 +2,18 @@
 //!
 //! *Guarantees.* Links are told in turn, none more than a slice at a time; a lane that has more to tell than there is
 //! room for goes to the end of the line. A link without credit, or a stream that is not read, costs nothing more than
-//! the mark.
+//! the mark. A link with a rate that has more to tell than its rate lets it waits for its turn, and while all of a lane's
+//! links do, the lane's changes wake nobody; the stream has one time at which it looks again, and none while nothing waits.
 
 use super::due::{Due, Mark};
 use super::lane::{Grant, WatchState, WatchedLane};
 use super::mirror::{Budget, Cursor, Told};
+use super::pace::{Pace, Rate};
 use crate::refusal::Refusal;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What one link may be told before it is the next one's turn.
 const SLICE: Budget = Budget { events: 128, bytes: 16 << 10 };
@@ -21,6 +24,10 @@ pub struct Groups<K> {
     free: Vec<u32>,
     by_lane: HashMap<u64, u32>,
     links: HashMap<K, Place>,
+    /// Links with a rate.
+    paced: usize,
+    /// When which lanes are looked at whatever changes, because links of theirs wait for their rate.
+    turns: BTreeSet<(Instant, u32)>,
     /// What owners are to be told.
     pub grants: Vec<Grant>,
 }
@@ -31,8 +38,10 @@ struct Group<K> {
     members: Vec<Member<K>>,
     /// Whose turn it is.
     turn: usize,
-    /// Nobody in it can go on without credit.
+    /// Nobody in it can go on without credit, or before a turn.
     parked: bool,
+    /// When the first of those that wait for their rate may be told. It stands in [`Groups::turns`].
+    next_turn: Option<Instant>,
 }
 
 struct Member<K> {
@@ -41,6 +50,19 @@ struct Member<K> {
     credit: Option<u32>,
     /// What credit was spent on so far.
     spent: u64,
+    /// Few links have a rate.
+    pace: Option<Box<Pace>>,
+}
+
+/// What has become of a link that was looked at.
+enum Looked {
+    /// It has been told all that there is.
+    AllTold,
+    More,
+    NoCredit,
+    /// There is something new, which its rate does not let it be told before.
+    Until(Instant),
+    Overrun,
 }
 
 #[derive(Clone, Copy)]
@@ -74,6 +96,8 @@ impl<K> Default for Groups<K> {
             free: Vec::new(),
             by_lane: HashMap::new(),
             links: HashMap::new(),
+            paced: 0,
+            turns: BTreeSet::new(),
             grants: Vec::new(),
         }
     }
@@ -109,9 +133,26 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         let group = known.unwrap_or_else(|| self.add(lane));
         let Some(of) = &mut self.lanes[group as usize] else { return false };
         self.links.insert(link, Place { group, member: of.members.len() as u32 });
-        of.members.push(Member { link, cursor, credit, spent: 0 });
+        of.members.push(Member { link, cursor, credit, spent: 0, pace: None });
         of.wake();
         known.is_none()
+    }
+
+    /// The link is told no more often than this from now on.
+    pub fn pace(&mut self, link: K, rate: Rate) {
+        let Some(Place { group, member }) = self.links.get(&link).copied() else { return };
+        let Some(group) = &mut self.lanes[group as usize] else { return };
+        let before = group.members[member as usize].pace.replace(Box::new(Pace::new(rate)));
+        self.paced += usize::from(before.is_none());
+    }
+
+    pub fn has_rates(&self) -> bool {
+        self.paced > 0
+    }
+
+    /// When there is something to tell, even if nothing changes any more.
+    pub fn next_turn(&self) -> Option<Instant> {
+        self.turns.first().map(|(at, _)| *at)
     }
 
     fn add(&mut self, lane: Arc<WatchedLane>) -> u32 {
@@ -121,7 +162,7 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         self.by_lane.insert(lane.number, place);
         // Most lanes have one link.
         let members = Vec::with_capacity(1);
-        let group = Some(Group { lane, mark, members, turn: 0, parked: false });
+        let group = Some(Group { lane, mark, members, turn: 0, parked: false, next_turn: None });
         match self.lanes.get_mut(place as usize) {
             Some(free) => *free = group,
             None => self.lanes.push(group),
@@ -133,7 +174,8 @@ impl<K: Copy + Eq + Hash> Groups<K> {
     pub fn close(&mut self, link: K) -> Option<Arc<WatchedLane>> {
         let Place { group: place, member } = self.links.remove(&link)?;
         let group = self.lanes[place as usize].as_mut()?;
-        group.members.swap_remove(member as usize);
+        let closed = group.members.swap_remove(member as usize);
+        self.paced -= usize::from(closed.pace.is_some());
         if let Some(moved) = group.members.get(member as usize) {
             self.links.insert(moved.link, Place { group: place, member });
         }
@@ -142,7 +184,10 @@ impl<K: Copy + Eq + Hash> Groups<K> {
             group.wake();
             return None;
         }
-        let Group { lane, mark, .. } = self.lanes[place as usize].take()?;
+        let Group { lane, mark, next_turn, .. } = self.lanes[place as usize].take()?;
+        if let Some(at) = next_turn {
+            self.turns.remove(&(at, place));
+        }
         lane.leave(&mark);
         self.by_lane.remove(&lane.number);
         self.free.push(place);
@@ -153,6 +198,8 @@ impl<K: Copy + Eq + Hash> Groups<K> {
     pub fn close_all(&mut self) -> Vec<Arc<WatchedLane>> {
         self.links.clear();
         self.by_lane.clear();
+        self.turns.clear();
+        self.paced = 0;
         let groups = self.lanes.drain(..).flatten();
         groups
             .map(|Group { lane, mark, .. }| {
@@ -182,19 +229,44 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         }
     }
 
-    /// Tells what is due, as far as there is room, and gives back the links that have ended.
-    pub fn tell_due(&mut self, room: &mut Budget, teller: &mut impl Teller<K>) -> Vec<K> {
+    /// Tells what is due, as far as there is room, and gives back the links that have ended. `now` where links have a rate.
+    pub fn tell_due(
+        &mut self,
+        now: Option<Instant>,
+        room: &mut Budget,
+        teller: &mut impl Teller<K>,
+    ) -> Vec<K> {
+        if let Some(now) = now {
+            self.take_turns(now);
+        }
         let mut ended = Vec::new();
         while !room.is_spent()
             && let Some(place) = self.due.pop()
         {
-            if let Some(Some(group)) = self.lanes.get_mut(place as usize)
-                && group.tell_members(room, teller, &mut ended, &mut self.grants)
-            {
+            let Some(Some(group)) = self.lanes.get_mut(place as usize) else { continue };
+            let before = group.next_turn;
+            if group.tell_members(now, room, teller, &mut ended, &mut self.grants) {
                 group.mark.set();
+            }
+            if group.next_turn != before {
+                if let Some(at) = before {
+                    self.turns.remove(&(at, place));
+                }
+                self.turns.extend(group.next_turn.map(|at| (at, place)));
             }
         }
         ended
+    }
+
+    /// Lanes are looked at in which somebody has waited for this time.
+    fn take_turns(&mut self, now: Instant) {
+        while let Some((at, place)) = self.turns.first().copied().filter(|(at, _)| *at <= now) {
+            self.turns.remove(&(at, place));
+            if let Some(Some(group)) = self.lanes.get_mut(place as usize) {
+                group.next_turn = None;
+                group.wake();
+            }
+        }
     }
 }
 
@@ -211,6 +283,7 @@ impl<K: Copy> Group<K> {
     /// True: there is more for those who can take it.
     fn tell_members(
         &mut self,
+        now: Option<Instant>,
         room: &mut Budget,
         teller: &mut impl Teller<K>,
         ended: &mut Vec<K>,
@@ -227,42 +300,31 @@ impl<K: Copy> Group<K> {
             return false;
         }
         let (mut passed, mut more, mut waiting, mut awaits) = (u64::MAX, false, 0, false);
-        let count = self.members.len();
+        let (count, mut next_turn) = (self.members.len(), None);
         for step in 0..count {
             let turn = (self.turn + step) % count;
             if room.is_spent() {
                 self.turn = turn;
                 return true;
             }
-            let Member { link, cursor, credit, spent } = &mut self.members[turn];
-            if lane.mirror.overrun(cursor) && teller.overrun_ends(&lane) {
-                let text = "the link fell behind by more than the lane's queue holds";
-                teller.ended(*link, Refusal::full(text, ""));
-                ended.push(*link);
-                continue;
+            let member = &mut self.members[turn];
+            match member.look(&lane, now, room, teller) {
+                Looked::AllTold => {}
+                Looked::More => more = true,
+                Looked::NoCredit => waiting += 1,
+                Looked::Until(at) => {
+                    waiting += 1;
+                    next_turn = Some(next_turn.map_or(at, |first: Instant| first.min(at)));
+                }
+                Looked::Overrun => {
+                    ended.push(member.link);
+                    continue;
+                }
             }
-            let given = Budget {
-                events: SLICE
-                    .events
-                    .min(room.events)
-                    .min(credit.map_or(usize::MAX, |credit| credit as usize)),
-                bytes: SLICE.bytes.min(room.bytes),
-            };
-            let mut budget = given;
-            let (told, costs) = teller.tell_link(*link, &lane, cursor, &mut budget);
-            let events = given.events - budget.events;
-            room.events -= events;
-            room.bytes -= given.bytes - budget.bytes;
-            if let Some(credit) = credit {
-                *credit = credit.saturating_sub(costs as u32);
-                *spent += costs as u64;
-            }
-            if told == Told::Part {
-                if *credit == Some(0) { waiting += 1 } else { more = true }
-            }
-            passed = passed.min(lane.mirror.passed(cursor));
-            awaits |= lane.mirror.awaits(cursor);
+            passed = passed.min(lane.mirror.passed(&member.cursor));
+            awaits |= lane.mirror.awaits(&member.cursor);
         }
+        self.next_turn = next_turn;
         self.mark.set_awaits(awaits);
         if lane.mirror.keeps_items() {
             self.mark.pass(passed);
@@ -271,5 +333,51 @@ impl<K: Copy> Group<K> {
         drop(lane);
         self.parked = !more && waiting == count && self.mark.park();
         more
+    }
+}
+
+impl<K: Copy> Member<K> {
+    /// Tells it a slice of what there is for it, if it can take something now.
+    fn look(
+        &mut self,
+        lane: &WatchState,
+        now: Option<Instant>,
+        room: &mut Budget,
+        teller: &mut impl Teller<K>,
+    ) -> Looked {
+        let Member { link, cursor, credit, spent, pace } = self;
+        if lane.mirror.overrun(cursor) && teller.overrun_ends(lane) {
+            let text = "the link fell behind by more than the lane's queue holds";
+            teller.ended(*link, Refusal::full(text, ""));
+            return Looked::Overrun;
+        }
+        let mut paced = pace.as_mut().zip(now);
+        if let Some((pace, now)) = &paced
+            && let Some(at) = pace.waits_until(*now)
+            && lane.mirror.has_more(cursor)
+        {
+            return Looked::Until(at);
+        }
+        let given = Budget {
+            events: SLICE.events.min(room.events).min(credit.map_or(usize::MAX, |credit| credit as usize)),
+            bytes: SLICE.bytes.min(room.bytes),
+        };
+        let mut budget = given;
+        let (told, costs) = teller.tell_link(*link, lane, cursor, &mut budget);
+        let events = given.events - budget.events;
+        room.events -= events;
+        room.bytes -= given.bytes - budget.bytes;
+        if let Some(credit) = credit {
+            *credit = credit.saturating_sub(costs as u32);
+            *spent += costs as u64;
+        }
+        if let Some((pace, now)) = &mut paced {
+            pace.tells(*now, events, told, cursor.is_synced());
+        }
+        match told {
+            Told::All => Looked::AllTold,
+            Told::Part if *credit == Some(0) => Looked::NoCredit,
+            Told::Part => Looked::More,
+        }
     }
 }

@@ -3,11 +3,13 @@
 use super::groups::{Groups, Teller};
 use super::lane::WatchState;
 use super::mirror::{Budget, Cell, Cursor, Listener, MirrorChange, Told};
-use super::{Event, EventKind, LinkOutput, Serving};
+use super::{Event, EventKind, LinkOutput, Rate, Serving};
 use crate::lock::lock;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+use tokio::time;
 
 /// What one call of `next` gives at most, but for one event that is larger.
 const FLUSH: Budget = Budget { events: 512, bytes: 64 << 10 };
@@ -74,33 +76,49 @@ impl Links {
         self.lock().groups.credit(link, events);
     }
 
+    /// Flushes to an open link come no more often from now on.
+    pub fn pace(&self, link: u32, rate: Rate) {
+        self.lock().groups.pace(link, rate);
+    }
+
+    /// A link that has ended and was not said to have, and why.
+    pub fn ended(&self) -> Option<(u32, Option<Refusal>)> {
+        self.lock().closed.pop()
+    }
+
     /// Waits until some link has something to say and there is room for it, and adds it. May be dropped at any await and
     /// loses nothing.
     pub async fn next(&self, out: &mut Vec<LinkOutput>, room: impl AsyncFn()) {
         let before = out.len();
         loop {
             room().await;
-            self.next_events(out);
+            let turn = self.next_events(out, || time::Instant::now().into_std());
             if out.len() > before {
                 return;
             }
-            self.due.came().await;
+            match turn {
+                None => self.due.came().await,
+                // What came until then is found by looking.
+                Some(at) => drop(time::timeout_at(at.into(), self.due.came()).await),
+            }
         }
     }
 
-    /// Adds what is due now, as far as one flush goes.
-    pub fn next_events(&self, out: &mut Vec<LinkOutput>) {
+    /// Adds what is due now, as far as one flush goes. Gives the time at which more is, even if nothing changes any more.
+    /// The clock is read where links have a rate.
+    pub fn next_events(&self, out: &mut Vec<LinkOutput>, clock: impl FnOnce() -> Instant) -> Option<Instant> {
         let mut state = self.lock();
         let LinksState { groups, closed } = &mut *state;
         let before = out.len();
-        let mut room = FLUSH;
-        let ended = groups.tell_due(&mut room, &mut Client { out, closed });
+        let (now, mut room) = (groups.has_rates().then(clock), FLUSH);
+        let ended = groups.tell_due(now, &mut room, &mut Client { out, closed });
         self.serving.count_delivered(out.len() - before);
         for link in ended {
             self.end(groups, link);
         }
         self.serving.grant(&mut groups.grants);
         out.extend(closed.drain(..).map(|(link, refusal)| LinkOutput::Closed { link, refusal }));
+        groups.next_turn()
     }
 
     fn end(&self, groups: &mut Groups<u32>, link: u32) {

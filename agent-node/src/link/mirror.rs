@@ -481,6 +481,12 @@ impl Mirror {
         question <= self.questions.answered()
     }
 
+    /// Whether there is something that this watcher has not been told.
+    pub fn has_more(&self, cursor: &Cursor) -> bool {
+        let is_new = cursor.era != self.era || cursor.phase != Phase::Following || cursor.at < self.head;
+        cursor.stale != self.stale || self.whole && is_new
+    }
+
     /// Whether items have been dropped that this watcher has not been told.
     pub fn overrun(&self, cursor: &Cursor) -> bool {
         match &self.state {

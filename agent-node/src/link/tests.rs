@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 mod chain;
+mod rates;
 mod threads;
 
 /// Lanes are named after what they are: `value`, `map`, `supply`, `closing`, `blocking` (a queue of 4 each), `hidden`.
@@ -137,7 +138,8 @@ fn change(serving: &Serving, attachment: u64, changes: Vec<Versioned>) {
 
 fn taken(links: &Links) -> Vec<LinkOutput> {
     let mut out = Vec::new();
-    links.next_events(&mut out);
+    let turn = links.next_events(&mut out, || panic!("no link has a rate"));
+    assert_eq!(turn, None);
     out
 }
 

@@ -7,6 +7,7 @@ mod send_all;
 
 use crate::{
     answer::{self, Text},
+    link::Rate,
     node::{Answer, Node, NodeStatus, Report, Request as Command, Status as NodeState},
     reads::{self, Charge},
     refusal::Refusal,
@@ -204,9 +205,13 @@ impl lanes_server::Lanes for Lanes {
     type WatchStream = Messages<v1::WatchResponse>;
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let v1::WatchRequest { agent, lane, from } = request.into_inner();
+        let v1::WatchRequest { agent, lane, from, rate } = request.into_inner();
+        let rate = rate.map(Rate::new).transpose().map_err(|refusal| answer::status(&refusal))?;
         let links = self.node.links();
         links.open(0, &agent, &lane, from, None);
+        if let Some(rate) = rate {
+            links.pace(0, rate);
+        }
         let source = links::Watch::new(links, self.stop.clone());
         Ok(messages(source))
     }

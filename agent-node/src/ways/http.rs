@@ -1,6 +1,8 @@
 //! HTTP: `GET` and `POST` on addresses. The address is the path as it came; the node makes its normal form.
 
 pub mod call;
+mod event_text;
+mod events;
 
 use crate::{
     answer::{self, Text},
@@ -26,6 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// For all of a body; a connection that stops in the middle of one is not kept.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -33,8 +36,13 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 pub const ALL: &str = "GET, HEAD, POST";
 const READS: &str = "GET, HEAD";
 
-/// Answers one request.
-pub async fn answer<B>(node: &Node, metrics: &Metrics, request: hyper::Request<B>) -> Response<Body>
+/// Answers one request. Event streams go on until `stop`.
+pub async fn answer<B>(
+    node: &Node,
+    metrics: &Metrics,
+    stop: CancellationToken,
+    request: hyper::Request<B>,
+) -> Response<Body>
 where
     B: hyper::body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -44,7 +52,12 @@ where
     match Call::parse(&head.method, &head.uri, &head.headers) {
         Ok(Call::Get { lane, local, known }) => {
             let response = get(node, metrics, agent, &lane, local, &known).await;
-            if head.method == Method::HEAD { bodiless(response) } else { response }
+            to_read(&head.method, response)
+        }
+        Ok(Call::Events(wanted)) => {
+            let untaken = head.extensions.get::<connections::Untaken>().cloned();
+            let begun = events::answer(node.links(), agent, &wanted, untaken, stop);
+            to_read(&head.method, begun.unwrap_or_else(|refusal| refused(&refusal, READS)))
         }
         Ok(Call::Post { lane, key }) => post(node, metrics, agent, lane, key, body).await,
         Err(call::Error::NoLane) => refused(&no_lane(node, agent), ALL),
@@ -59,7 +72,10 @@ pub fn what_pages_may_ask() -> Response<Body> {
     *response.status_mut() = StatusCode::NO_CONTENT;
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_METHODS, ALL),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type, if-none-match, shoal-client, shoal-sequence"),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "content-type, if-none-match, last-event-id, shoal-client, shoal-sequence",
+        ),
         (header::ACCESS_CONTROL_MAX_AGE, "600"),
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -73,7 +89,7 @@ pub fn for_page(origin: Option<HeaderValue>, mut response: Response<Body>) -> Re
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag, retry-after"));
-        headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
     response
 }
@@ -200,6 +216,12 @@ fn json(code: StatusCode, body: Body) -> Response<Body> {
     *response.status_mut() = code;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// An answer to `GET` or `HEAD`. A lane is given as state or as events, as the request's `Accept` says.
+fn to_read(method: &Method, mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    if *method == Method::HEAD { bodiless(response) } else { response }
 }
 
 fn bodiless(response: Response<Body>) -> Response<Body> {

@@ -29,8 +29,9 @@ pub async fn serve(
     let (counted, contact) = (metrics.port.clone(), node.clone());
     let under_way = counted.under_way.clone();
     let calls = grpc::router(node.clone(), metrics.clone(), addresses, stop.clone());
+    let stopping = stop.clone();
     let route = move |request: Request<RequestBody>| {
-        let (node, metrics, calls) = (node.clone(), metrics.clone(), calls.clone());
+        let (node, metrics, calls, stop) = (node.clone(), metrics.clone(), calls.clone(), stopping.clone());
         let are_too_many = under_way.get() > CALLS_MAX;
         async move {
             let way = Way::of(&request);
@@ -53,7 +54,7 @@ pub async fn serve(
                         .await
                 }
                 Way::WebSocket => http::no_socket(),
-                Way::Http => http::answer(&node, &metrics, request).await,
+                Way::Http => http::answer(&node, &metrics, stop, request).await,
             };
             http::for_page(page, response)
         }

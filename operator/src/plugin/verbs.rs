@@ -212,10 +212,11 @@ async fn first<T>(
 }
 
 /// Goes on over pods that come and go, from the last token, once it has begun.
-pub async fn watch(pods: &Pods, mut following: Following, agent: &str, lane: &str) -> Result<(), Failure> {
+pub async fn watch(pods: &Pods, mut following: Following, mut request: WatchRequest) -> Result<(), Failure> {
     let (mut last, mut begun) = (None, false);
     while !following.is_done() {
-        match watch_once(pods, &mut following, &mut last, &mut begun, agent, lane).await {
+        request.from = following.from;
+        match watch_once(pods, &mut following, &mut last, &mut begun, request.clone()).await {
             Err(failure) if !failure.may_pass() || !begun => return Err(failure),
             Ok(Told::All) => break,
             Err(failure) => eprintln!("{}; going on", failure.error),
@@ -238,12 +239,10 @@ async fn watch_once(
     following: &mut Following,
     last: &mut Option<String>,
     begun: &mut bool,
-    agent: &str,
-    lane: &str,
+    request: WatchRequest,
 ) -> Result<Told, Failure> {
     let mut ready = pods.ready(last.as_deref()).await?;
     let mut tunnel = pods.open(last.insert(ready.swap_remove(0))).await?;
-    let request = WatchRequest { agent: agent.into(), lane: lane.into(), from: following.from };
     let mut events = read(&tunnel.pod, tunnel.lanes.watch(request)).await?;
     while let Some(response) =
         events.message().await.map_err(|status| Failure::of_read(&tunnel.pod, &status))?

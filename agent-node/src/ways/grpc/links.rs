@@ -5,7 +5,7 @@ use super::{Source, broken, stopping};
 use crate::{
     answer,
     connections::unread_room,
-    link::{self, EventKind, LinkOutput},
+    link::{self, EventKind, LinkOutput, Rate},
     node::Links,
     refusal::Refusal,
 };
@@ -80,14 +80,14 @@ impl Many {
 
     fn apply(&mut self, message: v1::LinksRequest) -> Result<(), Status> {
         let v1::LinksRequest { open, close, credit } = message;
-        for v1::OpenLink { link, agent, lane, from, credit } in open {
+        for one in open {
             if self.open.len() >= LINKS_MAX {
-                let refusal = Refusal::full(format!("a stream has at most {LINKS_MAX} links"), agent);
-                self.due.push(LinkOutput::Closed { link, refusal: Some(refusal) });
-            } else if self.open.insert(link) {
-                self.links.open(link, &agent, &lane, from, credit);
+                let refusal = Refusal::full(format!("a stream has at most {LINKS_MAX} links"), one.agent);
+                self.due.push(LinkOutput::Closed { link: one.link, refusal: Some(refusal) });
+            } else if self.open.insert(one.link) {
+                self.open(one);
             } else {
-                let refusal = Refusal::bad(format!("link {link} is open"), "open.link");
+                let refusal = Refusal::bad(format!("link {} is open", one.link), "open.link");
                 return Err(answer::status(&refusal));
             }
         }
@@ -101,6 +101,18 @@ impl Many {
             self.links.credit(link, events);
         }
         Ok(())
+    }
+
+    fn open(&mut self, one: v1::OpenLink) {
+        let v1::OpenLink { link, agent, lane, from, credit, rate } = one;
+        let rate = match rate.map(Rate::new).transpose() {
+            Ok(rate) => rate,
+            Err(refusal) => return self.due.push(LinkOutput::Closed { link, refusal: Some(refusal) }),
+        };
+        self.links.open(link, &agent, &lane, from, credit);
+        if let Some(rate) = rate {
+            self.links.pace(link, rate);
+        }
     }
 
     fn message(&mut self) -> v1::LinksResponse {

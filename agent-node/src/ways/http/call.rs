@@ -1,13 +1,23 @@
 //! What an HTTP request asks for: method, query and headers become a `Call`, or the reason why not.
 
-use crate::{answer, refusal::Refusal};
+use crate::{answer, link::Rate, refusal::Refusal};
 use hyper::{HeaderMap, Method, Uri, header};
 use std::{borrow::Cow, sync::Arc};
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Call {
     Get { lane: String, local: bool, known: Known },
+    Events(EventsWanted),
     Post { lane: String, key: Option<(Arc<str>, u64)> },
+}
+
+/// The events of a lane.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EventsWanted {
+    pub lane: String,
+    /// A watermark that an earlier stream gave.
+    pub from: Option<u64>,
+    pub rate: Option<Rate>,
 }
 
 /// The versions that a client has, from `If-None-Match`.
@@ -52,12 +62,26 @@ impl Call {
         if !reads && method != Method::POST {
             return Err(Error::Method);
         }
-        let Query { lane, local } = Query::parse(uri.query().unwrap_or_default())?;
-        if reads {
-            accepts_json(headers)?;
-            let lane = lane.ok_or(Error::NoLane)?;
-            Ok(Self::Get { lane, local, known: known(headers) })
+        let Query { lane, local, from, rate } = Query::parse(uri.query().unwrap_or_default())?;
+        if reads && prefers_events(headers) {
+            if local {
+                let text = "read is for states: the events of a lane are those of this node's mirror of it";
+                return Err(Refusal::bad(text, "read").into());
+            }
+            // A client that comes back asks with the query that it began with.
+            let from = last_event_id(headers)?.or(from);
+            Ok(Self::Events(EventsWanted { lane: lane.ok_or(Error::NoLane)?, from, rate }))
         } else {
+            for (is_there, name) in [(from.is_some(), "from"), (rate.is_some(), "rate")] {
+                if is_there {
+                    let text = format!("{name} is for event streams: GET with Accept: text/event-stream");
+                    return Err(Refusal::bad(text, name).into());
+                }
+            }
+            if reads {
+                let lane = lane.ok_or(Error::NoLane)?;
+                return Ok(Self::Get { lane, local, known: known(headers) });
+            }
             if local {
                 return Err(Refusal::bad("read is for GET only", "read").into());
             }
@@ -72,6 +96,8 @@ impl Call {
 struct Query {
     lane: Option<String>,
     local: bool,
+    from: Option<u64>,
+    rate: Option<Rate>,
 }
 
 impl Query {
@@ -87,6 +113,14 @@ impl Query {
                 ("read", _) if query.local => return Err(twice()),
                 ("read", "local") => query.local = true,
                 ("read", _) => return Err(Refusal::bad("the only value of read is local", "read")),
+                ("from", _) if query.from.is_some() => return Err(twice()),
+                ("from", token) => query.from = Some(watermark(token, "from")?),
+                ("rate", _) if query.rate.is_some() => return Err(twice()),
+                ("rate", rate) => {
+                    // What is no number is not one of those that there are.
+                    let flushes = digits(rate).and_then(|rate| u32::try_from(rate).ok());
+                    query.rate = Some(Rate::new(flushes.unwrap_or(0))?);
+                }
                 _ => return Err(Refusal::bad(format!("unknown parameter {name}"), name.as_ref())),
             }
         }
@@ -114,33 +148,55 @@ fn decode(text: &str) -> Result<Cow<'_, str>, Refusal> {
     String::from_utf8(out).map(Into::into).map_err(|_| broken())
 }
 
-/// The media types that all headers of this name list, without their parameters.
-fn media(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+/// The media types that all headers of this name list, each with its parameters.
+fn listed(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = (&str, &str)> {
     headers
         .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(|item| item.split(';').next().unwrap_or_default().trim())
+        .map(|item| item.split_once(';').unwrap_or((item, "")))
+        .map(|(name, parameters)| (name.trim(), parameters))
 }
 
-fn accepts_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let events = |name: &str| name.eq_ignore_ascii_case("text/event-stream");
-    let json = |name: &str| {
-        ["application/json", "application/*", "*/*"].iter().any(|j| name.eq_ignore_ascii_case(j))
+/// Whether a client would rather have a lane's events than its state. Of what it wants as much, the state comes first, but
+/// for what it does not name.
+fn prefers_events(headers: &HeaderMap) -> bool {
+    let quality = |wanted: &str| {
+        let mut ranges = listed(headers, header::ACCEPT);
+        ranges.find(|(range, _)| range.eq_ignore_ascii_case(wanted)).map(|(_, parameters)| weight(parameters))
     };
-    if media(headers, header::ACCEPT).any(events) && !media(headers, header::ACCEPT).any(json) {
-        let text =
-            "no event stream over HTTP yet: watch by gRPC (shoal.v1.Lanes/Watch) or by `agent-node watch`";
-        return Err(Refusal::new(406, text, "accept"));
+    let Some(events) = quality("text/event-stream").filter(|quality| *quality > 0.0) else { return false };
+    let by_range = || quality("application/*").or_else(|| quality("*/*"));
+    match quality("application/json") {
+        Some(json) => events > json,
+        None => by_range().is_none_or(|json| events >= json),
     }
-    Ok(())
+}
+
+/// How much a client wants a media type with these parameters.
+fn weight(parameters: &str) -> f32 {
+    let mut parameters = parameters.split(';').filter_map(|parameter| parameter.split_once('='));
+    let quality = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+    let quality = quality.and_then(|(_, value)| value.trim().parse().ok());
+    quality.filter(|quality| (0.0..=1.0).contains(quality)).unwrap_or(1.0)
+}
+
+/// The watermark that a client has read last, if it comes back.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    const NAME: &str = "last-event-id";
+    let given = once(headers, NAME)?.filter(|id| !id.is_empty());
+    given.map(|id| watermark(id, NAME)).transpose()
+}
+
+fn watermark(text: &str, at: &str) -> Result<u64, Refusal> {
+    digits(text).ok_or_else(|| Refusal::bad("a watermark is the `id` of an event of this lane", at))
 }
 
 /// Browsers send some bodies of other types, and of none, for foreign web pages without asking first.
 fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut types = media(headers, header::CONTENT_TYPE);
-    let json = types.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let mut types = listed(headers, header::CONTENT_TYPE);
+    let json = types.next().is_some_and(|(name, _)| name.eq_ignore_ascii_case("application/json"));
     let good = json && types.next().is_none();
     let text = "the content type of a body is application/json (curl --json sends it)";
     if good { Ok(()) } else { Err(Refusal::new(415, text, "content-type")) }
@@ -251,16 +307,77 @@ mod tests {
     }
 
     #[test]
-    fn an_event_stream_is_not_acceptable_unless_json_is_too() {
+    fn an_event_stream_is_for_who_would_rather_have_it_than_the_state() {
         for (value, expected) in [
-            ("text/event-stream", 406),
-            ("text/html, Text/Event-Stream;q=0.5", 406),
-            ("text/event-stream, */*;q=0.1", 200),
-            ("application/json", 200),
-            ("text/html", 200),
+            ("text/event-stream", true),
+            ("Text/Event-Stream", true),
+            ("text/html, text/event-stream;q=0.5", true),
+            ("text/event-stream, */*;q=0.1", true),
+            ("text/event-stream, */*", true),
+            ("*/*, text/event-stream", true),
+            ("text/event-stream, application/json;q=0.9", true),
+            ("text/event-stream;charset=utf-8; Q=0.5, application/*;q=0.4, application/json;q=0.3", true),
+            ("text/event-stream, application/json", false),
+            ("application/json, text/event-stream", false),
+            ("text/event-stream;q=0.5, */*", false),
+            ("text/event-stream;q=0", false),
+            ("text/event-stream;q=0, text/html", false),
+            ("text/*", false),
+            ("*/*", false),
+            ("application/json", false),
+            ("text/html", false),
+            ("", false),
         ] {
-            assert_eq!(code(parse(&Method::GET, "/a/1?lane=x", &[("accept", value)])).0, expected, "{value}");
+            let call = parse(&Method::GET, "/a/1?lane=x", &[("accept", value)]);
+            assert_eq!(matches!(call, Ok(Call::Events(_))), expected, "{value}: {call:?}");
+            assert!(call.is_ok(), "{value}: {call:?}");
         }
+        let two = [("accept", "text/html"), ("accept", "text/event-stream")];
+        assert!(matches!(parse(&Method::HEAD, "/a/1?lane=x", &two), Ok(Call::Events(_))));
+        assert!(matches!(parse(&Method::GET, "/a/1?lane=x", &[]), Ok(Call::Get { .. })));
+    }
+
+    #[test]
+    fn an_event_stream_goes_on_from_the_last_event_that_was_read() {
+        let events = ("accept", "text/event-stream");
+        let wanted = |from, rate: Option<u32>| {
+            let rate = rate.map(|rate| Rate::new(rate).unwrap());
+            Ok(Call::Events(EventsWanted { lane: "x".into(), from, rate }))
+        };
+        for (target, last, expected) in [
+            ("/a/1?lane=x", None, wanted(None, None)),
+            ("/a/1?lane=x&from=7", None, wanted(Some(7), None)),
+            ("/a/1?lane=x&from=0&rate=1", None, wanted(Some(0), Some(1))),
+            ("/a/1?lane=x&rate=1000", Some("18446744073709551615"), wanted(Some(u64::MAX), Some(1_000))),
+            ("/a/1?from=7&lane=x", Some("9"), wanted(Some(9), None)),
+            ("/a/1?lane=x&from=7", Some(""), wanted(Some(7), None)),
+        ] {
+            let headers: Vec<_> = [events].into_iter().chain(last.map(|id| ("last-event-id", id))).collect();
+            assert_eq!(parse(&Method::GET, target, &headers), expected, "{target} {last:?}");
+        }
+        for (target, headers, at) in [
+            ("/a/1?lane=x&from=", &[events][..], "from"),
+            ("/a/1?lane=x&from=-1", &[events], "from"),
+            ("/a/1?lane=x&from=1&from=1", &[events], "from"),
+            ("/a/1?lane=x&rate=0", &[events], "rate"),
+            ("/a/1?lane=x&rate=1001", &[events], "rate"),
+            ("/a/1?lane=x&rate=4294967297", &[events], "rate"),
+            ("/a/1?lane=x&rate=0.5", &[events], "rate"),
+            ("/a/1?lane=x&rate=", &[events], "rate"),
+            ("/a/1?lane=x&rate=1&rate=1", &[events], "rate"),
+            ("/a/1?lane=x&read=local", &[events], "read"),
+            ("/a/1?lane=x", &[events, ("last-event-id", "x")], "last-event-id"),
+            ("/a/1?lane=x", &[events, ("last-event-id", "1"), ("last-event-id", "1")], "last-event-id"),
+            ("/a/1", &[events], "no lane"),
+            // Without the header that asks for events.
+            ("/a/1?lane=x&rate=1", &[], "rate"),
+            ("/a/1?lane=x&from=1", &[], "from"),
+        ] {
+            assert_eq!(code(parse(&Method::GET, target, headers)), (400, at.into()), "{target}");
+        }
+        let json = [("content-type", "application/json"), events];
+        assert_eq!(code(parse(&Method::POST, "/a/1?lane=x&rate=1", &json)), (400, "rate".into()));
+        assert!(matches!(parse(&Method::POST, "/a/1?lane=x", &json), Ok(Call::Post { .. })));
     }
 
     #[test]

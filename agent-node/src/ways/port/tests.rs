@@ -1,6 +1,7 @@
 //! Real sockets against a node that has no plan yet: what the port itself answers, to good clients and bad ones.
 
 mod calls;
+mod events;
 mod lanes;
 
 use super::*;
@@ -98,7 +99,7 @@ impl Running {
 }
 
 fn watch() -> v1::WatchRequest {
-    v1::WatchRequest { agent: "/a/1".into(), lane: "x".into(), from: None }
+    v1::WatchRequest { agent: "/a/1".into(), lane: "x".into(), from: None, rate: None }
 }
 
 #[tokio::test]
@@ -133,9 +134,10 @@ async fn http_answers_as_its_table_says() {
     for (line, headers, body, expected, also) in [
         ("GET /a/1?lane=x", "", "", 503, "retry-after: "),
         ("GET /a/1", "", "", 503, "\"at\":"),
-        ("GET /a/1?lane=x&rate=3", "", "", 400, "unknown parameter rate"),
+        ("GET /a/1?lane=x&rate=3", "", "", 400, "Accept: text/event-stream"),
+        ("GET /a/1?lane=x&rats=3", "", "", 400, "unknown parameter rats"),
         ("GET /a/1?lane=x&lane=x", "", "", 400, "twice"),
-        ("GET /a/1?lane=x", "accept: text/event-stream\r\n", "", 406, "agent-node watch"),
+        ("GET /a/1?lane=x", "accept: text/event-stream\r\n", "", 503, "retry-after: "),
         ("PUT /a/1?lane=x", "", "1", 405, "allow: GET, HEAD, POST"),
         ("DELETE /a/1?lane=x", "", "", 405, "allow: "),
         ("POST /a/1?lane=x", "", "1", 503, "retry-after: "),

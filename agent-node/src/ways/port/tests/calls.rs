@@ -61,7 +61,8 @@ async fn a_call_ends_when_its_time_is_over_and_says_what_may_have_been_done() {
         .map(|n| format!("/counter/{n}"))
         .find(|agent| ring.owner(slot_of(agent)).ordinal == 1)
         .unwrap();
-    let watch = v1::WatchRequest { agent: "/counter/1".into(), lane: "n".into(), from: None }.encode_to_vec();
+    let watch = v1::WatchRequest { agent: "/counter/1".into(), lane: "n".into(), from: None, rate: None }
+        .encode_to_vec();
     let command = v1::Command {
         id: 1,
         agent: away.clone(),

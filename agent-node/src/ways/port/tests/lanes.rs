@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use std::collections::HashMap;
 use v1::EventKind;
 
-fn spec() -> Json {
+pub(super) fn spec() -> Json {
     json!({
         "replicas": 1,
         "slots": 256,
@@ -23,17 +23,19 @@ fn spec() -> Json {
                 {"name": "note", "type": "Value", "access": "ReadWrite"},
                 {"name": "marks", "type": "Map", "access": "ReadWrite"},
                 {"name": "added", "type": "Supply"},
+                {"name": "closing", "type": "Supply", "queue": {"items": 4, "overflow": "Close"}},
                 {"name": "hidden", "type": "Value", "access": "Internal"},
             ],
             "rules": [{"command": "add", "do": [
                 {"set": {"lane": "n", "to": "n + event"}},
                 {"emit": {"lane": "added", "body": "event"}},
+                {"emit": {"lane": "closing", "body": "event"}},
             ]}],
         }],
     })
 }
 
-async fn start_with_plan() -> Running {
+pub(super) async fn start_with_plan() -> Running {
     start_with_plan_on(1).await.0
 }
 
@@ -52,16 +54,7 @@ pub(super) async fn start_with_plan_on(nodes: u16) -> (Running, Ring) {
     let mut peers = vec![running.peer_at.to_string()];
     peers.resize(nodes.into(), "127.0.0.1:1".into());
     let ring = Ring::begin(PLAN_UID, members, 256, 7);
-    let configuration = Configuration {
-        plan_name: "counters".into(),
-        plan_uid: PLAN_UID.into(),
-        adopted_by: String::new(),
-        generation: 1,
-        spec: spec().to_string().into(),
-        ring: ring.encode().into(),
-        peers,
-    };
-    running.node.configure(configuration).await.unwrap();
+    running.node.configure(configuration(1, &spec(), &ring, peers)).await.unwrap();
     let ready = async {
         while running.node.ready().is_err() {
             tokio::task::yield_now().await;
@@ -71,8 +64,20 @@ pub(super) async fn start_with_plan_on(nodes: u16) -> (Running, Ring) {
     (running, ring)
 }
 
+pub(super) fn configuration(generation: u64, spec: &Json, ring: &Ring, peers: Vec<String>) -> Configuration {
+    Configuration {
+        plan_name: "counters".into(),
+        plan_uid: PLAN_UID.into(),
+        adopted_by: String::new(),
+        generation,
+        spec: spec.to_string().into(),
+        ring: ring.encode().into(),
+        peers,
+    }
+}
+
 impl Running {
-    async fn post(&self, target: &str, headers: &str, body: &str) -> (u16, String) {
+    pub(super) async fn post(&self, target: &str, headers: &str, body: &str) -> (u16, String) {
         parts(&self.ask(&format!("POST {target}"), headers, body).await)
     }
 
@@ -86,7 +91,7 @@ fn parts(answer: &str) -> (u16, String) {
     (code, answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned()))
 }
 
-fn version(answer: &(u16, String)) -> u64 {
+pub(super) fn version(answer: &(u16, String)) -> u64 {
     assert_eq!(answer.0, 200, "{}", answer.1);
     serde_json::from_str::<Json>(&answer.1).unwrap()["version"].as_u64().unwrap()
 }
@@ -157,6 +162,7 @@ async fn pages_of_hosts_that_the_plan_names_ask_as_their_browsers_do() {
     for (line, headers, body, expected, also) in [
         ("OPTIONS /counter/1?lane=add", &*asked, "", 204, "access-control-allow-headers: content-type"),
         ("OPTIONS /counter/1?lane=add", &*asked, "", 204, allowed),
+        ("OPTIONS /counter/1?lane=n", &*asked, "", 204, "last-event-id"),
         ("POST /counter/1?lane=add", page, "1", 200, allowed),
         ("GET /counter/1?lane=n", page, "", 200, allowed),
         ("GET /counter/1?lane=none", page, "", 404, allowed),
@@ -246,7 +252,7 @@ async fn a_stream_of_commands_is_answered_whole() {
 async fn a_watch_begins_with_the_state_and_follows() {
     let running = start_with_plan().await;
     version(&running.post("/counter/1?lane=add", "", "5").await);
-    let request = v1::WatchRequest { agent: "/counter/1".into(), lane: "n".into(), from: None };
+    let request = v1::WatchRequest { agent: "/counter/1".into(), lane: "n".into(), from: None, rate: None };
     let mut events = Events(running.lanes().await.watch(request).await.unwrap().into_inner(), Vec::new());
     let state = events.until(|event| event.kind() == EventKind::Synced).await;
     assert_eq!(
@@ -257,7 +263,7 @@ async fn a_watch_begins_with_the_state_and_follows() {
     let written = version(&running.post("/counter/1?lane=add", "", "1").await);
     let next = events.until(|event| event.id.is_some()).await.pop().unwrap();
     assert_eq!((next.kind(), &next.value[..], next.id), (EventKind::Set, &b"6"[..], Some(written)));
-    let wrong = v1::WatchRequest { agent: "/counter/1".into(), lane: "none".into(), from: None };
+    let wrong = v1::WatchRequest { agent: "/counter/1".into(), lane: "none".into(), from: None, rate: None };
     let status = running.lanes().await.watch(wrong).await.unwrap().into_inner().message().await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
 }
@@ -284,7 +290,7 @@ impl Events {
 async fn who_reads_late_gets_the_last_value_and_not_all_of_them() {
     const COMMANDS: u64 = 20_000;
     let running = start_with_plan().await;
-    let request = v1::WatchRequest { agent: "/counter/1".into(), lane: "n".into(), from: None };
+    let request = v1::WatchRequest { agent: "/counter/1".into(), lane: "n".into(), from: None, rate: None };
     let mut events = Events(running.lanes().await.watch(request).await.unwrap().into_inner(), Vec::new());
     events.until(|event| event.kind() == EventKind::Synced).await;
     let messages = (0..COMMANDS / 500).map(|batch| v1::SendAllRequest {
@@ -312,6 +318,7 @@ async fn one_stream_carries_many_links() {
         lane: lane.into(),
         from: None,
         credit: None,
+        rate: None,
     };
     let mut all: Vec<_> = (1..=500).map(|link| open(link, "n")).collect();
     all.push(open(501, "none"));
