@@ -96,7 +96,8 @@ pub fn for_page(origin: Option<HeaderValue>, mut response: Response<Body>) -> Re
 
 /// There is no WebSocket here so far.
 pub fn no_socket() -> Response<Body> {
-    let text = "no WebSocket here: watch by gRPC (shoal.v1.Lanes/Watch) or by `agent-node watch`";
+    let text = "no WebSocket here: watch by an event stream (GET with Accept: text/event-stream), by gRPC \
+                (shoal.v1.Lanes/Watch) or by `agent-node watch`";
     refused(&Refusal::not_found(text, "upgrade"), ALL)
 }
 

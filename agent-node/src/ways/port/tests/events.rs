@@ -1,6 +1,6 @@
 //! Event streams over real sockets, against a node with a plan; and rates over gRPC.
 
-use super::lanes::{configuration, spec, start_with_plan, start_with_plan_on, version};
+use super::lanes::{command, configuration, spec, start_with_plan, start_with_plan_on, version};
 use super::*;
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -184,9 +184,11 @@ async fn a_stream_that_its_node_ends_says_why() {
     let (running, ring) = start_with_plan_on(1).await;
     let mut closing = Stream::open(&running, "/counter/1?lane=closing&rate=1", &[], false).await;
     closing.until("synced").await;
-    for _ in 0..5 {
-        version(&running.post("/counter/1?lane=add", "", "1").await);
-    }
+    let commands = (0..100).map(|id| command(id, "/counter/1", "1", 0)).collect();
+    let sent = v1::SendAllRequest { client: String::new(), commands };
+    let mut answers =
+        running.lanes().await.send_all(futures::stream::iter([sent])).await.unwrap().into_inner();
+    while answers.message().await.unwrap().is_some() {}
     assert_eq!(closing.closed().await, 429, "more items than its queue holds");
     let mut note = Stream::open(&running, "/counter/1?lane=note", &[], true).await;
     let mut count = Stream::open(&running, "/counter/1?lane=n", &[], false).await;

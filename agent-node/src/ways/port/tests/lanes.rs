@@ -96,7 +96,7 @@ pub(super) fn version(answer: &(u16, String)) -> u64 {
     serde_json::from_str::<Json>(&answer.1).unwrap()["version"].as_u64().unwrap()
 }
 
-fn command(id: u64, agent: &str, body: &'static str, sequence: u64) -> v1::Command {
+pub(super) fn command(id: u64, agent: &str, body: &'static str, sequence: u64) -> v1::Command {
     v1::Command {
         id,
         agent: agent.into(),
