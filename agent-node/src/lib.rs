@@ -17,14 +17,18 @@
 //! Below them: [`answer`] words answers for clients, [`refusal`] says why something was not done, [`holds`] keeps the
 //! order of a stream after a refusal, [`map`] keeps the entries of a Map lane, [`reads`] charges answers to a budget,
 //! [`connections`] accepts and serves, [`store`] is the data folder,
-//! [`logging`] writes what a node has to say, [`lock`] locks.
+//! [`logging`] writes what a node has to say, [`lock`] locks. What a simulation sets in place of the operating system
+//! comes by [`disk`], [`clock`] and [`random`].
 //!
 //! A command's way: `ways` -> `node::commands` -> `node::inbox` -> `shard::perform` -> `log` -> `shard::gate` ->
 //! `node::delivery` -> back. An update's: `node::delivery` -> `link` -> `ways`, on another node by `node::answering`.
 
 pub mod answer;
+pub mod broken;
 pub mod cli;
+pub mod clock;
 pub mod connections;
+pub mod disk;
 pub mod holds;
 pub mod link;
 pub mod lock;
@@ -33,6 +37,7 @@ pub mod logging;
 pub mod map;
 pub mod node;
 pub mod peer;
+pub mod random;
 pub mod reads;
 pub mod refusal;
 pub mod run;

@@ -18,10 +18,12 @@ mod scan;
 mod tests;
 mod writer;
 
+use crate::clock;
+use crate::disk::{self, File};
 use crate::lock::lock;
 use crate::store::{self, Store};
 use chain::Chain;
-use committer::Intake;
+use committer::{Committer, Intake};
 use format::Ident;
 use judge::{Cut, End, Judge};
 use places::Places;
@@ -29,15 +31,13 @@ use prepare::Pool;
 use room::{Ask, Class};
 use scan::{Segment, Stop};
 use std::fmt;
-use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use writer::Writer;
 
 pub use counts::Counts;
@@ -132,6 +132,25 @@ pub type Each<'a> = dyn FnMut(Position, Head, &[u8]) -> Result<(), String> + 'a;
 /// Hears up to where the log is on the disk. Called by the log's own thread, which waits for it.
 pub type OnDurable = Box<dyn Fn(Position) + Send>;
 
+/// What a log's threads run.
+pub struct Loops {
+    committer: Committer,
+    pool: Arc<Pool>,
+}
+
+#[cfg(test)]
+impl Loops {
+    /// Writes and syncs what has gathered. False: nothing had.
+    pub fn commit(&mut self) -> Result<bool, Error> {
+        Ok(self.committer.turn(false)? == committer::Turn::Wrote)
+    }
+
+    /// Makes a segment that is due. False: none was made.
+    pub fn prepare(&self) -> bool {
+        self.pool.turn()
+    }
+}
+
 pub struct Log {
     intake: Arc<Intake>,
     pool: Arc<Pool>,
@@ -146,22 +165,26 @@ impl Log {
     /// Gives every record to `each`, in the order in which they were written, and goes on after them.
     pub fn open(
         store: &Store,
-        each: &mut Each,
-        progress: &Progress,
-        on_durable: OnDurable,
-    ) -> Result<(Log, Opened), Error> {
-        Log::open_with(store, SIZES, each, progress, on_durable)
-    }
-
-    pub fn open_with(
-        store: &Store,
         sizes: Sizes,
         each: &mut Each,
         progress: &Progress,
         on_durable: OnDurable,
     ) -> Result<(Log, Opened), Error> {
+        let (log, loops, opened) = Log::load(store, sizes, each, progress, on_durable)?;
+        log.start(loops)?;
+        Ok((log, opened))
+    }
+
+    /// The same, and whoever calls runs the loops, or lets them run by `start`.
+    pub fn load(
+        store: &Store,
+        sizes: Sizes,
+        each: &mut Each,
+        progress: &Progress,
+        on_durable: OnDurable,
+    ) -> Result<(Log, Loops, Opened), Error> {
         let folder = store.folder().join(FOLDER);
-        if !folder.is_dir() {
+        if !disk::is_folder(&folder) {
             return Err(Error::Gone { folder, what: "does not exist" });
         }
         let segments = Segments::list(&folder)?;
@@ -225,7 +248,11 @@ impl Log {
             renewed: end.records - end.until.records,
             position: writer.position(),
         };
-        Ok((Log::start(writer, pool, places, store.lock(), on_durable)?, opened))
+        let (intake, counts) = (Arc::new(Intake::new(writer.position())), writer.counts());
+        let committer = Committer::new(writer, intake.clone(), pool.clone(), on_durable);
+        let loops = Loops { committer, pool: pool.clone() };
+        let (threads, lock) = (Mutex::default(), store.lock());
+        Ok((Log { intake, pool, counts, folder, places, threads, _lock: lock }, loops, opened))
     }
 
     /// A shard's way to append. `on_room` is called when asking again after `Room::Later` may help, by threads of the
@@ -251,8 +278,7 @@ impl Log {
 
     /// What is free of the disk for this process, and the size of the disk.
     pub fn disk(&self) -> io::Result<(u64, u64)> {
-        let disk = rustix::fs::statvfs(&self.folder)?;
-        Ok((disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize))
+        disk::space(&self.folder)
     }
 
     /// Brings everything to the disk and ends the threads. No `append` may follow.
@@ -265,20 +291,14 @@ impl Log {
         }
     }
 
-    fn start(
-        writer: Writer,
-        pool: Arc<Pool>,
-        places: Arc<Places>,
-        lock: Arc<File>,
-        on_durable: OnDurable,
-    ) -> Result<Log, Error> {
-        let (intake, counts) = (Arc::new(Intake::new(writer.position())), writer.counts());
-        let folder = writer.folder().to_path_buf();
-        let (taken, prepared) = (intake.clone(), pool.clone());
-        let accounts = pool.clone();
-        let committer = move || committer::run(writer, &taken, &accounts, &*on_durable);
-        let threads = vec![named("log", committer)?, named("log-prepare", move || prepared.run())?];
-        Ok(Log { intake, pool, counts, folder, places, threads: Mutex::new(threads), _lock: lock })
+    /// Runs the loops on threads of their own, until `close`.
+    pub fn start(&self, loops: Loops) -> Result<(), Error> {
+        let Loops { committer, pool } = loops;
+        let committing = named("log", move || committer.run())?;
+        lock(&self.threads).push(committing);
+        let preparing = named("log-prepare", move || pool.run())?;
+        lock(&self.threads).push(preparing);
+        Ok(())
     }
 }
 
@@ -402,11 +422,9 @@ struct Segments {
 impl Segments {
     fn list(folder: &Path) -> Result<Segments, Error> {
         let mut files = Vec::new();
-        for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
-            let entry = entry.map_err(Error::io("list", folder))?;
-            let name = entry.file_name();
-            if let Some(index) = name.to_str().and_then(|name| name.strip_prefix("segment-")?.parse().ok()) {
-                files.push((index, entry.path()));
+        for name in disk::list(folder).map_err(Error::io("list", folder))? {
+            if let Some(index) = name.strip_prefix("segment-").and_then(|index| index.parse().ok()) {
+                files.push((index, folder.join(name)));
             }
         }
         files.sort_unstable();
@@ -427,13 +445,13 @@ impl Segments {
     ) -> Result<Scanned, Error> {
         let begins = self.begins(store)?;
         for (_, path) in &self.files {
-            let bytes = fs::metadata(path).map_err(Error::io("read", path))?.len();
+            let bytes = disk::length(path).map_err(Error::io("read", path))?;
             progress.of.fetch_add(bytes, Relaxed);
         }
-        let mut say = Instant::now() + SAY;
+        let mut say = clock::now() + SAY;
         let (mut judge, mut unbegun, mut last) = (Judge::new(store), Vec::new(), 0);
         for (place, (index, path)) in self.files.iter().enumerate() {
-            let bytes = fs::read(path).map_err(Error::io("read", path))?;
+            let bytes = disk::read(path).map_err(Error::io("read", path))?;
             let until = begins[place + 1..].iter().find_map(|begins| *begins);
             let begun = judge.segment(*index, &bytes, until, each).map_err(|stop| match stop {
                 Stop::Refused { head, why } => Error::Refused { segment: *index, head, why },
@@ -449,7 +467,7 @@ impl Segments {
                 unbegun.push(Unbegun { index: *index, path: path.clone(), is_empty, is_zero });
             }
             progress.read.fetch_add(bytes.len() as u64, Relaxed);
-            if say <= Instant::now() {
+            if say <= clock::now() {
                 tracing::info!("{progress}");
                 say += SAY;
             }
@@ -464,14 +482,14 @@ impl Segments {
     fn begins(&self, store: u128) -> Result<Vec<Option<u64>>, Error> {
         let begins = |&(index, ref path): &(u64, PathBuf)| {
             let mut bytes = vec![0; format::HEADER];
-            let file = File::open(path).map_err(Error::io("open", path))?;
+            let file = disk::open(path).map_err(Error::io("open", path))?;
             let begins = |bytes: &[u8]| Segment { store, index, bytes, until: None }.begins();
             if file.read_exact_at(&mut bytes, 0).is_ok()
                 && let Some(number) = begins(&bytes)
             {
                 return Ok(Some(number));
             }
-            Ok(begins(&fs::read(path).map_err(Error::io("read", path))?))
+            Ok(begins(&disk::read(path).map_err(Error::io("read", path))?))
         };
         self.files.iter().map(begins).collect()
     }
@@ -481,7 +499,7 @@ impl Segments {
         let mut frames = Vec::new();
         let Some(cut) = end.cut else { return Ok(frames) };
         let path = places::path(&self.folder, cut.ident.segment);
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let file = disk::open(&path).map_err(Error::io("open", &path))?;
         for range in &end.unsynced {
             let at = frames.len();
             frames.resize(at + range.len(), 0);
@@ -495,9 +513,9 @@ impl Segments {
         let (Some(Cut { ident, at }), Some((_, content))) = (end.cut, end.content) else { return Ok(None) };
         let at = if at == 0 { content.next_multiple_of(format::BLOCK) } else { at };
         let path = places::path(&self.folder, ident.segment);
-        let file = File::options().write(true).open(&path).map_err(Error::io("open", &path))?;
+        let file = disk::open_to_write(&path).map_err(Error::io("open", &path))?;
         let length = content.max(at + format::BLOCK);
-        file.set_len(length as u64).map_err(Error::io("cut", &path))?;
+        file.set_length(length as u64).map_err(Error::io("cut", &path))?;
         Ok(Some((ident, file, at as u64)))
     }
 
@@ -513,27 +531,27 @@ impl Segments {
             if !is_zero && !is_empty {
                 tracing::warn!(?path, "nothing in this segment of the log is sound: it is removed");
             }
-            fs::remove_file(path).map_err(Error::io("remove", path))?;
+            disk::remove(path).map_err(Error::io("remove", path))?;
         }
         let Some(Cut { ident, at }) = end.cut else { return Ok(()) };
         let path = places::path(&self.folder, ident.segment);
         if at == 0 {
             tracing::warn!(?path, "nothing in this segment of the log is sound: it is removed");
-            return fs::remove_file(&path).map_err(Error::io("remove", &path));
+            return disk::remove(&path).map_err(Error::io("remove", &path));
         }
         let mut closing = Vec::new();
         Chain::new(ident.store, incarnation, end.until.clone()).closing(&ident, &mut closing);
-        let file = File::options().write(true).open(&path).map_err(Error::io("open", &path))?;
+        let file = disk::open_to_write(&path).map_err(Error::io("open", &path))?;
         // Without it nothing is lost but the notice that the segment after this one is gone. A full disk may have no
         // block for it.
         let closed = file.write_all_at(&closing, at as u64).is_ok();
         let length = at + if closed { closing.len() } else { 0 };
-        file.set_len(length as u64).map_err(Error::io("cut", &path))?;
+        file.set_length(length as u64).map_err(Error::io("cut", &path))?;
         file.sync_all().map_err(Error::io("sync", &path))
     }
 }
 
 fn set_length(path: &Path, length: usize) -> Result<(), Error> {
-    let file = File::options().write(true).open(path).map_err(Error::io("open", path))?;
-    file.set_len(length as u64).map_err(Error::io("cut", path))
+    let file = disk::open_to_write(path).map_err(Error::io("open", path))?;
+    file.set_length(length as u64).map_err(Error::io("cut", path))
 }

@@ -43,4 +43,6 @@ pub use request::{Full, Request, Ticket};
 pub use status::{LogMeasured, Measured, NodeStatus, Status};
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

@@ -34,6 +34,7 @@ pub use names::{Held, Room, of_node as name_of_node};
 pub use record::messages;
 pub use records::{RECORD_MAX, Records};
 
+use crate::broken::{self, Broken};
 use crate::holds::Holds;
 use crate::log::Position;
 use crate::map::Map;
@@ -110,7 +111,11 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             Event::Ended(stream) => self.holds.ended(stream),
             Event::Read(read) => {
                 let end = self.read(&read);
-                self.hold(read.slot, Effect::Got { to: read.reply, id: read.id, end });
+                let got = Effect::Got { to: read.reply, id: read.id, end };
+                if broken::is(Broken::EarlyRead) {
+                    return self.gate.hold(Position(0), got);
+                }
+                self.hold(read.slot, got);
             }
             Event::Attach { watch, agent, slot, lane, limit } => self.attach(watch, agent, slot, lane, limit),
             Event::Limit { watch, agent, lane, limit } => self.watches.limit(&agent, &lane, &watch, limit),

@@ -7,10 +7,12 @@
 //! need no space that the folder does not have already. *Assumptions.* The file system renames atomically; where its
 //! locks do not reach other machines, `Incarnation::still_ours` finds a second process at each new segment of the log.
 
+use crate::broken::{self, Broken};
+use crate::disk::{self, File};
+use crate::random;
 use std::fmt::Write as _;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt;
+use std::fs::TryLockError;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -104,7 +106,7 @@ impl Incarnation {
     /// False when another process has opened the folder since, on a machine that our lock does not reach.
     /// Where this process can open no more files, it is taken for ours until the next look.
     pub fn still_ours(&self) -> io::Result<bool> {
-        match fs::read(&self.path) {
+        match disk::read(&self.path) {
             Err(error) if is_out_of_files(&error) => Ok(true),
             content => Ok(content? == self.content),
         }
@@ -118,12 +120,12 @@ impl Store {
         make_folder(&folder)?;
         refuse_foreign(&folder)?;
         let lock = lock(&folder)?;
-        if !folder.join(STORE).exists() {
+        if !disk::exists(&folder.join(STORE)) {
             format(&folder, options)?;
         }
         let identity = read_identity(&folder)?;
         identity.belongs(&folder, options)?;
-        if let Ok(why) = fs::read_to_string(folder.join(ROLLED_BACK)) {
+        if let Ok(why) = disk::read_to_string(&folder.join(ROLLED_BACK)) {
             return Err(Error::RolledBack { folder, why: why.trim().to_owned() });
         }
         let incarnation = count_up(&folder)?;
@@ -155,7 +157,7 @@ impl Store {
 
     /// Replaces the configuration, durably. Once one was saved, `had_ring` says so for ever.
     pub fn save_configuration(&self, bytes: &[u8]) -> Result<(), Error> {
-        if !self.folder.join(HAD_RING).exists() {
+        if !disk::exists(&self.folder.join(HAD_RING)) {
             replace(&self.folder, HAD_RING, b"")?;
         }
         let mut content = vec![0; CONFIGURATION_HEAD];
@@ -174,7 +176,7 @@ impl Store {
     /// The configuration that was saved last.
     pub fn load_configuration(&self) -> Result<Option<Vec<u8>>, Error> {
         let path = self.folder.join(CONFIGURATION);
-        match fs::read(&path) {
+        match disk::read(&path) {
             Ok(content) => match decode_configuration(&content) {
                 Some(bytes) => Ok(Some(bytes.to_vec())),
                 None => Err(damaged_configuration(path)),
@@ -196,7 +198,7 @@ impl Store {
 
     /// Whether this store has ever been part of a ring, so that none may be begun anew over it.
     pub fn had_ring(&self) -> bool {
-        self.folder.join(HAD_RING).exists() || self.folder.join(CONFIGURATION).exists()
+        [HAD_RING, CONFIGURATION].iter().any(|name| disk::exists(&self.folder.join(name)))
     }
 }
 
@@ -222,7 +224,7 @@ fn damaged_configuration(path: PathBuf) -> Error {
 
 /// The configuration in a folder that no process has open, for those who only read. None where there is no whole one.
 pub fn configuration_in(folder: &Path) -> Option<Vec<u8>> {
-    let content = fs::read(folder.join(CONFIGURATION)).ok()?;
+    let content = disk::read(&folder.join(CONFIGURATION)).ok()?;
     decode_configuration(&content).map(<[u8]>::to_vec)
 }
 
@@ -286,7 +288,7 @@ pub fn id_in(folder: &Path) -> Result<u128, Error> {
 
 fn read_identity(folder: &Path) -> Result<Identity, Error> {
     let path = folder.join(STORE);
-    let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+    let bytes = disk::read(&path).map_err(io_error("read", &path))?;
     let identity =
         String::from_utf8(bytes).map_err(|_| "it is no text").and_then(|text| Identity::parse(&text));
     identity.map_err(|why| Error::Damaged { path, why, remedy: LOST.to_owned() })
@@ -297,10 +299,10 @@ pub(crate) const LOST: &str = "restore it from a backup. Without one, the data o
                                agent-node/docs/not-starting.md says how to begin anew";
 
 pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
-    if folder.is_dir() {
+    if disk::is_folder(folder) {
         return Ok(());
     }
-    fs::create_dir_all(folder).map_err(io_error("make", folder))?;
+    disk::make_folders(folder).map_err(io_error("make", folder))?;
     let parent = folder.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf));
     parent.map_or(Ok(()), |parent| sync_folder(&parent))
 }
@@ -308,11 +310,7 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
 /// A folder without a store may hold what a new file system has by itself, and what an interrupted format left. Whatever
 /// only a store has says that its file is gone.
 fn refuse_foreign(folder: &Path) -> Result<(), Error> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
-        let entry = entry.map_err(io_error("list", folder))?;
-        names.push(entry.file_name().to_string_lossy().into_owned());
-    }
+    let mut names = disk::list(folder).map_err(io_error("list", folder))?;
     names.sort();
     if names.iter().any(|name| name == STORE) {
         return Ok(());
@@ -343,44 +341,44 @@ fn refuse_foreign(folder: &Path) -> Result<(), Error> {
 }
 
 fn holds_records(folder: &Path) -> bool {
-    fs::read_dir(folder.join(LOG)).is_ok_and(|mut entries| entries.next().is_some())
+    disk::list(&folder.join(LOG)).is_ok_and(|names| !names.is_empty())
 }
 
 pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join(LOCK);
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = open.map_err(io_error("open", &path))?;
+    let file = disk::open_or_create(&path).map_err(io_error("open", &path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let pid = fs::read_to_string(&path).unwrap_or_default();
+            let pid = disk::read_to_string(&path).unwrap_or_default();
             let holder = if pid.is_empty() { String::new() } else { format!(" ({})", pid.trim()) };
             return Err(Error::InUse { folder: folder.to_path_buf(), holder });
         }
         Err(TryLockError::Error(error)) => return Err(Error::Io { what: "lock", path, error }),
     }
     // Who holds it is for people to read: that the line can't be written, on a full disk, changes nothing.
-    let _ = file.set_len(0).and_then(|()| writeln!(file, "process {}", std::process::id()));
+    let holder = format!("process {}\n", std::process::id());
+    let _ = file.set_length(0).and_then(|()| file.write_all_at(holder.as_bytes(), 0));
     Ok(file)
 }
 
 fn format(folder: &Path, options: &StoreOptions) -> Result<(), Error> {
     let log = folder.join(LOG);
-    fs::create_dir_all(&log).map_err(io_error("make", &log))?;
+    disk::make_folders(&log).map_err(io_error("make", &log))?;
     replace(folder, INCARNATION, incarnation_text(0).as_bytes())?;
     let StoreOptions { plan_uid, ordinal } = options.clone();
-    let identity = Identity { format: FORMAT, id: rand::random(), plan_uid, ordinal };
+    let identity = Identity { format: FORMAT, id: random::draw(), plan_uid, ordinal };
     replace(folder, STORE, identity.encode().as_bytes())
 }
 
 fn count_up(folder: &Path) -> Result<Incarnation, Error> {
     let path = folder.join(INCARNATION);
-    let text = match fs::read_to_string(&path) {
+    let text = match disk::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         text => text.map_err(io_error("read", &path))?,
     };
     let Some(last) = text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()) else {
-        let spare = fs::read_to_string(folder.join(format!("{INCARNATION}{NEW}"))).ok();
+        let spare = disk::read_to_string(&folder.join(format!("{INCARNATION}{NEW}"))).ok();
         let before = spare.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
         let number = before.map_or(
             "a number higher than every incarnation that this store has had (the node logs it at each start)"
@@ -398,6 +396,7 @@ fn count_up(folder: &Path) -> Result<Incarnation, Error> {
         let remedy = "put back the file as it was before somebody wrote into it".to_owned();
         return Err(Error::Damaged { path, why: "no number follows the one in it", remedy });
     };
+    let number = if broken::is(Broken::SameIncarnation) { last.max(1) } else { number };
     let content = incarnation_text(number);
     exchange(folder, INCARNATION, content.as_bytes(), content.len())?;
     Ok(Incarnation { path, number, content: content.into_bytes() })
@@ -405,7 +404,7 @@ fn count_up(folder: &Path) -> Result<Incarnation, Error> {
 
 /// The random part tells two starts apart that counted up from the same number.
 fn incarnation_text(number: u64) -> String {
-    format!("{number:020} {:016x}\n", rand::random::<u64>())
+    format!("{number:020} {:016x}\n", random::draw::<u64>())
 }
 
 /// As `replace`, and the file that was replaced stays for the next time, with so much room: so that a node whose disk
@@ -417,21 +416,11 @@ fn exchange(folder: &Path, name: &str, content: &[u8], room: usize) -> Result<()
         // What does not fit into the room that there is fails here.
         let file = open_with_room(&new, room).or_else(|_| open_with_room(&new, 0))?;
         file.write_all_at(content, 0)?;
-        if file.metadata()?.len() > room as u64 {
-            file.set_len(room as u64)?;
+        if file.length()? > room as u64 {
+            file.set_length(room as u64)?;
         }
         file.sync_all()?;
-        let here = rustix::fs::CWD;
-        match rustix::fs::renameat_with(here, &new, here, &path, rustix::fs::RenameFlags::EXCHANGE) {
-            // There is nothing yet to exchange it for, or the file system can't.
-            Err(
-                rustix::io::Errno::NOENT
-                | rustix::io::Errno::INVAL
-                | rustix::io::Errno::NOSYS
-                | rustix::io::Errno::OPNOTSUPP,
-            ) => fs::rename(&new, &path),
-            exchanged => Ok(exchanged?),
-        }
+        disk::exchange(&new, &path)
     };
     write().map_err(io_error("write", &path))?;
     sync_folder(folder)
@@ -439,8 +428,8 @@ fn exchange(folder: &Path, name: &str, content: &[u8], room: usize) -> Result<()
 
 /// A file whose blocks are there up to this length: what it lacks is written, as zeros.
 fn open_with_room(path: &Path, room: usize) -> io::Result<File> {
-    let file = File::options().write(true).create(true).truncate(false).open(path)?;
-    let has = file.metadata()?.len();
+    let file = disk::open_or_create(path)?;
+    let has = file.length()?;
     if let Some(lacks) = (room as u64).checked_sub(has).filter(|lacks| *lacks > 0) {
         file.write_all_at(&vec![0; lacks as usize], has)?;
     }
@@ -452,10 +441,10 @@ pub(crate) fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), E
     let path = folder.join(name);
     let new = folder.join(format!("{name}{NEW}"));
     let write = || {
-        let mut file = File::create(&new)?;
-        file.write_all(content)?;
+        let file = disk::create(&new)?;
+        file.write_all_at(content, 0)?;
         file.sync_all()?;
-        fs::rename(&new, &path)
+        disk::rename(&new, &path)
     };
     write().map_err(io_error("write", &path))?;
     sync_folder(folder)
@@ -463,7 +452,7 @@ pub(crate) fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), E
 
 /// Makes new names and renames in a folder durable.
 pub fn sync_folder(folder: &Path) -> Result<(), Error> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(io_error("sync", folder))
+    disk::sync_folder(folder).map_err(io_error("sync", folder))
 }
 
 fn is_out_of_files(error: &io::Error) -> bool {
@@ -479,6 +468,7 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use tempfile::TempDir;
 
     fn options() -> StoreOptions {

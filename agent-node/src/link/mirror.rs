@@ -21,6 +21,7 @@ pub use cell::Cell;
 pub use questions::ATTACHMENT;
 
 use super::{Change, Update, Versioned};
+use crate::broken::{self, Broken};
 use crate::link::{Body, Got};
 use crate::map::{Map, Stamp};
 use items::Items;
@@ -449,7 +450,8 @@ impl Mirror {
                 return Told::Part;
             }
             let next = items.peek();
-            let complete = next.is_none() && cursor.phase == Phase::Following;
+            let complete =
+                next.is_none() && cursor.phase == Phase::Following || broken::is(Broken::EagerToken);
             // The rest of the same record may still come.
             cursor.from =
                 if next.is_some_and(|next| next.version == version) { version } else { version + 1 };

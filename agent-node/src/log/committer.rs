@@ -1,13 +1,13 @@
 //! Group commit: shards put records into one buffer, and one thread takes whatever has gathered, writes it, syncs it,
 //! says so, and takes again. No timer: the next `fdatasync` starts when the last one has returned.
 
-use super::Error;
 use super::format::{self, Head, Position};
 use super::prepare::Pool;
 use super::writer::{BUFFER_MAX, Writer};
+use super::{Error, OnDurable};
 use crate::lock::lock;
 use std::ops::Range;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Where records gather.
 pub struct Intake {
@@ -84,40 +84,65 @@ impl Intake {
     }
 }
 
-/// The committer's thread, until the intake is closed. What fails here can't be undone: whether the disk has what was
-/// written is not known any more, so the process ends.
-pub fn run(mut writer: Writer, intake: &Intake, pool: &Pool, on_durable: &dyn Fn(Position)) {
-    let _fatal = EndsTheProcess;
-    if let Err(error) = commit(&mut writer, intake, pool, on_durable) {
-        end(&error);
-    }
+/// The end of the log that writes, a turn at a time.
+pub struct Committer {
+    writer: Writer,
+    intake: Arc<Intake>,
+    pool: Arc<Pool>,
+    on_durable: OnDurable,
+    /// What the last turn has taken.
+    frames: Vec<u8>,
 }
 
-fn commit(
-    writer: &mut Writer,
-    intake: &Intake,
-    pool: &Pool,
-    on_durable: &dyn Fn(Position),
-) -> Result<(), Error> {
-    let mut frames = Vec::new();
-    let mut wait = false;
-    loop {
-        match intake.take_gathered(&mut frames, wait) {
+/// What a turn of the committer has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// What had gathered is on the disk.
+    Wrote,
+    /// Nothing had gathered.
+    Idle,
+    /// Nothing will gather any more, and all is on the disk.
+    Closed,
+}
+
+impl Committer {
+    pub fn new(writer: Writer, intake: Arc<Intake>, pool: Arc<Pool>, on_durable: OnDurable) -> Committer {
+        Committer { writer, intake, pool, on_durable, frames: Vec::new() }
+    }
+
+    /// The committer's thread, until the intake is closed. What fails here can't be undone: whether the disk has what
+    /// was written is not known any more, so the process ends.
+    pub fn run(mut self) {
+        let _fatal = EndsTheProcess;
+        let mut wait = false;
+        loop {
+            match self.turn(wait) {
+                Ok(Turn::Closed) => return,
+                Ok(turn) => wait = turn == Turn::Idle,
+                Err(error) => end(&error),
+            }
+        }
+    }
+
+    /// `wait`: until something has gathered, or the intake is closed.
+    pub fn turn(&mut self, wait: bool) -> Result<Turn, Error> {
+        match self.intake.take_gathered(&mut self.frames, wait) {
             Taken::Records(position, used) => {
-                pool.begin_commit(used);
-                writer.write(&frames, used)?;
-                writer.sync()?;
-                on_durable(position);
-                wait = false;
+                self.pool.begin_commit(used);
+                self.writer.write(&self.frames, used)?;
+                self.writer.sync()?;
+                (self.on_durable)(position);
+                Ok(Turn::Wrote)
             }
             Taken::Nothing => {
-                writer.mark()?;
-                pool.idle();
-                wait = true;
+                self.writer.mark()?;
+                self.pool.idle();
+                Ok(Turn::Idle)
             }
             Taken::Closing => {
-                writer.mark()?;
-                return writer.sync();
+                self.writer.mark()?;
+                self.writer.sync()?;
+                Ok(Turn::Closed)
             }
         }
     }

@@ -6,9 +6,8 @@
 
 use super::Error;
 use super::format::{self, BatchHead, HEADER, Head, Kind, Position};
+use crate::disk::{self, File};
 use crate::lock::lock;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -104,7 +103,7 @@ impl Reader {
         let path = path(&folder, segment);
         let file = match self.file.take() {
             Some((opened, file)) if opened == segment => file,
-            _ => File::open(&path).map_err(Error::io("open", &path))?,
+            _ => disk::open(&path).map_err(Error::io("open", &path))?,
         };
         let (_, file) = &*self.file.insert((segment, file));
         loop {

@@ -12,11 +12,13 @@ use super::counts::Counts;
 use super::format::BLOCK;
 use super::places::path;
 use super::room::{Ask, DiskFull, Due, Ledger, Room, Sizes, WriterState};
+use crate::broken::{self, Broken};
+use crate::clock;
+use crate::disk::{self, File};
 use crate::lock::lock;
 use crate::store;
 use fill::Filling;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -130,7 +132,7 @@ impl Pool {
             waits: Waits::No,
             stopping: false,
         };
-        let (folder, began) = (folder.to_path_buf(), Instant::now());
+        let (folder, began) = (folder.to_path_buf(), clock::now());
         Ok(Pool { folder, began, counts, state: Mutex::new(state), changed: Condvar::new() })
     }
 
@@ -192,7 +194,7 @@ impl Pool {
         let mut state = self.lock();
         if let Some(prepared) = state.ready.pop_front() {
             state.rolled = prepared.segment;
-            state.ledger.rolled(prepared.bytes, true, self.began.elapsed());
+            state.ledger.rolled(prepared.bytes, true, clock::now() - self.began);
             self.settle(state);
             return Ok(prepared);
         }
@@ -212,7 +214,7 @@ impl Pool {
         store::sync_folder(&self.folder)?;
         let prepared = Prepared { segment, ..prepared };
         let mut state = self.lock();
-        state.ledger.rolled(prepared.bytes, false, self.began.elapsed());
+        state.ledger.rolled(prepared.bytes, false, clock::now() - self.began);
         self.settle(state);
         Ok(prepared)
     }
@@ -251,7 +253,7 @@ impl Pool {
         store::sync_folder(&self.folder)?;
         let mut state = self.lock();
         state.ready = moved;
-        state.ledger.rolled(bytes, false, self.began.elapsed());
+        state.ledger.rolled(bytes, false, clock::now() - self.began);
         Ok(())
     }
 
@@ -276,21 +278,35 @@ impl Pool {
     /// Makes what is due, until `stop`.
     pub fn run(&self) {
         while let Some(due) = self.next_due() {
-            match self.make_due(due) {
-                Ok(()) => {}
-                Err(error) => {
-                    let mut state = self.lock();
-                    if state.stopping {
-                        return;
-                    }
-                    state.ledger.failed(DiskFull(why(&error)));
-                    self.settle(state);
-                    let state = self.lock();
-                    let until = |state: &mut PoolState| !state.stopping;
-                    drop(self.changed.wait_timeout_while(state, RETRY, until));
+            let mut filled = 0;
+            let mut turn = || {
+                let goes_on = self.wait_for_a_turn(due, filled);
+                filled += fill::PIECE as u64;
+                goes_on
+            };
+            if let Err(error) = self.make_due(due, &mut turn) {
+                if self.lock().stopping {
+                    return;
                 }
+                self.failed(&error);
+                let state = self.lock();
+                let until = |state: &mut PoolState| !state.stopping;
+                drop(self.changed.wait_timeout_while(state, RETRY, until));
             }
         }
+    }
+
+    /// Makes what is due now, without waiting for anything. False: nothing was made.
+    #[cfg(test)]
+    pub fn turn(&self) -> bool {
+        let Some(due) = self.lock().ledger.due() else { return false };
+        self.make_due(due, &mut || true).map_err(|error| self.failed(&error)).is_ok()
+    }
+
+    fn failed(&self, error: &io::Error) {
+        let mut state = self.lock();
+        state.ledger.failed(DiskFull(why(error)));
+        self.settle(state);
     }
 
     fn next_due(&self) -> Option<Due> {
@@ -308,17 +324,13 @@ impl Pool {
         }
     }
 
-    fn make_due(&self, due: Due) -> io::Result<()> {
+    /// A piece at each `turn`.
+    fn make_due(&self, due: Due, turn: &mut dyn FnMut() -> bool) -> io::Result<()> {
         let (bytes, least) = match due {
             Due::Kept { bytes } => (bytes, bytes),
             Due::Segment { bytes, least } => (bytes, least),
         };
-        let mut filled = 0;
-        let prepared = self.make_or_less(PREPARING, bytes, least, &mut || {
-            let goes_on = self.wait_for_a_turn(due, filled);
-            filled += fill::PIECE as u64;
-            goes_on
-        })?;
+        let prepared = self.make_or_less(PREPARING, bytes, least, turn)?;
         match due {
             Due::Kept { .. } => self.keep(prepared),
             Due::Segment { .. } => self.make_ready(prepared),
@@ -326,8 +338,8 @@ impl Pool {
     }
 
     fn keep(&self, prepared: Prepared) -> io::Result<()> {
-        fs::rename(self.folder.join(PREPARING), self.folder.join(KEPT))?;
-        sync_folder(&self.folder)?;
+        disk::rename(&self.folder.join(PREPARING), &self.folder.join(KEPT))?;
+        disk::sync_folder(&self.folder)?;
         let mut state = self.lock();
         state.ledger.set_kept(Some(prepared.bytes));
         let replaced = state.kept.replace(prepared);
@@ -342,8 +354,10 @@ impl Pool {
         let mut segment = self.lock().next_index();
         loop {
             let to = path(&self.folder, segment);
-            fs::rename(&from, &to)?;
-            sync_folder(&self.folder)?;
+            disk::rename(&from, &to)?;
+            if !broken::is(Broken::UnsyncedNames) {
+                disk::sync_folder(&self.folder)?;
+            }
             let mut state = self.lock();
             if segment > state.rolled {
                 prepared.segment = segment;
@@ -395,7 +409,7 @@ impl Pool {
         let path = self.folder.join(name);
         let filled = Filling::begin(&path, bytes).and_then(|filling| filling.run(&self.counts, turn));
         if filled.is_err() {
-            let _ = fs::remove_file(&path);
+            let _ = disk::remove(&path);
         }
         Ok(Prepared { segment: 0, file: filled?, bytes })
     }
@@ -448,9 +462,9 @@ fn why(error: &io::Error) -> String {
 }
 
 fn found(path: &Path, segment: u64) -> Result<Option<Prepared>, Error> {
-    match File::options().read(true).write(true).open(path) {
+    match disk::open_to_write(path) {
         Ok(file) => {
-            let bytes = file.metadata().map_err(Error::io("read", path))?.len();
+            let bytes = file.length().map_err(Error::io("read", path))?;
             Ok(Some(Prepared { segment, file, bytes: bytes - bytes % BLOCK as u64 }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -459,7 +473,7 @@ fn found(path: &Path, segment: u64) -> Result<Option<Prepared>, Error> {
 }
 
 fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
+    match disk::remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::Io { what: "remove", path: path.to_path_buf(), error })
         }
@@ -468,9 +482,5 @@ fn remove(path: &Path) -> Result<(), Error> {
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {
-    fs::rename(from, to).map_err(Error::io("rename", from))
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    disk::rename(from, to).map_err(Error::io("rename", from))
 }

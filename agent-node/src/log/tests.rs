@@ -6,6 +6,8 @@ mod full;
 
 use super::*;
 use crate::store::StoreOptions;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc;
 use tempfile::TempDir;
 
@@ -27,7 +29,7 @@ fn open(store: &Store) -> Result<(Log, Opened, Records, mpsc::Receiver<Position>
     };
     let on_durable = Box::new(move |position| durable.send(position).unwrap_or_default());
     let progress = Progress::default();
-    let (log, opened) = Log::open_with(store, SMALL, &mut each, &progress, on_durable)?;
+    let (log, opened) = Log::open(store, SMALL, &mut each, &progress, on_durable)?;
     assert_eq!(progress.read.load(Relaxed), progress.of.load(Relaxed));
     Ok((log, opened, records, durables))
 }
@@ -180,8 +182,9 @@ fn a_record_that_can_not_be_replayed_is_named() {
     append(&log, &[record(9, 3)]);
     drop(log);
     let mut refuse = |_: Position, _: Head, _: &[u8]| Err("it makes no sense".to_owned());
-    let error =
-        Log::open(&store(temp.path()), &mut refuse, &Progress::default(), Box::new(|_| {})).err().unwrap();
+    let error = Log::open(&store(temp.path()), SMALL, &mut refuse, &Progress::default(), Box::new(|_| {}))
+        .err()
+        .unwrap();
     let text = "segment 1 of the log: record 2 of slot 2 can't be replayed: it makes no sense";
     assert_eq!(error.to_string(), text);
 }

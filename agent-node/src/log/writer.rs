@@ -8,9 +8,11 @@ use super::format::{self, BLOCK, Ident, Position};
 use super::places::{Places, path};
 use super::prepare::{Pool, Prepared};
 use super::room::{self, BATCH, WriterState};
+use crate::broken::{self, Broken};
+use crate::clock;
+use crate::disk::File;
+use crate::random;
 use crate::store::Incarnation;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -81,9 +83,11 @@ impl Writer {
         let (segment, bytes) = (prepared.segment, prepared.bytes);
         self.open_segment(prepared)?;
         self.write_batches(frames)?;
-        self.sync()?;
-        self.mark()?;
-        self.sync()?;
+        if !broken::is(Broken::UnsyncedStart) {
+            self.sync()?;
+            self.mark()?;
+            self.sync()?;
+        }
         self.pool.begun(segment, bytes)?;
         self.stands(0);
         Ok(())
@@ -99,10 +103,6 @@ impl Writer {
         let around = self.chain.opening_length() + 2 * self.chain.overhead() + 3 * BLOCK;
         let cost = room::cost(records, frames.len() - records * format::RECORD);
         (cost + around as u64).next_multiple_of(BLOCK as u64)
-    }
-
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     pub fn position(&self) -> Position {
@@ -135,6 +135,9 @@ impl Writer {
             }
             let first = self.chain.first;
             self.out.clear();
+            if broken::is(Broken::EarlyMark) {
+                self.chain.synced = self.chain.number;
+            }
             let head = self.chain.batch(&self.ident, &frames[..end], &mut self.out);
             let at = self.put()?;
             self.places.note(&head, at);
@@ -150,11 +153,14 @@ impl Writer {
     /// After it everything that was written is on the disk.
     pub fn sync(&mut self) -> Result<(), Error> {
         let Some(segment) = &self.segment else { return Ok(()) };
-        let started = std::time::Instant::now();
+        let started = clock::now();
+        if broken::is(Broken::SkippedSync) {
+            return Ok(());
+        }
         segment.file.sync_data().map_err(Error::io("sync", &path(&self.folder, self.ident.segment)))?;
         self.chain.synced = self.chain.number - 1;
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
-        self.counts.sync_us.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
+        self.counts.sync_us.fetch_add((clock::now() - started).as_micros() as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -192,7 +198,7 @@ impl Writer {
     fn open_segment(&mut self, prepared: Prepared) -> Result<(), Error> {
         let Prepared { segment, file, bytes } = prepared;
         let begins = self.chain.number;
-        self.ident = Ident { segment, salt: rand::random(), begins, ..self.ident };
+        self.ident = Ident { segment, salt: random::draw(), begins, ..self.ident };
         self.segment = Some(Segment { file, bytes, at: 0 });
         self.out.clear();
         self.chain.opening(&self.ident, &mut self.out);

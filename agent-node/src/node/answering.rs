@@ -14,7 +14,7 @@ use crate::peer::mailbox::{Mail, Mailbox};
 use crate::peer::peers::{Accepted, Peer};
 use crate::peer::share::{Added, Share};
 use crate::peer::wire::{self, Batch, Incoming, Reading};
-use crate::peer::{Asked, Attach, Numbers};
+use crate::peer::{Asked, Attach, Hello, Numbers};
 use crate::refusal::Refusal;
 use crate::shard;
 use futures::{Stream, stream};
@@ -63,70 +63,102 @@ impl peers_server::Peers for PeersService {
         let first = wire::open(first).map_err(|error| broken(&error))?;
         let said =
             first.hello.as_ref().ok_or_else(|| Status::invalid_argument("no Hello in the first frame"))?;
-        if let Err(rejected) = self.core.greeted(said, None) {
-            let other = said.identity.ordinal;
-            if let Rejected::NotMeant { .. } = rejected {
-                // The caller tries its next address, and says so itself when it has no other.
-                debug!(other, why = %rejected, "another node was turned away");
-            } else {
-                warn!(other, why = %rejected, "another node was turned away");
+        match open(&self.core, said) {
+            Err(turned_away) => Ok(Response::new(Box::pin(stream::once(async { Ok(*turned_away) })))),
+            Ok((listening, answering)) => {
+                let listening = tokio::spawn(listening.run(frames, first).in_current_span());
+                Ok(Response::new(Box::pin(Answers { answering, listening }.frames())))
             }
-            let mut batch = Batch::default();
-            batch.hello(self.core.hello());
-            batch.rejection(rejected.rejection());
-            let frame = batch.finish(self.core.numbers());
-            return Ok(Response::new(Box::pin(stream::once(async { Ok(frame) }))));
         }
-        let peer = self.core.peers.get_or_add(said.identity.ordinal);
-        Ok(Response::new(Box::pin(self.accept(peer, frames, first).frames())))
     }
+}
+
+/// Opens the two halves of a stream of a node that says so of itself. It takes the place of the one before: nothing that
+/// still comes on that is taken. An error: a node that is turned away is told so by this frame.
+pub(super) fn open(core: &Arc<Core>, said: &Hello) -> Result<(Listening, Answering), Box<Frame>> {
+    let other = said.identity.ordinal;
+    if let Err(rejected) = core.greeted(said, None) {
+        if let Rejected::NotMeant { .. } = rejected {
+            // The caller tries its next address, and says so itself when it has no other.
+            debug!(other, why = %rejected, "another node was turned away");
+        } else {
+            warn!(other, why = %rejected, "another node was turned away");
+        }
+        let mut batch = Batch::default();
+        batch.hello(core.hello());
+        batch.rejection(rejected.rejection());
+        return Err(Box::new(batch.finish(core.numbers())));
+    }
+    let peer = core.peers.get_or_add(other);
+    let (mailbox, replaced) = (Arc::new(Mailbox::default()), CancellationToken::new());
+    let number = peer.accept(Accepted { mailbox: mailbox.clone(), replaced: replaced.clone() });
+    let answering = Answering::new(core, mailbox, replaced);
+    let listening = Listening {
+        core: core.clone(),
+        peer,
+        number,
+        mailbox: answering.mailbox.clone(),
+        gossip: answering.gossip.clone(),
+        links: answering.links.clone(),
+        admission: Admission::default(),
+    };
+    Ok((listening, answering))
 }
 
 fn broken(error: &wire::Error) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-impl PeersService {
-    /// The stream takes the place of the one before: nothing that still comes on that is taken.
-    fn accept(&self, peer: Arc<Peer>, frames: Streaming<Frame>, first: Incoming) -> Answering {
-        let (mailbox, replaced) = (Arc::new(Mailbox::default()), CancellationToken::new());
-        let number = peer.accept(Accepted { mailbox: mailbox.clone(), replaced: replaced.clone() });
-        let gossip = Arc::new(Mutex::new(Gossip::default()));
-        let links = Arc::new(PeerLinks::new(&self.core.serving));
-        let listening = Listening {
-            core: self.core.clone(),
-            peer,
-            number,
-            mailbox: mailbox.clone(),
-            gossip: gossip.clone(),
-            links: links.clone(),
-            admission: Admission::default(),
-        };
-        Answering {
-            core: self.core.clone(),
-            gossip,
-            links,
-            mailbox,
-            replaced,
-            listening: tokio::spawn(listening.run(frames, first).in_current_span()),
-            said_hello: false,
-            share: Share::default(),
-            came: Vec::new(),
-            mail: VecDeque::new(),
-            readings: VecDeque::new(),
-            updates: Vec::new(),
+/// What this node says on the stream, and the task that listens on it, which ends with it.
+struct Answers {
+    answering: Answering,
+    listening: JoinHandle<Result<(), Status>>,
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+impl Answers {
+    /// Frames are made when the connection has room for one; until then what is due gathers.
+    fn frames(self) -> impl Stream<Item = Result<Frame, Status>> + Send + 'static {
+        stream::unfold(Some(self), |answers| async {
+            let mut answers = answers?;
+            match answers.next().await {
+                Ok(frame) => frame.map(|frame| (Ok(frame), Some(answers))),
+                Err(status) => Some((Err(status), None)),
+            }
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<Frame>, Status> {
+        let Answers { answering, listening } = self;
+        loop {
+            if let Some(frame) = answering.frame() {
+                return Ok(Some(frame));
+            }
+            tokio::select! {
+                () = answering.mailbox.came() => {}
+                () = answering.links.came() => {}
+                () = answering.replaced.cancelled() => return Ok(None),
+                () = answering.core.life.closing.cancelled() => return Ok(None),
+                ended = &mut *listening => {
+                    return ended.unwrap_or_else(|error| Err(Status::internal(error.to_string()))).map(|()| None);
+                }
+            }
         }
     }
 }
 
-/// What this node says on the stream. It owns the task that listens, and ends with it.
-struct Answering {
+/// What this node says on the stream.
+pub(super) struct Answering {
     core: Arc<Core>,
     gossip: Arc<Mutex<Gossip>>,
     links: Arc<PeerLinks>,
     mailbox: Reply,
-    replaced: CancellationToken,
-    listening: JoinHandle<Result<(), Status>>,
+    pub(super) replaced: CancellationToken,
     said_hello: bool,
     /// The classes [`MAIL`], [`READS`] and [`LINKS`].
     share: Share<3>,
@@ -138,40 +170,27 @@ struct Answering {
     updates: Vec<(u64, Result<Update, Refusal>)>,
 }
 
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.listening.abort();
-    }
-}
-
 impl Answering {
-    /// Frames are made when the connection has room for one; until then what is due gathers.
-    fn frames(self) -> impl Stream<Item = Result<Frame, Status>> + Send + 'static {
-        stream::unfold(Some(self), |answering| async {
-            let mut answering = answering?;
-            match answering.next().await {
-                Ok(frame) => frame.map(|frame| (Ok(frame), Some(answering))),
-                Err(status) => Some((Err(status), None)),
-            }
-        })
+    fn new(core: &Arc<Core>, mailbox: Reply, replaced: CancellationToken) -> Answering {
+        Answering {
+            core: core.clone(),
+            gossip: Arc::default(),
+            links: Arc::new(PeerLinks::new(&core.serving)),
+            mailbox,
+            replaced,
+            said_hello: false,
+            share: Share::default(),
+            came: Vec::new(),
+            mail: VecDeque::new(),
+            readings: VecDeque::new(),
+            updates: Vec::new(),
+        }
     }
 
-    async fn next(&mut self) -> Result<Option<Frame>, Status> {
-        loop {
-            let batch = self.compose();
-            if !batch.is_empty() {
-                return Ok(Some(batch.finish(self.core.numbers())));
-            }
-            tokio::select! {
-                () = self.mailbox.came() => {}
-                () = self.links.came() => {}
-                () = self.replaced.cancelled() => return Ok(None),
-                () = self.core.life.closing.cancelled() => return Ok(None),
-                ended = &mut self.listening => {
-                    return ended.unwrap_or_else(|error| Err(Status::internal(error.to_string()))).map(|()| None);
-                }
-            }
-        }
+    /// What is due now.
+    pub(super) fn frame(&mut self) -> Option<Frame> {
+        let batch = self.compose();
+        (!batch.is_empty()).then(|| batch.finish(self.core.numbers()))
     }
 
     fn compose(&mut self) -> Batch {
@@ -244,7 +263,7 @@ impl Answering {
 }
 
 /// Takes what the other node asks.
-struct Listening {
+pub(super) struct Listening {
     core: Arc<Core>,
     peer: Arc<Peer>,
     number: u64,
@@ -274,16 +293,11 @@ impl Listening {
     async fn listen(&mut self, frames: &mut Streaming<Frame>, first: Incoming) -> Result<(), Status> {
         let mut incoming = first;
         loop {
-            let Incoming { numbers, wants_configuration, configuration, asked, .. } = incoming;
-            if let Some(given) = configuration {
+            if let Some(given) = incoming.configuration.take() {
                 configure::by_peer(&self.core, given).await;
             }
-            if !self.admit(asked, numbers) {
+            if !self.hear(incoming) {
                 return Ok(());
-            }
-            lock(&self.gossip).heard(self.core.numbers(), numbers, wants_configuration);
-            if wants_configuration || self.core.numbers().behind(numbers) {
-                self.mailbox.wake();
             }
             match frames.message().await? {
                 Some(frame) => incoming = wire::open(frame).map_err(|error| broken(&error))?,
@@ -292,7 +306,20 @@ impl Listening {
         }
     }
 
-    /// False: a newer stream has come, and what was asked on this one was asked again on that.
+    /// Takes in what a frame says but for a configuration. False: a newer stream has come, and what was asked on this one
+    /// was asked again on that.
+    pub(super) fn hear(&mut self, incoming: Incoming) -> bool {
+        let Incoming { numbers, wants_configuration, asked, .. } = incoming;
+        if !self.admit(asked, numbers) {
+            return false;
+        }
+        lock(&self.gossip).heard(self.core.numbers(), numbers, wants_configuration);
+        if wants_configuration || self.core.numbers().behind(numbers) {
+            self.mailbox.wake();
+        }
+        true
+    }
+
     fn admit(&mut self, asked: Asked, theirs: Numbers) -> bool {
         let peer = self.peer.clone();
         let Some(_turn) = peer.turn(self.number) else { return false };

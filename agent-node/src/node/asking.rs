@@ -14,7 +14,7 @@ use crate::peer::mailbox::Mail;
 use crate::peer::peers::{Peer, Target};
 use crate::peer::share::{Added, Share};
 use crate::peer::wire::{self, Batch, Incoming};
-use crate::peer::{Answered, Hello, transport};
+use crate::peer::{Answered, Configuration, Hello, transport};
 use futures::{Stream, stream};
 use proto::ring::StoreId;
 use proto::trust;
@@ -40,7 +40,7 @@ const HELLO: Duration = Duration::from_secs(3);
 pub const MESSAGE_MAX: usize = 32 << 20;
 
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+pub(super) enum Lost {
     #[error("{}", trust::told(.0))]
     Transport(#[from] tonic::transport::Error),
     #[error("{}", .0.message())]
@@ -164,35 +164,32 @@ async fn exchange(
     let mut client = PeersClient::new(channel)
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX);
-    let gossip = Arc::new(Mutex::new(Gossip::default()));
     let over = CancellationToken::new();
     let _ended_with_this_call = over.clone().drop_guard();
-    let asking = Asking {
-        core: core.clone(),
-        peer: peer.clone(),
-        gossip: gossip.clone(),
-        hello: Some(Hello { called: Some(store), ..core.hello() }),
-        share: Share::default(),
-        over,
-    };
+    let asking = Asking::new(core, peer, store, over);
+    let gossip = asking.gossip.clone();
     let greet = async {
         let mut frames = client.exchange(asking.frames()).await?.into_inner();
         let first = frames.message().await?.ok_or(Lost::Ended)?;
         Ok::<_, Lost>((frames, wire::open(first)?))
     };
     let (frames, first) = timeout(HELLO, greet).await.map_err(|_| Lost::Silent)??;
-    let said = first.hello.as_ref().ok_or(Lost::Silent)?;
-    let greeted = core.greeted(said, Some(Called { ordinal: peer.ordinal, store }))?;
-    if let Some(rejection) = first.rejected {
-        if let Some(later) = greeted.later_start(&rejection, &core.identity) {
-            core.has_later_start(&later);
-        }
-        return Err(Lost::TurnedAway(rejection.error));
-    }
+    greeted(core, peer, store, &first)?;
     reached.store(true, Relaxed);
     info!(other = peer.ordinal, at, "connected to another node");
     self::reached(core, peer);
     listen(core, peer, &gossip, frames, first).await
+}
+
+/// Whether the first frame of the other side is from who was called, and takes this node's stream.
+pub(super) fn greeted(core: &Core, peer: &Peer, store: StoreId, first: &Incoming) -> Result<(), Lost> {
+    let said = first.hello.as_ref().ok_or(Lost::Silent)?;
+    let greeted = core.greeted(said, Some(Called { ordinal: peer.ordinal, store }))?;
+    let Some(rejection) = &first.rejected else { return Ok(()) };
+    if let Some(later) = greeted.later_start(rejection, &core.identity) {
+        core.has_later_start(&later);
+    }
+    Err(Lost::TurnedAway(rejection.error.clone()))
 }
 
 async fn listen(
@@ -204,20 +201,30 @@ async fn listen(
 ) -> Result<(), Lost> {
     let mut incoming = first;
     loop {
-        let Incoming { numbers, wants_configuration, configuration, answered, .. } = incoming;
-        deliver(core, peer, answered);
-        lock(gossip).heard(core.numbers(), numbers, wants_configuration);
-        if let Some(given) = configuration {
+        if let Some(given) = hear(core, peer, gossip, incoming) {
             configure::by_peer(core, given).await;
-        }
-        if wants_configuration || core.numbers().behind(numbers) {
-            peer.due.notify_one();
         }
         match frames.message().await? {
             Some(frame) => incoming = wire::open(frame)?,
             None => return Ok(()),
         }
     }
+}
+
+/// Takes in what a frame says; a configuration in it is given back.
+pub(super) fn hear(
+    core: &Core,
+    peer: &Peer,
+    gossip: &Mutex<Gossip>,
+    incoming: Incoming,
+) -> Option<Configuration> {
+    let Incoming { numbers, wants_configuration, configuration, answered, .. } = incoming;
+    deliver(core, peer, answered);
+    lock(gossip).heard(core.numbers(), numbers, wants_configuration);
+    if wants_configuration || core.numbers().behind(numbers) {
+        peer.due.notify_one();
+    }
+    configuration
 }
 
 fn deliver(core: &Core, peer: &Peer, answered: Answered) {
@@ -245,7 +252,7 @@ fn deliver(core: &Core, peer: &Peer, answered: Answered) {
 }
 
 /// The other side is who it should be: everything unanswered goes to it.
-fn reached(core: &Core, peer: &Peer) {
+pub(super) fn reached(core: &Core, peer: &Peer) {
     core.forwards(|forwards, out| forwards.connected(peer.ordinal, out));
     peer.ask(Asks::connect);
     // Only now: what a ring gives to this node before it counts as connected is dropped, and found here.
@@ -254,7 +261,7 @@ fn reached(core: &Core, peer: &Peer) {
     core.lost(&slots);
 }
 
-fn lost(core: &Core, peer: &Peer) {
+pub(super) fn lost(core: &Core, peer: &Peer) {
     core.forwards(|forwards, out| forwards.disconnected(peer.ordinal, out));
     let was = std::mem::take(&mut peer.asks().connected);
     peer.asks().disconnect();
@@ -264,10 +271,10 @@ fn lost(core: &Core, peer: &Peer) {
 }
 
 /// What this node says on the stream.
-struct Asking {
+pub(super) struct Asking {
     core: Arc<Core>,
     peer: Arc<Peer>,
-    gossip: Arc<Mutex<Gossip>>,
+    pub(super) gossip: Arc<Mutex<Gossip>>,
     /// Until it is said.
     hello: Option<Hello>,
     /// The classes [`COMMANDS`], [`MESSAGES`] and [`ASKS`].
@@ -279,6 +286,18 @@ struct Asking {
 }
 
 impl Asking {
+    /// For a stream to the node that has this store.
+    pub(super) fn new(core: &Arc<Core>, peer: &Arc<Peer>, store: StoreId, over: CancellationToken) -> Asking {
+        Asking {
+            core: core.clone(),
+            peer: peer.clone(),
+            gossip: Arc::default(),
+            hello: Some(Hello { called: Some(store), ..core.hello() }),
+            share: Share::default(),
+            over,
+        }
+    }
+
     /// Frames are made when the connection has room for one; until then what is due gathers.
     fn frames(self) -> impl Stream<Item = Frame> + Send + 'static {
         stream::unfold(self, |mut asking| async move {
@@ -289,9 +308,8 @@ impl Asking {
 
     async fn next(&mut self) -> Option<Frame> {
         loop {
-            let batch = self.compose();
-            if !batch.is_empty() {
-                return Some(batch.finish(self.core.numbers()));
+            if let Some(frame) = self.frame() {
+                return Some(frame);
             }
             tokio::select! {
                 () = self.core.life.closing.cancelled() => return None,
@@ -304,6 +322,12 @@ impl Asking {
                 return None;
             }
         }
+    }
+
+    /// What is due now.
+    pub(super) fn frame(&mut self) -> Option<Frame> {
+        let batch = self.compose();
+        (!batch.is_empty()).then(|| batch.finish(self.core.numbers()))
     }
 
     fn compose(&mut self) -> Batch {

@@ -5,7 +5,7 @@ use crate::node::core::{Core, Event};
 use crate::node::life::FailsWithThread;
 use crate::shard::{self, Fetch, Message};
 use proto::address::Slot;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 /// Messages of this slot are wanted.
 pub type Ask = (Slot, Fetch);
@@ -21,13 +21,40 @@ enum Error {
     Other { from: Slot, at: u64, why: String },
 }
 
-/// Until nobody can ask any more.
-pub fn run(core: &Core, mut reader: Reader, asked: &mpsc::Receiver<Ask>) {
-    let _fails = FailsWithThread(&core.life);
-    while let Ok((from, fetch)) = asked.recv() {
-        match read(&mut reader, from, &fetch) {
-            Ok(messages) => core.inbox(from).put_always(Event::Fetched { from, to: fetch.to, messages }),
-            Err(error) => return core.life.fail(&error.to_string()),
+pub struct Backlog {
+    pub core: Arc<Core>,
+    pub reader: Reader,
+    pub asked: mpsc::Receiver<Ask>,
+}
+
+impl Backlog {
+    /// Until nobody can ask any more, or what was written can't be read.
+    pub fn run(mut self) {
+        let core = self.core.clone();
+        let _fails = FailsWithThread(&core.life);
+        while let Ok(ask) = self.asked.recv() {
+            if !self.answer(ask) {
+                return;
+            }
+        }
+    }
+
+    /// Answers what was asked, and waits for no more. False: nothing was.
+    #[cfg(test)]
+    pub fn turn(&mut self) -> bool {
+        self.asked.try_recv().is_ok_and(|ask| self.answer(ask))
+    }
+
+    fn answer(&mut self, (from, fetch): Ask) -> bool {
+        match read(&mut self.reader, from, &fetch) {
+            Ok(messages) => {
+                self.core.inbox(from).put_always(Event::Fetched { from, to: fetch.to, messages });
+                true
+            }
+            Err(error) => {
+                self.core.life.fail(&error.to_string());
+                false
+            }
         }
     }
 }

@@ -21,6 +21,13 @@ pub enum Verdict {
     Take(Box<Routing>),
 }
 
+/// What another node gave, and could not be taken just then. It is not asked for again.
+pub struct Again {
+    pub given: Configuration,
+    /// When it is tried again.
+    pub at_ms: u64,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("{}", .0.error)]

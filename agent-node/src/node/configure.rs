@@ -2,13 +2,13 @@
 
 use crate::link::Owner;
 use crate::lock::lock;
-use crate::node::configuration::{self, Verdict};
+use crate::node::configuration::{self, Again, Verdict};
 use crate::node::core::{Core, Event};
 use crate::node::routing::Routing;
 use crate::peer::Configuration;
 use crate::peer::peers::Target;
 use crate::peer::wire;
-use crate::refusal::Refusal;
+use crate::refusal::{Fate, Refusal};
 use prost::Message as _;
 use proto::address::Slot;
 use proto::wire::peer::ConfigureRequest;
@@ -34,7 +34,16 @@ pub async fn configure(core: &Arc<Core>, given: Configuration) -> Result<(), Ref
     let this = core.clone();
     let span = Span::current();
     let judged = spawn_blocking(move || span.in_scope(|| judge_and_save(&this, given))).await;
-    let judged = judged.map_err(|error| Refusal::new(500, error.to_string(), ""))?;
+    take(core, judged.map_err(|error| Refusal::new(500, error.to_string(), ""))?)
+}
+
+/// The same at once, for who waits for no other configuration and may wait for the disk.
+#[cfg(test)]
+pub fn configure_now(core: &Arc<Core>, given: Configuration) -> Result<(), Refusal> {
+    take(core, judge_and_save(core, given))
+}
+
+fn take(core: &Arc<Core>, judged: Result<Verdict, configuration::Error>) -> Result<(), Refusal> {
     match judged {
         Ok(Verdict::Same) => Ok(()),
         Ok(Verdict::Take(routing)) => {
@@ -56,11 +65,35 @@ pub async fn configure(core: &Arc<Core>, given: Configuration) -> Result<(), Ref
     }
 }
 
-/// From another node, which was asked for it. Nobody waits for the answer.
+/// From another node, which was asked for it once. Nobody waits for the answer.
 pub async fn by_peer(core: &Arc<Core>, given: Configuration) {
-    if let Err(refusal) = configure(core, given).await {
-        warn!(why = refusal.error, at = refusal.at, "the plan and ring of another node were refused");
+    let taken = configure(core, given.clone()).await;
+    heard(core, given, taken);
+}
+
+/// The same at once.
+#[cfg(test)]
+pub fn by_peer_now(core: &Arc<Core>, given: Configuration) {
+    let taken = configure_now(core, given.clone());
+    heard(core, given, taken);
+}
+
+fn heard(core: &Core, given: Configuration, taken: Result<(), Refusal>) {
+    let Err(refusal) = taken else { return };
+    let again = refusal.fate() == Fate::Later;
+    warn!(why = refusal.error, at = refusal.at, again, "the plan and ring of another node were refused");
+    if again {
+        *lock(&core.again) = Some(Again { given, at_ms: core.now_ms() + AGAIN_MS });
     }
+}
+
+/// After so long it is tried again.
+const AGAIN_MS: u64 = 1_000;
+
+/// What is to be tried again now.
+pub fn again(core: &Core) -> Option<Configuration> {
+    let now_ms = core.now_ms();
+    Some(lock(&core.again).take_if(|again| again.at_ms <= now_ms)?.given)
 }
 
 fn judge_and_save(core: &Core, given: Configuration) -> Result<Verdict, configuration::Error> {

@@ -1,8 +1,9 @@
 //! What the handles, threads and tasks of one node share.
 
+use crate::clock;
 use crate::link::{Owner, Serving, Update, Upstream};
 use crate::lock::lock;
-use crate::node::configuration::Own;
+use crate::node::configuration::{Again, Own};
 use crate::node::contact::Contact;
 use crate::node::forwards::{Answer, Forwards, Outcome};
 use crate::node::inbox::Inbox;
@@ -60,6 +61,8 @@ pub struct Core {
     /// What answers to reads may hold.
     pub reads: Reads,
     pub life: Life,
+    /// What is to be tried again.
+    pub again: Mutex<Option<Again>>,
     /// One configuration is judged after the other.
     pub configuring: tokio::sync::Mutex<()>,
     pub store: Mutex<Option<Store>>,
@@ -94,6 +97,7 @@ impl Core {
             serving: Serving::new(core.clone() as Weak<dyn Upstream>),
             reads: Reads::default(),
             life: Life::default(),
+            again: Mutex::default(),
             configuring: tokio::sync::Mutex::new(()),
             had_ring: AtomicBool::new(store.had_ring()),
             store: Mutex::new(Some(store)),
@@ -101,7 +105,7 @@ impl Core {
             contact: Mutex::new(Contact::new(0)),
             operator_asked: AtomicBool::new(false),
             cut_off: Mutex::default(),
-            begun: Instant::now(),
+            begun: clock::now(),
             streams: AtomicU64::new(1),
             identity,
             certificates,
@@ -180,7 +184,7 @@ impl Core {
 
     /// Since the start, for what is measured in this process only.
     pub fn now_ms(&self) -> u64 {
-        self.begun.elapsed().as_millis() as u64
+        (clock::now() - self.begun).as_millis() as u64
     }
 
     /// Does something with the forwards, and what follows from it: delivers answers, wakes streams.
@@ -205,6 +209,13 @@ impl Core {
 }
 
 impl Core {
+    /// Sees to what has waited too long for an owner or for contact. About ten times a second.
+    pub fn look_for_late(&self, now_ms: u64) {
+        self.forwards(|forwards, out| forwards.tick(now_ms, out));
+        self.serving.tick(now_ms);
+        self.look_for_contact(now_ms);
+    }
+
     /// What the owners of lanes say to the mirrors of their lanes here.
     pub fn update(&self, updates: &mut Vec<(Watch, Result<Update, Refusal>)>) {
         self.serving.update(updates);

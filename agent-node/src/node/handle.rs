@@ -128,7 +128,12 @@ impl Node {
     }
 
     /// `Fate::Elsewhere`: whoever was asked does not own the agent any more, or not yet.
-    async fn ask(&self, agent: &str, lane: &str, if_none_match: Option<u64>) -> Result<Answer, Refusal> {
+    pub(super) async fn ask(
+        &self,
+        agent: &str,
+        lane: &str,
+        if_none_match: Option<u64>,
+    ) -> Result<Answer, Refusal> {
         self.core.life.open(agent)?;
         let (mailbox, asked) = (Arc::new(Mailbox::default()), agent.to_owned());
         let Routed { address: agent, slot, owner, kind: _ } =

@@ -108,6 +108,19 @@ impl Load {
 }
 
 impl<R, W> InboxState<R, W> {
+    fn next(&self, waits: &Waits, now: Instant) -> Next {
+        let InboxState { durable, room, end, .. } = *self;
+        turn::next(waits, &Seen { events: !self.events.is_empty(), durable, room, end, now })
+    }
+
+    /// A turn begins.
+    fn give(&mut self, events: &mut VecDeque<Event<R, W>>) {
+        self.room = false;
+        if events.is_empty() {
+            std::mem::swap(&mut self.events, events);
+        }
+    }
+
     /// False: its share is full.
     fn admits(&mut self, event: &Event<R, W>) -> bool {
         let more = Load::of(event);
@@ -191,10 +204,7 @@ impl<R, W, M: Monitor<InboxState<R, W>>> Inbox<R, W, M> {
         let mut state = self.state.lock();
         state.load.sub(done);
         loop {
-            let now = self.state.now();
-            let InboxState { durable, room, end, .. } = *state;
-            let seen = Seen { events: !state.events.is_empty(), durable, room, end, now };
-            match turn::next(waits, &seen) {
+            match state.next(waits, self.state.now()) {
                 Next::Run => break,
                 Next::End => return None,
                 Next::Sleep => {
@@ -205,11 +215,25 @@ impl<R, W, M: Monitor<InboxState<R, W>>> Inbox<R, W, M> {
                 }
             }
         }
-        state.room = false;
-        if events.is_empty() {
-            std::mem::swap(&mut state.events, events);
-        }
+        state.give(events);
         Some(Turn { durable: state.durable, now: self.state.now() })
+    }
+
+    /// The same for who does not sleep: `Err` says what else is to be done than to run.
+    #[cfg(test)]
+    pub fn try_turn(
+        &self,
+        events: &mut VecDeque<Event<R, W>>,
+        waits: &Waits,
+        done: Load,
+    ) -> Result<Turn, Next> {
+        let mut state = self.state.lock();
+        state.load.sub(done);
+        match state.next(waits, self.state.now()) {
+            Next::Run => state.give(events),
+            other => return Err(other),
+        }
+        Ok(Turn { durable: state.durable, now: self.state.now() })
     }
 
     fn wake(&self, mut state: M::Guard<'_>) {

@@ -3,6 +3,7 @@
 //! The inbox is generic over it, so that a model checker, which brings its own lock and its own clock, runs the very
 //! code that a node runs.
 
+use crate::clock;
 use std::ops::DerefMut;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -44,11 +45,11 @@ impl<T> Monitor<T> for Blocking<T> {
     }
 
     fn now(&self) -> Instant {
-        Instant::now()
+        clock::now()
     }
 
     fn sleep<'a>(&'a self, guard: MutexGuard<'a, T>, until: Instant) -> MutexGuard<'a, T> {
-        let left = until.saturating_duration_since(Instant::now());
+        let left = until.saturating_duration_since(clock::now());
         self.woken.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
     }
 

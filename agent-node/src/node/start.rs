@@ -1,8 +1,8 @@
 //! How a node comes up and goes down.
 
 use crate::lock::lock;
-use crate::log::{Head, Log, OnDurable, Opened, Position};
-use crate::node::backlog;
+use crate::log::{self, Head, Log, Loops, OnDurable, Opened, Position};
+use crate::node::backlog::Backlog;
 use crate::node::config::Config;
 use crate::node::configuration::{self, Own, Verdict};
 use crate::node::configure;
@@ -36,12 +36,13 @@ use tracing::{Instrument as _, Span, info, warn};
 const LATE: Duration = Duration::from_millis(100);
 
 /// What opening the data folder gives.
-struct Loaded {
+pub(super) struct Loaded {
     store: Store,
     identity: Identity,
     inboxes: Inboxes,
     shards: Vec<Shard<Reply, Watch>>,
     log: Log,
+    loops: Loops,
     kept: Option<Kept>,
 }
 
@@ -61,8 +62,34 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
     let span = Span::current();
     let opening = span.clone();
     let adopted_by = config.adopted_by.clone().unwrap_or_default();
-    let Loaded { store, identity, inboxes, shards, log, kept } =
-        spawn_blocking(move || opening.in_scope(|| load(&config))).await??;
+    let loaded = spawn_blocking(move || opening.in_scope(|| load(&config))).await??;
+    let Parts { core, hold, shards, backlog, loops } = assemble(loaded, certificates, adopted_by);
+    if let Some(log) = lock(&hold.log).as_ref() {
+        log.start(loops)?;
+    }
+    let named = |name: String| thread::Builder::new().name(name);
+    for thread in shards {
+        let span = span.clone();
+        let named = named(format!("shard-{}", thread.index)).spawn(move || span.in_scope(|| thread.run()));
+        lock(&hold.threads).push(named.context("cannot start a shard's thread")?);
+    }
+    let reading = named("backlog".into()).spawn(move || span.in_scope(|| backlog.run()));
+    lock(&hold.threads).push(reading.context("cannot start the backlog's thread")?);
+    *lock(&hold.tasks) = Some(tokio::spawn(tasks(core.clone(), listener).in_current_span()));
+    Ok((core, hold, at))
+}
+
+/// A node whose loops do not run yet.
+pub(super) struct Parts {
+    pub core: Arc<Core>,
+    pub hold: Arc<Hold>,
+    pub shards: Vec<Thread>,
+    pub backlog: Backlog,
+    pub loops: Loops,
+}
+
+pub(super) fn assemble(loaded: Loaded, certificates: Arc<Certificates>, adopted_by: String) -> Parts {
+    let Loaded { store, identity, inboxes, shards, log, loops, kept } = loaded;
     let (in_force, held) = match kept {
         Some(Kept::InForce(routing)) => (Some(routing), None),
         Some(Kept::Held(held)) => (None, Some(held)),
@@ -73,33 +100,25 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
         configure::in_force(&core, *routing);
     }
     let log = Arc::new(log);
-    let hold = Arc::new(Hold {
-        core: core.clone(),
-        log: Mutex::new(Some(log.clone())),
-        threads: Mutex::default(),
-        tasks: Mutex::default(),
-    });
     let (ask, asked) = mpsc::channel();
-    let (backlog, reader) = (core.clone(), log.reader());
-    let named = thread::Builder::new().name("backlog".into());
-    let of_backlog = span.clone();
-    let reading = named.spawn(move || of_backlog.in_scope(|| backlog::run(&backlog, reader, &asked)));
-    for (index, shard) in shards.into_iter().enumerate() {
+    let backlog = Backlog { core: core.clone(), reader: log.reader(), asked };
+    let thread = |(index, shard): (usize, _)| {
         let delivery = Delivery::new(core.clone(), ask.clone());
         let inboxes = core.inboxes.clone();
         let log = log.appender(move || inboxes[index].room());
-        let thread = Thread { index, shard, log, parking: Parking::default(), delivery };
-        let (named, span) = (thread::Builder::new().name(format!("shard-{index}")), span.clone());
-        let named = named.spawn(move || span.in_scope(|| thread.run()));
-        lock(&hold.threads).push(named.context("cannot start a shard's thread")?);
-    }
-    drop(ask);
-    lock(&hold.threads).push(reading.context("cannot start the backlog's thread")?);
-    *lock(&hold.tasks) = Some(tokio::spawn(tasks(core.clone(), listener).in_current_span()));
-    Ok((core, hold, at))
+        Thread { index, shard, log, parking: Parking::default(), delivery }
+    };
+    let shards = shards.into_iter().enumerate().map(thread).collect();
+    let hold = Arc::new(Hold {
+        core: core.clone(),
+        log: Mutex::new(Some(log)),
+        threads: Mutex::default(),
+        tasks: Mutex::default(),
+    });
+    Parts { core, hold, shards, backlog, loops }
 }
 
-fn load(config: &Config) -> anyhow::Result<Loaded> {
+pub(super) fn load(config: &Config) -> anyhow::Result<Loaded> {
     let Config { data, ordinal, plan_uid, adopted_by, certificates: _, peer_listen: _, shards, reading } =
         config;
     let (ordinal, plan_uid, shards) = (*ordinal, plan_uid.clone(), (*shards).max(1));
@@ -119,14 +138,14 @@ fn load(config: &Config) -> anyhow::Result<Loaded> {
     let count = shards.len();
     let mut replay =
         |at: Position, head: Head, body: &[u8]| shards[usize::from(head.slot) % count].replay(at, head, body);
-    let (log, opened) = Log::open(&store, &mut replay, reading, on_durable)?;
+    let (log, loops, opened) = Log::load(&store, log::SIZES, &mut replay, reading, on_durable)?;
     let Opened { records, segments, torn_bytes, renewed, position } = opened;
     info!(records, segments, torn_bytes, renewed, incarnation, "the log is open");
     for inbox in inboxes.iter() {
         inbox.durable(position);
         inbox.put_always(Event::NodeStarted { store: identity.store, incarnation });
     }
-    Ok(Loaded { store, identity, inboxes, shards, log, kept })
+    Ok(Loaded { store, identity, inboxes, shards, log, loops, kept })
 }
 
 const SAVED: &str = "the saved plan and ring can't be used; run the version that wrote them, or remove `configuration` \
@@ -199,9 +218,9 @@ async fn look_for_late(core: Arc<Core>) {
             () = core.life.closing.cancelled() => return,
             _ = pace.tick() => {}
         }
-        let now_ms = core.now_ms();
-        core.forwards(|forwards, out| forwards.tick(now_ms, out));
-        core.serving.tick(now_ms);
-        core.look_for_contact(now_ms);
+        core.look_for_late(core.now_ms());
+        if let Some(given) = configure::again(&core) {
+            configure::by_peer(&core, given).await;
+        }
     }
 }

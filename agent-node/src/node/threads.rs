@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod model;
 
+use crate::clock;
 use crate::lock::lock;
 use crate::log::{Appender, Position, Room};
 use crate::node::core::{Event, Reply, Watch};
@@ -15,7 +16,8 @@ use crate::node::parking::{Parking, Passage};
 use crate::node::turn::Waits;
 use crate::shard::{self, Effect, RECORD_MAX, Shard, TIDY_MAX};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::mem;
+use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_secs(1);
 /// How long after a change the counts are made again. Counting visits every slot, so many changes share one count.
@@ -29,7 +31,7 @@ const TIDY_RECORD: usize = 128;
 const EVENTS_KEPT: usize = 2_048;
 
 /// What is done in a turn.
-trait Work<R, W> {
+pub(super) trait Work<R, W> {
     /// Runs what is parked and can go on, then events from the front, not more than a batch.
     fn run(&mut self, events: &mut VecDeque<shard::Event<R, W>>, now: Instant) -> Ran;
     /// What is due each second. Says whether the shard has written something of itself.
@@ -43,7 +45,7 @@ trait Work<R, W> {
 
 /// What a turn has run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Ran {
+pub(super) struct Ran {
     any: bool,
     /// A plan or a ring was among it, and others wait to hear that it is in force.
     configuration: bool,
@@ -57,33 +59,54 @@ struct Ran {
 
 /// Takes turns until the inbox ends.
 fn take_turns<R, W, M: Monitor<inbox::InboxState<R, W>>>(inbox: &Inbox<R, W, M>, work: &mut impl Work<R, W>) {
-    let mut events = VecDeque::new();
-    let (mut tick, mut count) = (inbox.now() + TICK, None);
-    let (mut waits, mut done) =
-        (Waits { behind: false, parked: false, release: None, timer: tick }, Load::default());
-    while let Some(Turn { durable, now }) = inbox.next_turn(&mut events, &waits, done) {
-        let ran = work.run(&mut events, now);
+    let mut turns = Turns::new(inbox.now());
+    while let Some(turn) = inbox.next_turn(&mut turns.events, &turns.waits, mem::take(&mut turns.done)) {
+        turns.take(turn, work);
+    }
+}
+
+/// Where a shard's thread is between two turns.
+pub(super) struct Turns<R, W> {
+    /// Those that were taken out of the inbox and have not run.
+    pub(super) events: VecDeque<shard::Event<R, W>>,
+    pub(super) waits: Waits,
+    /// What has run in the last turn.
+    pub(super) done: Load,
+    tick: Instant,
+    count: Option<Instant>,
+}
+
+impl<R, W> Turns<R, W> {
+    pub(super) fn new(now: Instant) -> Turns<R, W> {
+        let tick = now + TICK;
+        let waits = Waits { behind: false, parked: false, release: None, timer: tick };
+        Turns { events: VecDeque::new(), waits, done: Load::default(), tick, count: None }
+    }
+
+    pub(super) fn take(&mut self, turn: Turn, work: &mut impl Work<R, W>) {
+        let Turn { durable, now } = turn;
+        let ran = work.run(&mut self.events, now);
         let mut tidied = false;
-        if now >= tick {
+        if now >= self.tick {
             tidied = work.tick();
-            tick = now + TICK;
+            self.tick = now + TICK;
         }
         work.append();
         let release = work.release(durable);
-        if ran.configuration || count.is_some_and(|count: Instant| count <= now) {
+        if ran.configuration || self.count.is_some_and(|count| count <= now) {
             work.count();
-            count = None;
+            self.count = None;
         } else if ran.any || tidied {
-            count = count.or(Some(now + COUNT));
+            self.count = self.count.or(Some(now + COUNT));
         }
-        let timers = [count, ran.parked_until];
-        waits = Waits {
-            behind: ran.behind || !events.is_empty(),
+        let timers = [self.count, ran.parked_until];
+        self.waits = Waits {
+            behind: ran.behind || !self.events.is_empty(),
             parked: ran.parked_until.is_some(),
             release,
-            timer: timers.into_iter().flatten().fold(tick, Instant::min),
+            timer: timers.into_iter().flatten().fold(self.tick, Instant::min),
         };
-        done = ran.load;
+        self.done = ran.load;
     }
 }
 
@@ -143,7 +166,7 @@ fn reserve(log: &mut Appender, shard: &Shard<Reply, Watch>) -> Room {
 
 impl Work<Reply, Watch> for Thread {
     fn run(&mut self, events: &mut VecDeque<Event>, now: Instant) -> Ran {
-        let (now_ms, mut ran, mut left) = (clock_ms(), Ran::default(), BATCH_EVENTS);
+        let (now_ms, mut ran, mut left) = (clock::wall_ms(), Ran::default(), BATCH_EVENTS);
         ran.behind = true;
         while left > 0 && !self.is_full() {
             let Some(passage) = self.parking.next(now, || reserve(&mut self.log, &self.shard)) else {
@@ -167,7 +190,7 @@ impl Work<Reply, Watch> for Thread {
     }
 
     fn tick(&mut self) -> bool {
-        let now_ms = clock_ms();
+        let now_ms = clock::wall_ms();
         let granted = self.shard.has_to_tidy(now_ms) && self.reserve_to_tidy();
         let before = self.shard.records().heads().len();
         self.shard.tick(now_ms, if granted { TIDY_MAX } else { 0 });
@@ -193,8 +216,4 @@ impl Work<Reply, Watch> for Thread {
     fn count(&mut self) {
         *lock(&self.delivery.core.counts[self.index]) = self.shard.counts();
     }
-}
-
-fn clock_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

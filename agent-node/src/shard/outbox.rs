@@ -7,6 +7,7 @@
 //! by `fetched`, or the shard ends.
 
 use super::event::{Fetch, Message, Place, Taken, Verdict};
+use crate::broken::{self, Broken};
 use crate::log::Position;
 use proto::address::Slot;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -197,7 +198,7 @@ impl Outbox {
                 Again::All => true,
                 Again::To(slots) => slots.binary_search(to).is_ok(),
             };
-            if is_meant {
+            if is_meant && !broken::is(Broken::NeverResent) {
                 (pair.sent, pair.held) = (0, false);
                 if !pair.is_empty() {
                     found.push(*to);

@@ -4,6 +4,7 @@ use super::Shard;
 use super::agent::Agent;
 use super::outbox::RecordAt;
 use super::record::{self, Record};
+use crate::broken::{self, Broken};
 use crate::log::{Head, Position};
 use crate::map::Stamp;
 use proto::address::Address;
@@ -21,17 +22,22 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         slot.history = record.history;
         slot.time_ms = slot.time_ms.max(record.time_ms);
         let version = version(record.history, head.lsn);
-        if let Some((from, place)) = record.origin {
+        if let Some((from, place)) = record.origin
+            && !broken::is(Broken::ForgottenSeen)
+        {
             slot.seen.insert(from, place);
         }
         let cost = record::cost(body.len(), record.sends.len());
-        for message in record.messages(head) {
+        let forgets = broken::is(Broken::ForgottenOutbox);
+        for message in record.messages(head).filter(|_| !forgets) {
             slot.outbox.push(message, cost, RecordAt::Log(at));
         }
         for (to, place) in record.trims {
             slot.outbox.drop_until(to, place);
         }
-        if let Some((client, sequence)) = &record.key {
+        if let Some((client, sequence)) = &record.key
+            && !broken::is(Broken::ForgottenWindow)
+        {
             if record.is_refused {
                 self.names.refuse(head.slot, client, *sequence, record.time_ms);
             } else {

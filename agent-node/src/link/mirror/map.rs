@@ -2,6 +2,7 @@
 //! changed since the mirror began in the order in which they did, with tombstones of those that were removed.
 
 use super::{Cell, Item, MirrorChange};
+use crate::broken::{self, Broken};
 use crate::link::{Change, Versioned};
 use crate::map::{Map, Stamp, tree};
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -207,7 +208,7 @@ impl Changes {
             let Entry { key, value, version, .. } = &self.places[*place as usize];
             let said = match value {
                 Some(value) => MirrorChange::Put(key, value),
-                None if *order > began => MirrorChange::Remove(key),
+                None if *order > began && !broken::is(Broken::UntoldRemove) => MirrorChange::Remove(key),
                 None => return None,
             };
             Some(Item { order: *order, version: *version, said })

@@ -1,9 +1,8 @@
 //! Fills files with zeros, in pieces between which commits have their turn.
 
 use super::super::counts::Counts;
-use std::fs::File;
+use crate::disk::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -24,14 +23,10 @@ pub struct Filling {
 impl Filling {
     /// Takes the blocks for so many bytes, which says that the disk is full before it is filled up.
     pub fn begin(path: &Path, bytes: u64) -> io::Result<Filling> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
-        let allocated = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
+        let file = disk::create(path)?;
         // Where the file system can't tell, the writes do.
-        if let Err(full @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) = allocated {
-            return Err(full.into());
-        }
-        let flag = rustix::fs::OFlags::DIRECT.bits() as i32;
-        let direct = File::options().write(true).custom_flags(flag).open(path).ok();
+        file.allocate(bytes)?;
+        let direct = disk::open_direct(path).ok();
         Ok(Filling { file, direct, bytes })
     }
 

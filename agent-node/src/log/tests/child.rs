@@ -43,7 +43,7 @@ fn append_until_killed(folder: &Path) {
         Ok(())
     };
     let on_durable = Box::new(|position: Position| say(&format!("durable {}", position.0)));
-    let (log, _) = Log::open_with(&store, SMALL, &mut count, &Progress::default(), on_durable).unwrap();
+    let (log, _) = Log::open(&store, SMALL, &mut count, &Progress::default(), on_durable).unwrap();
     loop {
         let records: Records = (n..n + 1 + n % 40).map(nth).collect();
         n += records.len() as u64;
@@ -84,13 +84,13 @@ fn append_where_no_sync_works(folder: &Path) {
     let counts = Arc::new(Counts::default());
     let pool = Arc::new(Pool::open(&log_folder, SMALL, counts.clone(), Vec::new(), 1).unwrap());
     let mut writer = Writer::new(&log_folder, chain, pool.clone(), store.watch(), counts, Arc::default());
-    writer.write_into(File::options().write(true).open("/dev/null").unwrap());
-    let intake = Intake::new(Position(0));
+    writer.write_into(disk::open_to_write(Path::new("/dev/null")).unwrap());
+    let intake = Arc::new(Intake::new(Position(0)));
     let used = room::cost(1, 1);
     let who = pool.asker(Arc::new(|| {}));
     pool.append(who, 0, used);
     intake.append(&[(Head::default(), 0..1)], b"x", used);
-    committer::run(writer, &intake, &pool, &|_| say("durable"));
+    Committer::new(writer, intake, pool, Box::new(|_| say("durable"))).run();
 }
 
 #[test]

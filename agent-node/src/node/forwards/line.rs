@@ -2,6 +2,7 @@
 
 use super::of_slot::OfSlot;
 use super::{Outcome, WAIT_MS};
+use crate::broken::{self, Broken};
 use crate::peer::Forward;
 use crate::refusal::Refusal;
 use crate::shard::{Command, Key, Stream};
@@ -135,6 +136,9 @@ impl<R> Line<R> {
             let Some(of_slot) = slots.get_mut(&entry.command.slot) else { continue };
             of_slot.disconnected();
             let sent = std::mem::replace(&mut entry.state, Progress::Waiting) == Progress::Sent;
+            if broken::is(Broken::OtherNumber) {
+                entry.own = None;
+            }
             if let Some(refusal) = entry.given_up.take() {
                 let end = Err(entry.not_now(refusal));
                 self.settle(id, of_slot, end, out);

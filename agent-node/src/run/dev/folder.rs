@@ -5,11 +5,12 @@
 //! that are gone are taken from the folders of the nodes, each of which has both.
 
 use super::kept::{self, FROM_NODES, Kept};
+use crate::disk::File;
 use crate::node::{Configuration, configure};
 use crate::store;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use proto::ring::Ring;
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use tracing::warn;

@@ -1,0 +1,146 @@
+//! The plan that is simulated: what each of its lanes shows of a write.
+
+use checker::{Change, History, Kind, Lane, Write};
+use proto::address::Address;
+use proto::plan::Plan;
+use serde_json::json;
+use std::sync::LazyLock;
+
+pub const PLAN_UID: &str = "5d1e6f6a-0000-4000-8000-000000000003";
+pub const SLOTS: u32 = 256;
+/// So few that clients meet at them.
+const CELLS: u64 = 5;
+const TALLIES: u64 = 3;
+const KEYS: u64 = 4;
+
+/// `note` counts each event by its id, so that one with two effects shows, and sends it on to be counted again.
+pub fn spec(generation: u64) -> String {
+    json!({
+        "replicas": 3,
+        "slots": SLOTS,
+        "storage": {"size": "1Gi"},
+        "agents": [
+            {
+                "route": "/cell/:id",
+                "lanes": [
+                    {"name": "value", "type": "Value", "initial": "", "access": "ReadWrite"},
+                    {"name": "entries", "type": "Map", "access": "ReadWrite"},
+                    {"name": "note", "type": "Command"},
+                    {"name": "seen", "type": "Map"},
+                    {"name": "last", "type": "Value", "initial": ""},
+                    {"name": "bell", "type": "Supply", "queue": {"items": 16}},
+                    {"name": format!("unused{generation}"), "type": "Value", "initial": generation},
+                ],
+                "rules": [{"command": "note", "do": [
+                    {"put": {"lane": "seen", "key": "event.id", "to": "seen[?event.id].orValue(0) + 1"}},
+                    {"set": {"lane": "last", "to": "event.id"}},
+                    {"emit": {"lane": "bell", "body": "event.id"}},
+                    {"send": {"agent": "'/tally/' + event.to", "lane": "took", "body": "event.id"}},
+                ]}],
+            },
+            {
+                "route": "/tally/:digit",
+                "lanes": [
+                    {"name": "took", "type": "Command"},
+                    {"name": "counts", "type": "Map"},
+                ],
+                "rules": [{"command": "took", "do": [
+                    {"put": {"lane": "counts", "key": "event", "to": "counts[?event].orValue(0) + 1"}},
+                ]}],
+            },
+        ],
+    })
+    .to_string()
+}
+
+static PLAN: LazyLock<Plan> = LazyLock::new(|| Plan::parse(spec(1).as_bytes()).expect("a plan"));
+
+/// An agent's lane, as clients name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub agent: String,
+    pub lane: &'static str,
+}
+
+pub fn cell(number: u64) -> String {
+    format!("/cell/{}", number % CELLS)
+}
+
+/// The lanes that have a state.
+pub fn states() -> Vec<Name> {
+    let of_cell =
+        |cell| ["value", "entries", "seen", "last"].map(|lane| Name { agent: self::cell(cell), lane });
+    let of_tally = |digit| Name { agent: format!("/tally/{digit}"), lane: "counts" };
+    (0..CELLS).flat_map(of_cell).chain((0..TALLIES).map(of_tally)).collect()
+}
+
+/// Those that can be watched.
+pub fn watched() -> Vec<Name> {
+    let bells = (0..CELLS).map(|cell| Name { agent: self::cell(cell), lane: "bell" });
+    states().into_iter().chain(bells).collect()
+}
+
+pub fn lane(history: &mut History, Name { agent, lane }: &Name) -> Lane {
+    let kind = match *lane {
+        "value" | "last" => Kind::Value { initial: "\"\"".into() },
+        "bell" => Kind::Items,
+        _ => Kind::Map,
+    };
+    let found = PLAN.find(&Address::trusted(agent)).expect("an agent of the plan");
+    history.lane(found.slot.into(), agent, lane, kind)
+}
+
+/// A write that no other is like: what it asks of whom, and what comes of it.
+pub struct Asked {
+    pub name: Name,
+    pub body: String,
+    pub write: Write,
+}
+
+/// `which` chooses among all kinds, and what they are done to.
+pub fn write(history: &mut History, number: u64, which: u64) -> Asked {
+    let agent = cell(which);
+    let value = format!("\"n{number}\"");
+    let key = format!("\"k{}\"", which / 64 % KEYS);
+    let mut of = |lane: &'static str| {
+        let name = Name { agent: agent.clone(), lane };
+        (self::lane(history, &name), name)
+    };
+    let ((in_value, value_name), (in_map, map_name)) = (of("value"), of("entries"));
+    let map = |body: serde_json::Value, change: Change| Asked {
+        name: map_name.clone(),
+        body: body.to_string(),
+        write: Write::of([(in_map, change)]),
+    };
+    let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+    match which / 512 % 16 {
+        0..3 => Asked {
+            name: value_name,
+            body: value.clone(),
+            write: Write::of([(in_value, Change::Set(value))]),
+        },
+        3..7 => {
+            let body = json!({"update": {"key": parsed(&key), "value": parsed(&value)}});
+            map(body, Change::Put(key, value))
+        }
+        7..9 => map(json!({"remove": {"key": parsed(&key)}}), Change::Remove(key)),
+        9 => map(json!({"clear": {}}), Change::Clear),
+        _ => {
+            let to = which / 8192 % TALLIES;
+            let (seen, _) = of("seen");
+            let (last, _) = of("last");
+            let (bell, note) = of("bell");
+            let counts = self::lane(history, &Name { agent: format!("/tally/{to}"), lane: "counts" });
+            let changes = [
+                (seen, Change::Put(value.clone(), "1".into())),
+                (last, Change::Set(value.clone())),
+                (bell, Change::Emit(value.clone())),
+            ];
+            Asked {
+                name: Name { lane: "note", ..note },
+                body: json!({"id": parsed(&value), "to": to.to_string()}).to_string(),
+                write: Write::of(changes).sends([(counts, Change::Put(value, "1".into()))]),
+            }
+        }
+    }
+}
