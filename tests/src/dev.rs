@@ -3,6 +3,7 @@
 //! *Guarantees*: its ports answer when `start` returns; it is gone when `Dev` is, however the test ends.
 
 use anyhow::{Context as _, Result, ensure};
+use rand::Rng as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -27,6 +28,9 @@ pub fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("this program's path");
     this.ancestors().nth(2).expect("the target folder").join(name)
 }
+
+/// Below are ports that programs are known by.
+const PORTS_FROM: u16 = 10_000;
 
 pub struct Dev {
     child: Child,
@@ -198,16 +202,21 @@ pub fn fetch(at: &str, path: &str) -> Result<(u16, String)> {
     Ok((code.parse()?, body.to_owned()))
 }
 
-/// The first of so many ports in a row that nobody has now.
+/// The first of so many ports in a row that nobody has now. None of them is one that the kernel gives to connections by
+/// itself, unless it gives nearly all, so that they are still free when a node is started again.
 pub fn free_ports(count: u16) -> Result<u16> {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let own = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
+    let end = if own > PORTS_FROM + 5_000 { own } else { u16::MAX };
+    let candidates = PORTS_FROM..end - count;
+    for _ in 0..1_000 {
+        let first = rand::rng().random_range(candidates.clone());
         let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if first < u16::MAX - count && (first..first + count).all(free) {
+        if (first..first + count).all(free) {
             return Ok(first);
         }
     }
-    anyhow::bail!("no {count} free ports in a row")
+    anyhow::bail!("no {count} free ports in a row in {candidates:?}")
 }
 
 /// CPU time of this process's children that have ended.

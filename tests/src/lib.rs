@@ -8,6 +8,7 @@
 //! | [`cluster`] | a real Kubernetes, started by the program `tests/cluster`, and a plan on it |
 //! | [`lanes`] | clients of `shoal.v1`: one that sends until it may stop, one that folds what a watch says |
 //! | [`flights`] | an independent count of the feed: what every lane must hold in the end |
+//! | [`history`] | clients that write, read and watch while nodes die, and the history that they make |
 //! | [`plans`] | the plans that tests and benches run |
 //! | [`serve`] | the nodes of a plan in a process each, and what an operator does for them |
 //! | [`crdcheck`] | Kubernetes' own validator, without a cluster (needs Go) |
@@ -21,7 +22,7 @@
 //! | tests | what they hold, and what they need |
 //! |---|---|
 //! | `structure`, `documents` | the sources and what the documents name |
-//! | `cli`, `plugin`, `bad_input`, `samples`, `flights`, `strangers` | real processes on this machine, SIGKILL included |
+//! | `cli`, `plugin`, `bad_input`, `samples`, `flights`, `strangers`, `history` | real processes on this machine, SIGKILL included |
 //! | `event_streams` | the same, and curl |
 //! | `examples` | real processes and clients in other languages: Python, Node.js, Go, `protoc`, curl |
 //! | `crd`, `health` | the CRD under Kubernetes' validator, the status under kstatus and Argo CD: Go |
@@ -41,6 +42,7 @@ pub mod examples;
 pub mod flights;
 pub mod frames;
 pub mod go_program;
+pub mod history;
 pub mod lanes;
 pub mod measure;
 pub mod plans;

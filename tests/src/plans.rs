@@ -237,3 +237,34 @@ spec:
       do:
       - send: {agent: event.to, lane: add, body: "{'m': 1}"}
 "#;
+
+/// Agents of which each change shows which write it comes from, and how often that had its effect: clients write `note`
+/// and `notes`; `count` counts each of its commands by its id, and has another agent count it too.
+pub const HISTORY: &str = r#"
+apiVersion: shoal.dev/v1alpha1
+kind: AgentPlan
+metadata: {name: history}
+spec:
+  replicas: 3
+  agents:
+  - route: /thing/:id
+    lanes:
+    - {name: note, type: Value, access: ReadWrite}
+    - {name: notes, type: Map, access: ReadWrite}
+    - {name: count, type: Command}
+    - {name: counts, type: Map}
+    - {name: last, type: Value}
+    - {name: done, type: Supply}
+    - {name: hear, type: Command}
+    - {name: heard, type: Map}
+    rules:
+    - command: count
+      do:
+      - put: {lane: counts, key: event.id, to: "event.id in counts ? counts[event.id] + 1 : 1"}
+      - set: {lane: last, to: event.id}
+      - emit: {lane: done, body: event.id}
+      - send: {agent: event.to, lane: hear, body: event.id}
+    - command: hear
+      do:
+      - put: {lane: heard, key: event, to: "event in heard ? heard[event] + 1 : 1"}
+"#;

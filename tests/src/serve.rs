@@ -24,7 +24,7 @@ use tonic::transport::Channel;
 const UID: &str = "3f0e1c52-9a40-4d0b-8e57-4a1c7a1a6f10";
 /// For clients, for nodes and the operator, for metrics.
 const PORTS: u16 = 3;
-const SLOTS: u32 = 256;
+pub const SLOTS: u32 = 256;
 
 pub struct Nodes {
     /// Certificates and logs.
@@ -191,7 +191,8 @@ impl Nodes {
     /// Waits until a node is ready.
     pub async fn serves(&self, node: usize) {
         eventually("the node to be ready", 30, async || {
-            let text = self.scrape(node).context("it does not answer")?;
+            let text =
+                self.scrape(node).with_context(|| format!("it does not answer: {}", self.last_log(node)))?;
             ensure!(text.contains("\nshoal_ready 1\n"), "it is not ready");
             Ok(())
         })
@@ -236,6 +237,12 @@ impl Nodes {
     /// What a node has logged, over all its starts.
     pub fn log(&self, node: usize) -> String {
         fs::read_to_string(self.folder.path().join(format!("log-{node}"))).unwrap_or_default()
+    }
+
+    fn last_log(&self, node: usize) -> String {
+        let log = self.log(node);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join("\n")
     }
 
     fn certificates(&self, node: usize) -> PathBuf {
