@@ -2,6 +2,7 @@
 //! gRPC messages. The one place where codes of one way in become codes of another.
 
 use crate::{
+    done::{Done, Said},
     map::Walk,
     reads::{self, Charge},
     refusal::Refusal,
@@ -118,16 +119,27 @@ pub fn refusal_json(refusal: &Refusal) -> String {
     if refusal.outcome_unknown {
         members.insert("outcome".into(), "unknown".into());
     }
+    if refusal.by_rule {
+        members.insert("refusedBy".into(), "rule".into());
+    }
     serde_json::Value::Object(members).to_string()
 }
 
-pub fn version_json(version: u64) -> String {
-    format!("{{\"version\":{version}}}")
+/// What HTTP clients read about a command that was done.
+pub fn done_json(Done { version, said }: &Done) -> String {
+    match said {
+        Said::Nothing => format!("{{\"version\":{version}}}"),
+        Said::Json(json) => {
+            format!("{{\"version\":{version},\"answer\":{}}}", String::from_utf8_lossy(json))
+        }
+        Said::Gone => format!("{{\"version\":{version},\"answerGone\":true}}"),
+    }
 }
 
-/// The gRPC code for one of HTTP's.
-pub fn grpc_code(http: u16) -> Code {
-    match http {
+/// The gRPC code for one of HTTP's. A rule's 409 has another one than that of a command which was done before.
+pub fn grpc_code(refusal: &Refusal) -> Code {
+    match refusal.code {
+        409 if refusal.by_rule => Code::Aborted,
         400 | 415 => Code::InvalidArgument,
         403 => Code::PermissionDenied,
         404 => Code::NotFound,
@@ -151,10 +163,13 @@ pub fn status(refusal: &Refusal) -> Status {
     if refusal.outcome_unknown {
         metadata.insert("shoal-outcome", AsciiMetadataValue::from_static("unknown"));
     }
+    if refusal.by_rule {
+        metadata.insert("shoal-refused-by", AsciiMetadataValue::from_static("rule"));
+    }
     if matches!(refusal.code, 429 | 503) {
         metadata.insert("shoal-retry-after", refusal.retry_after_s.into());
     }
-    Status::with_metadata(grpc_code(refusal.code), refusal.error.clone(), metadata)
+    Status::with_metadata(grpc_code(refusal), refusal.error.clone(), metadata)
 }
 
 /// Headers carry visible ASCII; an address that was sent in another form is shown percent-encoded.
@@ -172,8 +187,8 @@ fn visible(text: &str) -> String {
 
 /// A refusal inside a stream that goes on.
 pub fn message(refusal: Refusal) -> v1::Refusal {
-    let Refusal { code, error, at, outcome_unknown, retry_after_s } = refusal;
-    v1::Refusal { code: code.into(), error, at, outcome_unknown, retry_after_s }
+    let Refusal { code, error, at, outcome_unknown, retry_after_s, by_rule } = refusal;
+    v1::Refusal { code: code.into(), error, at, outcome_unknown, retry_after_s, by_rule }
 }
 
 /// A client's name and number for a command, or what is wrong with them.
@@ -282,6 +297,35 @@ mod tests {
             assert_eq!(status.code(), grpc, "{http}");
             assert_eq!(status.metadata().get("shoal-code").unwrap(), http.to_string().as_str());
             assert_eq!(status.metadata().get("shoal-at").unwrap(), "spec.agents[0]");
+        }
+    }
+
+    #[test]
+    fn a_refusal_by_a_rule_is_told_as_one_and_its_409_has_a_code_of_its_own() {
+        for (http, grpc) in
+            [(409, Code::Aborted), (422, Code::FailedPrecondition), (429, Code::ResourceExhausted)]
+        {
+            let refusal = Refusal::by_rule(http, "no", "spec");
+            let status = status(&refusal);
+            assert_eq!(
+                (status.code(), refusal_json(&refusal).contains(r#""refusedBy":"rule""#)),
+                (grpc, true)
+            );
+            assert_eq!(status.metadata().get("shoal-refused-by").unwrap(), "rule");
+            let other = self::status(&Refusal::new(http, "no", "spec"));
+            assert!(other.metadata().get("shoal-refused-by").is_none());
+            assert!(message(refusal).by_rule && !refusal_json(&Refusal::bad("", "")).contains("refusedBy"));
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_told_with_what_the_rules_said() {
+        for (said, expected) in [
+            (Said::Nothing, r#"{"version":7}"#),
+            (Said::Json(Bytes::from_static(b"[1]")), r#"{"version":7,"answer":[1]}"#),
+            (Said::Gone, r#"{"version":7,"answerGone":true}"#),
+        ] {
+            assert_eq!(done_json(&Done { version: 7, said }), expected);
         }
     }
 

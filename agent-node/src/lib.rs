@@ -14,8 +14,8 @@
 //! | [`link`] | watchers of lanes: what each is told, and how the mirror of a lane is fed by its owner |
 //! | [`log`] | the write-ahead log: format, group commit, segments made ahead, reading it back |
 //!
-//! Below them: [`answer`] words answers for clients, [`refusal`] says why something was not done, [`holds`] keeps the
-//! order of a stream after a refusal, [`map`] keeps the entries of a Map lane, [`reads`] charges answers to a budget,
+//! Below them: [`answer`] words answers for clients, [`refusal`] says why something was not done, [`done`] how
+//! what was done is answered, [`holds`] keeps the order of a stream after a refusal, [`map`] keeps the entries of a Map lane, [`reads`] charges answers to a budget,
 //! [`connections`] accepts and serves, [`store`] is the data folder,
 //! [`logging`] writes what a node has to say, [`lock`] locks. What a simulation sets in place of the operating system
 //! comes by [`disk`], [`clock`] and [`random`].
@@ -29,6 +29,7 @@ pub mod cli;
 pub mod clock;
 pub mod connections;
 pub mod disk;
+pub mod done;
 pub mod holds;
 pub mod link;
 pub mod lock;

@@ -23,6 +23,7 @@ pub mod share;
 pub mod transport;
 pub mod wire;
 
+use crate::done::End;
 use crate::link::Question;
 use crate::refusal::Refusal;
 use crate::shard::{Command, Got, Key, Message, Stream, Taken};
@@ -31,7 +32,7 @@ use proto::address::{Address, Slot};
 use proto::ring::StoreId;
 
 /// The format of frames and of what they carry; a node beyond its neighbours' is refused.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// A frame is closed when it has this much. One item may be larger.
 pub const FRAME_BYTES: usize = 64 << 10;
 
@@ -167,7 +168,7 @@ pub struct Piece {
 /// What one frame of the other side answers.
 #[derive(Debug, Default)]
 pub struct Answered {
-    pub settled: Vec<(u64, Result<u64, Refusal>)>,
+    pub settled: Vec<(u64, End)>,
     pub pieces: Vec<Piece>,
     pub updates: Vec<(u64, Result<crate::link::Update, Refusal>)>,
     pub taken: Vec<Taken>,

@@ -14,6 +14,8 @@ pub struct Refusal {
     pub outcome_unknown: bool,
     /// With 429 and 503.
     pub retry_after_s: u32,
+    /// The step `refuse` of a rule has refused it: nothing of it was done, now or before.
+    pub by_rule: bool,
 }
 
 /// The place of what is wrong with a body as a whole.
@@ -35,7 +37,7 @@ impl Refusal {
     /// Both texts are cut after 1,024 bytes: they may have parts of what was sent.
     pub fn new(code: u16, error: impl Into<String>, at: impl Into<String>) -> Self {
         let (error, at) = (short(error.into()), short(at.into()));
-        Self { code, error, at, outcome_unknown: false, retry_after_s: 0 }
+        Self { code, error, at, outcome_unknown: false, retry_after_s: 0, by_rule: false }
     }
 
     pub fn bad(error: impl Into<String>, at: impl Into<String>) -> Self {
@@ -70,6 +72,12 @@ impl Refusal {
         Self { outcome_unknown: true, ..Self::unavailable(error, at) }
     }
 
+    /// The step `refuse` at a path of the plan refuses it.
+    pub fn by_rule(code: u16, error: impl Into<String>, at: impl Into<String>) -> Self {
+        let retry_after_s = u32::from(code == 429);
+        Self { by_rule: true, retry_after_s, ..Self::new(code, error, at) }
+    }
+
     /// Another node has the slot; nothing was done. Stays between nodes: whoever asked them looks for the owner.
     pub fn elsewhere(at: impl Into<String>) -> Self {
         Self::new(421, "not the owner", at)
@@ -78,6 +86,11 @@ impl Refusal {
     /// What and where, for a line of text.
     pub fn with_place(&self) -> String {
         if self.at.is_empty() { self.error.clone() } else { format!("{} (at {})", self.error, self.at) }
+    }
+
+    /// Whether a command with this sequence was executed before, or, where the outcome is unknown, refused.
+    pub fn is_of_repeat(&self) -> bool {
+        self.code == 409 && !self.by_rule
     }
 
     pub fn fate(&self) -> Fate {

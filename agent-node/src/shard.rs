@@ -10,6 +10,7 @@
 mod agent;
 mod event;
 mod gate;
+mod kept;
 mod lane;
 mod names;
 mod outbox;

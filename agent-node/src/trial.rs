@@ -12,9 +12,11 @@ mod tests;
 pub use cases::{Case, read};
 pub use shown::{Report, summary};
 
+use crate::done::Said;
 use cases::{Refused, Step};
 use one_node::{MESSAGES_MAX, OneNode, Outcome};
 use proto::address::Address;
+use proto::json;
 use proto::plan::{AgentPlanSpec, Error};
 use proto::value::{Text, Value};
 
@@ -62,9 +64,18 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     fn compare_end(&mut self, outcome: &Outcome) {
-        let Step { agent, lane, refused: expected, faults, .. } = self.step;
+        let step = self.step;
+        let Step { agent, lane, refused: expected, faults, .. } = step;
         match (&outcome.end, expected) {
-            (Ok(_), None) => {}
+            (Ok(done), None) => {
+                let got = said(&done.said);
+                if let Some(expected) = &step.answer
+                    && got.as_ref().is_none_or(|got| !is_same(expected, got))
+                {
+                    let got = got.map_or_else(self::done, answer);
+                    self.differs(agent, lane, answer(expected.clone()), got);
+                }
+            }
             (Err(refusal), Some(expected)) if expected.is(refusal) => {}
             (end, expected) => {
                 let expected = expected.as_ref().map_or_else(done, Refused::value);
@@ -97,6 +108,18 @@ impl Seen<'_> {
 
 fn done() -> Value {
     Value::text("done")
+}
+
+/// What rules answered.
+fn said(said: &Said) -> Option<Value> {
+    match said {
+        Said::Json(text) => json::parse(text).ok(),
+        Said::Nothing | Said::Gone => None,
+    }
+}
+
+fn answer(value: Value) -> Value {
+    Value::record([(Text::new("answer"), value)])
 }
 
 fn refused(refusal: &crate::refusal::Refusal) -> Value {

@@ -40,6 +40,7 @@ mod tests;
 use crate::value::Value;
 use eval::Run;
 use node::Node;
+use std::sync::Arc;
 
 pub use time::millis as millis_of_time;
 
@@ -56,6 +57,8 @@ pub struct Error {
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     pub lanes: Vec<Name>,
+    /// There is an `item` as well.
+    pub item: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -81,6 +84,8 @@ pub trait Scope {
     /// The entries of a Map lane.
     fn map(&self, lane: usize) -> &dyn Entries;
     fn event(&self) -> &Value;
+    /// The element that a step runs for. Asked for only if [`Names`] have one.
+    fn item(&self) -> &Value;
     /// The parameters of the route, decoded: a record of texts.
     fn agent(&self) -> &Value;
     fn here(&self) -> &str;
@@ -130,6 +135,36 @@ impl Program {
         match Run::new(scope, cost).eval(&self.root)? {
             val::Val::Bool(value) => Ok(value),
             other => Err(Fault(format!("a condition is a bool, and this one is of type {}", other.kind()))),
+        }
+    }
+}
+
+impl Program {
+    /// For `each`: the elements of a list, or the keys of a map in their order, in the form in which they can be stored.
+    /// More than so many are a fault.
+    pub fn items(&self, scope: &dyn Scope, cost: &mut Cost, most: usize) -> Result<Arc<[Value]>, Fault> {
+        let value = Run::new(scope, cost).eval(&self.root)?;
+        let count = match &value {
+            val::Val::List(list) => list.len(),
+            val::Val::Map(map) => map.len(),
+            other => {
+                return Err(Fault(format!(
+                    "a step runs for each element of a list or a map, not of {}",
+                    other.kind()
+                )));
+            }
+        };
+        if count > most {
+            return Err(Fault(format!("a step runs for at most {most} elements, and here are {count}")));
+        }
+        cost.charge(count)?;
+        if let val::Val::Map(map) = value {
+            cost.charge(walk::before(&map))?;
+            return map.entries().map(|(key, _)| store::store(key, cost)).collect();
+        }
+        match store::store(value, cost)? {
+            Value::List(items) => Ok(items),
+            other => Ok([other].into()),
         }
     }
 }

@@ -212,18 +212,48 @@ pub struct Rule {
 #[derive(Debug)]
 pub struct Step {
     pub when: Option<Expr>,
+    /// It runs once for each element of this.
+    pub each: Option<Expr>,
     pub act: Act,
 }
 
 /// Lanes are indexes into the kind's.
 #[derive(Debug)]
 pub enum Act {
-    Set { lane: usize, to: Expr },
-    Put { lane: usize, key: Expr, to: Expr },
-    Remove { lane: usize, key: Expr },
-    Clear { lane: usize },
-    Emit { lane: usize, body: Expr },
-    Send { agent: Expr, lane: Text, body: Expr },
+    Set {
+        lane: usize,
+        to: Expr,
+    },
+    Put {
+        lane: usize,
+        key: Expr,
+        to: Expr,
+    },
+    Remove {
+        lane: usize,
+        key: Expr,
+    },
+    Clear {
+        lane: usize,
+    },
+    Emit {
+        lane: usize,
+        body: Expr,
+    },
+    Send {
+        agent: Expr,
+        lane: Text,
+        body: Expr,
+    },
+    /// With the path of the step.
+    Refuse {
+        with: Expr,
+        code: u16,
+        at: String,
+    },
+    Answer {
+        with: Expr,
+    },
 }
 
 #[derive(Debug)]
@@ -313,7 +343,8 @@ impl Schema {
     }
 }
 
-fn noun(value: &Value) -> &'static str {
+/// What a value is, in a sentence.
+pub fn noun(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a bool",

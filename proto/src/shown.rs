@@ -16,7 +16,7 @@ pub use log::log_filter;
 
 use crate::address::{self, Address};
 use crate::json;
-use crate::wire::v1::{Event, EventKind, StatusResponse, WatchResponse};
+use crate::wire::v1::{Event, EventKind, SendResponse, StatusResponse, WatchResponse};
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
@@ -111,11 +111,18 @@ pub fn got(output: Output, version: u64, body: &[u8]) -> String {
     }
 }
 
-/// What was taken.
-pub fn sent(output: Output, version: u64) -> String {
+/// What was taken, and what the rules answered.
+pub fn sent(output: Output, SendResponse { version, answer, answer_gone }: &SendResponse) -> String {
+    let answer = String::from_utf8_lossy(answer);
     match output {
-        Output::Text => format!("done, version {version}"),
-        Output::Json => format!(r#"{{"version":{version}}}"#),
+        Output::Text if *answer_gone => {
+            format!("done, version {version}; what was answered is not kept any more")
+        }
+        Output::Text if answer.is_empty() => format!("done, version {version}"),
+        Output::Text => format!("done, version {version}, answer {answer}"),
+        Output::Json if *answer_gone => format!(r#"{{"version":{version},"answerGone":true}}"#),
+        Output::Json if answer.is_empty() => format!(r#"{{"version":{version}}}"#),
+        Output::Json => format!(r#"{{"version":{version},"answer":{answer}}}"#),
     }
 }
 

@@ -92,7 +92,8 @@ fn costs(rounds: usize, turns: u32) {
 
 /// The median ratio.
 fn compared(text: &str, lanes: &[OneLane], agent: &Agent, rounds: usize, turns: u32) -> f64 {
-    let names = Names { lanes: lanes.iter().enumerate().map(|(lane, of)| of.name(lane)).collect() };
+    let names =
+        Names { lanes: lanes.iter().enumerate().map(|(lane, of)| of.name(lane)).collect(), item: false };
     let program = Program::compile(text, &names).expect(text);
     let env = Arc::new(cel::Env::stdlib());
     let other = env.compile(text).expect(text);
@@ -241,6 +242,10 @@ impl Scope for Agent {
     }
 
     fn event(&self) -> &Value {
+        &self.event
+    }
+
+    fn item(&self) -> &Value {
         &self.event
     }
 

@@ -22,7 +22,7 @@
 //! | tests | what they hold, and what they need |
 //! |---|---|
 //! | `structure`, `documents` | the sources and what the documents name |
-//! | `cli`, `plugin`, `bad_input`, `samples`, `flights`, `strangers`, `history` | real processes on this machine, SIGKILL included |
+//! | `cli`, `plugin`, `bad_input`, `samples`, `flights`, `strangers`, `history`, `answers` | real processes on this machine, SIGKILL included |
 //! | `event_streams` | the same, and curl |
 //! | `examples` | real processes and clients in other languages: Python, Node.js, Go, `protoc`, curl |
 //! | `crd`, `health` | the CRD under Kubernetes' validator, the status under kstatus and Argo CD: Go |

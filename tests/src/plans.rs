@@ -206,6 +206,9 @@ spec:
     - command: c
       do:
       - set: {lane: v, to: event}
+      - put: {lane: m, each: event.all, key: item, to: item, when: item != null}
+      - refuse: {with: event.why, code: 409, when: v == null}
+      - answer: v
   - route: /w
     lanes:
     - {name: v, type: Value, access: ReadWrite, schema: {type: Int}}

@@ -99,8 +99,9 @@ async fn people_meet_in_a_chat_room() {
     let members = scene.get("/room/tea", "members").await;
     assert!(members["ann"]["since"].as_str().is_some_and(|time| time.ends_with('Z')), "{members}");
     scene.send("/room/tea", "say", json!({"user": "ann", "text": "hi", "to": "bob"})).await;
-    scene.send("/room/tea", "say", json!({"user": "eve", "text": "I am not here"})).await;
-    scene.send("/room/tea", "say", json!({"user": "bob", "text": "hello, 東京"})).await;
+    let eve = json!({"user": "eve", "text": "I am not here"});
+    assert_eq!(scene.refused("/room/tea", "say", eve).await, Code::Aborted);
+    scene.send("/room/tea", "say", json!({"user": "bob", "text": "hello, 東京", "to": ["zoe", "joe"]})).await;
     assert_eq!((bell.next().await, bell.next().await), (json!("ann"), json!("bob")));
     assert_eq!(scene.get("/room/tea", "said").await, 2);
     let history = scene.get("/room/tea", "history").await;
@@ -108,10 +109,14 @@ async fn people_meet_in_a_chat_room() {
     assert_eq!((&history[1][0], &history[1][1]["text"]), (&json!(2), &json!("hello, 東京")), "{history}");
     scene.becomes("/user/bob", "unread", json!({"tea#1": {"room": "tea", "n": 1}})).await;
     assert_eq!(scene.get("/user/ann", "unread").await, json!({}));
+    for user in ["zoe", "joe"] {
+        scene.becomes(&format!("/user/{user}"), "unread", json!({"tea#2": {"room": "tea", "n": 2}})).await;
+    }
     scene.send("/user/bob", "read", json!(null)).await;
     assert_eq!(scene.get("/user/bob", "unread").await, json!({}));
     scene.send("/room/tea", "leave", json!({"user": "ann"})).await;
-    scene.send("/room/tea", "say", json!({"user": "ann", "text": "too late"})).await;
+    let late = json!({"user": "ann", "text": "too late"});
+    assert_eq!(scene.refused("/room/tea", "say", late).await, Code::Aborted);
     assert_eq!(scene.get("/room/tea", "said").await, 2);
     assert_eq!(scene.refused("/room/tea", "say", json!("no record")).await, Code::InvalidArgument);
     assert_eq!(scene.refused("/room/tea", "join", json!({})).await, Code::FailedPrecondition);

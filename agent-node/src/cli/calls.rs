@@ -31,7 +31,7 @@ pub async fn send(lane: LaneAddress, body: Body) -> Exit {
         },
     };
     match Client::new(at).send(&agent, &lane, body).await {
-        Ok(response) => said(&shown::sent(output, response.version)),
+        Ok(response) => said(&shown::sent(output, &response)),
         Err(failure) => out::failed(output, &failure),
     }
 }

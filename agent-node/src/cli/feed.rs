@@ -146,7 +146,7 @@ impl Feed {
         let meaning = match end {
             Ok(()) => Meaning::Done,
             // It took effect long ago: the window of lines is narrower than what is remembered.
-            Err(refusal) if refusal.code == 409 && !refusal.outcome_unknown => Meaning::Done,
+            Err(refusal) if refusal.is_of_repeat() && !refusal.outcome_unknown => Meaning::Done,
             Err(refusal) if refusal.fate() == Fate::Final => Meaning::Refused(refusal),
             Err(refusal) => Meaning::Later(refusal),
         };

@@ -255,7 +255,7 @@ impl Sending {
     }
 
     fn settle(&mut self, answered: SendAllResponse) {
-        for v1::Answer { id, version: _, refusal } in answered.answers {
+        for v1::Answer { id, refusal, version: _, answer: _, answer_gone: _ } in answered.answers {
             match self.feed.answered(id, refusal.map_or(Ok(()), |refusal| Err(of_wire(refusal)))) {
                 Meaning::Done => self.patience.succeeded(),
                 Meaning::Refused(refusal) => self.progress.say(&refused(self.output, id, &refusal)),
@@ -341,14 +341,20 @@ async fn room(send: Option<&Sender<SendAllRequest>>) -> Option<Permit<'_, SendAl
 }
 
 fn refused(output: Output, line: u64, refusal: &Refusal) -> String {
-    let Refusal { code, error, at, outcome_unknown: _, retry_after_s: _ } = refusal;
+    let Refusal { code, error, at, by_rule, outcome_unknown: _, retry_after_s: _ } = refusal;
     match output {
-        Output::Json => serde_json::json!({"line": line, "code": code, "error": error, "at": at}).to_string(),
+        Output::Json => {
+            let mut object = serde_json::json!({"line": line, "code": code, "error": error, "at": at});
+            if *by_rule {
+                object["refusedBy"] = "rule".into();
+            }
+            object.to_string()
+        }
         Output::Text => format!("line {line}: {code}: {}", refusal.with_place()),
     }
 }
 
 fn of_wire(refusal: v1::Refusal) -> Refusal {
-    let v1::Refusal { code, error, at, outcome_unknown, retry_after_s } = refusal;
-    Refusal { code: code.try_into().unwrap_or(500), error, at, outcome_unknown, retry_after_s }
+    let v1::Refusal { code, error, at, outcome_unknown, retry_after_s, by_rule } = refusal;
+    Refusal { code: code.try_into().unwrap_or(500), error, at, outcome_unknown, retry_after_s, by_rule }
 }

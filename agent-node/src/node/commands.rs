@@ -1,6 +1,7 @@
 //! One client's commands: to the shards of this node, or on to other owners. They are gathered while the client's
 //! message is read, and go out together.
 
+use crate::done::End;
 use crate::holds::Holds;
 use crate::link::Owner;
 use crate::node::core::{Core, Event, Reply};
@@ -154,7 +155,7 @@ impl Commands {
     }
 
     /// Waits until something is answered, and adds all that is. May be dropped at any await.
-    pub async fn answers(&mut self, out: &mut Vec<(Ticket, Result<u64, Refusal>)>) {
+    pub async fn answers(&mut self, out: &mut Vec<(Ticket, End)>) {
         self.flush();
         loop {
             self.mailbox.drain(&mut self.mail);

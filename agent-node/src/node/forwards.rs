@@ -10,6 +10,7 @@
 mod line;
 mod of_slot;
 
+use crate::done::End;
 use crate::holds::Holds;
 use crate::link::Owner;
 use crate::peer::Forward;
@@ -31,7 +32,7 @@ const BYTES_MAX: usize = 32 << 20;
 const AGAIN_MS: u64 = 50;
 
 /// Where an answer goes, with the command's id.
-pub type Answer<R> = (R, u64, Result<u64, Refusal>);
+pub type Answer<R> = (R, u64, End);
 
 #[derive(Debug)]
 pub struct Forwards<R> {
@@ -141,14 +142,7 @@ impl<R> Forwards<R> {
     }
 
     /// The owner's answer to what it was sent as `id`.
-    pub fn settled(
-        &mut self,
-        owner: u16,
-        id: u64,
-        end: Result<u64, Refusal>,
-        now_ms: u64,
-        out: &mut Outcome<R>,
-    ) {
+    pub fn settled(&mut self, owner: u16, id: u64, end: End, now_ms: u64, out: &mut Outcome<R>) {
         let Some(line) = self.lines.get_mut(&owner) else { return };
         let Some(entry) = line.get_mut(id).filter(|entry| entry.state == Progress::Sent) else { return };
         let (stream, slot) = (entry.command.stream, entry.command.slot);
@@ -170,7 +164,7 @@ impl<R> Forwards<R> {
                     line.hold(id, stream, slot, &refusal, of_slot, out);
                 }
             }
-            Err(refusal) if refusal.code == 409 && entry.own.is_some() => {
+            Err(refusal) if refusal.is_of_repeat() && entry.own.is_some() => {
                 let text = "the node that owns the agent no longer remembers this command";
                 let refusal = Refusal::unknown(text, refusal.at);
                 line.settle(id, of_slot, Err(refusal), out);

@@ -1,5 +1,6 @@
 //! The handle to a node: everything that the ways in ask of it.
 
+use crate::done::End;
 use crate::link::{Links, Owner, Upstream as _};
 use crate::node::commands::{self, Commands, Way};
 use crate::node::config::Config;
@@ -161,7 +162,7 @@ impl Node {
         }
     }
 
-    pub async fn send(&self, request: Request) -> Result<u64, Refusal> {
+    pub async fn send(&self, request: Request) -> End {
         let mailbox = Arc::new(Mailbox::default());
         match Way::find(&self.core, request, &mailbox, 0, 0)? {
             Way::Away(owner, command) => self.core.pass_on(&mut vec![(owner, command)]),

@@ -16,14 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 /// While a plan is on its way to all shards, some have other routes.
 fn with_routes(mut sum: Vec<RouteCounts>, counts: Vec<RouteCounts>) -> Vec<RouteCounts> {
-    for RouteCounts { route, done, refused, messages } in counts {
+    for RouteCounts { route, done, refused, declined, messages } in counts {
         match sum.iter_mut().find(|sum| sum.route == route) {
             Some(sum) => {
                 sum.done += done;
                 sum.refused += refused;
+                sum.declined += declined;
                 sum.messages += messages;
             }
-            None => sum.push(RouteCounts { route, done, refused, messages }),
+            None => sum.push(RouteCounts { route, done, refused, declined, messages }),
         }
     }
     sum

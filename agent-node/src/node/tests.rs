@@ -8,9 +8,9 @@ mod strangers;
 mod watching;
 
 use super::*;
+use crate::done::End;
 use crate::link::Owner;
 use crate::peer::certificates::{self, now_s};
-use crate::refusal::Refusal;
 use crate::shard::Key;
 use proto::ring::{Member, Ring};
 use proto::trust::{Authority, Pair, Pems, Role};
@@ -245,7 +245,7 @@ fn add(agent: &str, event: u64, key: Option<Key>) -> Request {
 }
 
 /// Sends all as one stream, and gives the ends by number.
-async fn send_all(node: &Node, requests: Vec<Request>) -> HashMap<u64, Result<u64, Refusal>> {
+async fn send_all(node: &Node, requests: Vec<Request>) -> HashMap<u64, End> {
     let (mut commands, mut ends, count) = (node.commands(), HashMap::new(), requests.len());
     let (mut requests, mut out) = ((0..).zip(requests).peekable(), Vec::new());
     while ends.len() < count {
@@ -267,7 +267,7 @@ async fn any_node_takes_any_command_and_answers_any_read() {
     let cluster = Cluster::start().await;
     for n in 0..30 {
         let agent = format!("/counter/{n}");
-        let version = cluster.node(n % 3).send(add(&agent, 1, None)).await.unwrap();
+        let version = cluster.node(n % 3).send(add(&agent, 1, None)).await.unwrap().version;
         for through in 0..3 {
             let got = cluster.node(through).get(&agent, "n", false, None).await.unwrap();
             assert_eq!((got.version, got.body), (version, Body::Value(Value::Int(1))));

@@ -1,6 +1,7 @@
 //! Where shards and peers leave answers for one waiting task: a client's stream, one request, or the stream of a peer.
 //! Bounded by what its owner has asked for and not taken yet.
 
+use crate::done::End;
 use crate::lock::lock;
 use crate::reads::Answer;
 use crate::refusal::Refusal;
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub enum Mail {
     /// How a command ended.
-    End(u64, Result<u64, Refusal>),
+    End(u64, End),
     Got(u64, Result<Answer, Refusal>),
     /// For a peer whose messages were taken.
     Taken(Taken),

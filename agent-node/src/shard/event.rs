@@ -1,6 +1,7 @@
 //! What can happen to a shard, and what leaves it.
 
 use super::names::Held;
+use crate::done::End;
 use crate::holds::Stream;
 use crate::link::{Got, Update};
 use crate::log::Position;
@@ -161,7 +162,7 @@ pub enum Effect<R, W> {
     Answer {
         to: R,
         id: u64,
-        end: Result<u64, Refusal>,
+        end: End,
     },
     Got {
         to: R,
@@ -198,8 +199,10 @@ pub struct RouteCounts {
     pub route: Text,
     /// Clients' commands and changes that took effect.
     pub done: u64,
-    /// Those that were refused for good.
+    /// Those that were refused for good, not by the step `refuse` of a rule.
     pub refused: u64,
+    /// Those that a rule's step `refuse` has refused.
+    pub declined: u64,
     /// Messages of agents that took effect.
     pub messages: u64,
 }

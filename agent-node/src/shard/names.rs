@@ -7,12 +7,16 @@
 //! number that was refused asks each time, and comes to the same each time: without room, only the highest is kept.
 //! Nodes that pass commands on have names as well: there are no more of them than nodes, so that they need not ask. The
 //! names of a node's earlier starts, of which nothing can come any more, keep one number at once, and that for an hour.
+//! What rules have said in answers is kept in what names leave of [`Room::new`], a quarter of it at most, and gives way to
+//! them. So it refuses nobody, and a command that is sent again may find its answer gone.
 //! *Assumptions*: what `due` gives is forgotten by a record, and then here.
 //!
 //! Each shard has an equal share of the node's room. A name is forgotten by a record of its own slot, and only that
 //! slot's shard writes those: were the room one for all, a shard would have to wait until another one makes room.
 
+use super::kept::Kept;
 use super::window::{Known, Window};
+use bytes::Bytes;
 use proto::address::Slot;
 use proto::ring::StoreId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -79,6 +83,8 @@ pub struct Names {
     room: Room,
     slots: hashbrown::HashMap<Slot, HashMap<Arc<str>, Client>>,
     groups: [Group; 3],
+    /// What rules have said to clients, and to nodes that pass commands on.
+    said: [Kept; 2],
     /// The latest start of each node that was heard of.
     starts: HashMap<StoreId, u64>,
     /// The names of nodes that may still send.
@@ -158,6 +164,7 @@ impl Names {
             room,
             slots: hashbrown::HashMap::new(),
             groups: Default::default(),
+            said: Default::default(),
             starts: HashMap::new(),
             nodes: BTreeSet::new(),
         }
@@ -185,9 +192,39 @@ impl Names {
         if fits { Look::Known(Known::New) } else { Look::Full(self.seconds_until_room(now_ms)) }
     }
 
-    /// A command took effect. Never refused: `look` is for that.
-    pub fn settle(&mut self, slot: Slot, name: &Arc<str>, sequence: u64, version: u64, now_ms: u64) {
-        self.change(slot, name, now_ms, |window| window.settle(sequence, version));
+    /// A command took effect, and a rule may have said something in the answer. Never refused: `look` is for that.
+    pub fn settle(
+        &mut self,
+        slot: Slot,
+        name: &Arc<str>,
+        sequence: u64,
+        (version, said): (u64, Option<Bytes>),
+        now_ms: u64,
+    ) {
+        let (is_said, mut gone) = (said.is_some(), None);
+        self.change(slot, name, now_ms, |window| gone = window.settle(sequence, version, is_said));
+        if is_said || gone.is_some() {
+            let kept = &mut self.said[of_whom(name)];
+            if let Some(said) = said {
+                kept.add(slot, version, said);
+            }
+            if let Some(gone) = gone {
+                kept.remove(slot, gone);
+            }
+        }
+        self.let_said_give_way();
+    }
+
+    /// What a rule has said in the answer to a command with this version.
+    pub fn said(&self, slot: Slot, name: &str, version: u64) -> Option<Bytes> {
+        self.said[of_whom(name)].get(slot, version).cloned()
+    }
+
+    fn let_said_give_way(&mut self) {
+        let most = self.room.new.saturating_sub(self.bytes(Of::Client)).min(self.room.new / 4);
+        let [clients, nodes] = &mut self.said;
+        clients.shrink(most / 4 * 3);
+        nodes.shrink(most / 4);
     }
 
     /// A command was refused, and may run with its number later. Of a known client without room for one more number
@@ -201,6 +238,7 @@ impl Names {
             }
         }
         self.change(slot, name, now_ms, |window| window.refuse(sequence));
+        self.let_said_give_way();
     }
 
     /// Whether it is remembered that a command was refused.
@@ -259,12 +297,14 @@ impl Names {
                 slot,
                 listed.map_or_else(|| name.clone(), |(_, _, name)| name),
             ));
+            client.window.said().for_each(|version| self.said[of_whom(name)].remove(slot, version));
             let before = client.window.bytes();
             client.window.fall_back();
             group.held.change(before, client.window.bytes());
         }
         for name in gone {
             let Some(client) = clients.remove(name) else { continue };
+            client.window.said().for_each(|version| self.said[of_whom(name)].remove(slot, version));
             let group = &mut self.groups[client.of as usize];
             let listed = (client.listed_ms, slot, name.clone());
             if !group.active.remove(&listed) {
@@ -348,15 +388,15 @@ impl Names {
         pieces.pieces
     }
 
-    /// Names of clients, and their bytes.
+    /// Names of clients, and their bytes, with what rules have said to them.
     pub fn clients(&self) -> Held {
-        self.groups[Of::Client as usize].held
+        self.groups[Of::Client as usize].held + Held { names: 0, bytes: self.said[0].bytes() as u64 }
     }
 
     /// Names of nodes, those of earlier starts included.
     pub fn nodes(&self) -> Held {
         let [_, nodes, ended] = &self.groups;
-        nodes.held + ended.held
+        nodes.held + ended.held + Held { names: 0, bytes: self.said[1].bytes() as u64 }
     }
 
     fn bytes(&self, of: Of) -> usize {
@@ -402,6 +442,11 @@ impl Names {
         let until_ms = group.active.first().map_or(0, |first| (first.0 + IDLE_MS).saturating_sub(now_ms));
         until_ms.div_ceil(1_000).clamp(1, IDLE_MS / 1_000) as u32
     }
+}
+
+/// The place in [`Names::said`].
+fn of_whom(name: &str) -> usize {
+    usize::from(is_of_node(name))
 }
 
 /// What one turn forgets.

@@ -11,6 +11,7 @@ use super::slot::Slot;
 use super::window::Known;
 use super::{Shard, lane_of};
 use crate::broken::{self, Broken};
+use crate::done::{Done, End, Said};
 use crate::link::{Update, Versioned};
 use crate::log::{Head, Position, RECORD_HEAD};
 use crate::refusal::{BODY, Fate, Refusal};
@@ -81,13 +82,15 @@ impl<'a> Call<'a> {
 impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     pub(super) fn command(&mut self, command: Command<R>, now_ms: u64) {
         let held = self.holds.of(command.stream, command.slot).cloned();
-        let records = self.records.heads().len();
+        let (is_held, records) = (held.is_some(), self.records.heads().len());
         let end = held.map_or_else(|| self.run_command(&command, now_ms), Err);
         if broken::is(Broken::EarlyRetry) && end.is_ok() && self.records.heads().len() == records {
             let answer = Effect::Answer { to: command.reply, id: command.id, end };
             return self.gate.hold(Position(0), answer);
         }
-        if let Err(refusal) = &end {
+        if let Err(refusal) = &end
+            && !is_held
+        {
             self.holds.note(command.stream, command.slot, refusal);
             self.note_refused(&command, refusal, now_ms);
             self.count_refused(&command, refusal);
@@ -99,7 +102,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// client hears of it. A node has no use for that of commands that it passes on under its own name.
     fn note_refused(&mut self, command: &Command<R>, refusal: &Refusal, now_ms: u64) {
         let Some(key) = command.key.as_ref().filter(|(client, _)| !names::is_of_node(client)) else { return };
-        if refusal.fate() != Fate::Final || refusal.code == 409 {
+        if refusal.fate() != Fate::Final || refusal.is_of_repeat() {
             return;
         }
         let (client, sequence) = key;
@@ -114,16 +117,16 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     /// What no route matches is counted by the ways in only.
     fn count_refused(&mut self, command: &Command<R>, refusal: &Refusal) {
-        if refusal.fate() != Fate::Final || refusal.code == 409 {
+        if !refusal.by_rule && (refusal.fate() != Fate::Final || refusal.is_of_repeat()) {
             return;
         }
         let found = self.configuration.as_ref().and_then(|given| given.plan.find(&command.agent));
         if let Some(counts) = found.and_then(|found| self.routes.get_mut(found.kind)) {
-            counts.refused += 1;
+            *if refusal.by_rule { &mut counts.declined } else { &mut counts.refused } += 1;
         }
     }
 
-    fn run_command(&mut self, command: &Command<R>, now_ms: u64) -> Result<u64, Refusal> {
+    fn run_command(&mut self, command: &Command<R>, now_ms: u64) -> End {
         let configuration = self.owns(command.slot)?;
         let (kind, index) = lane_of(&configuration.plan, &command.agent, command.slot, &command.lane)?;
         let lane = &configuration.plan.kinds[kind].lanes[index];
@@ -135,8 +138,12 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             let version = self.slot(command.slot).next_version();
             match self.names.look(command.slot, client, *sequence, version, now_ms) {
                 Look::Known(Known::New) => {}
-                Look::Known(Known::Done(_)) if broken::is(Broken::IgnoredWindow) => {}
-                Look::Known(Known::Done(version)) => return Ok(version),
+                Look::Known(Known::Done { .. }) if broken::is(Broken::IgnoredWindow) => {}
+                Look::Known(Known::Done { version, is_said }) => {
+                    let said = || self.names.said(command.slot, client, version);
+                    let said = if is_said { said().map_or(Said::Gone, Said::Json) } else { Said::Nothing };
+                    return Ok(Done { version, said });
+                }
                 Look::Known(Known::DoneBefore) => {
                     let text = "a command with this sequence number was executed before";
                     return Err(Refusal::new(409, text, "sequence"));
@@ -225,7 +232,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             _ => Err(Refusal::not_found("no such Command lane", &*message.lane)),
         };
         if let Err(refusal) = done {
-            if refusal.fate() != Fate::Final {
+            // Nothing that was sent behind it would come if it were tried again until a rule takes it.
+            if refusal.fate() != Fate::Final && !refusal.by_rule {
                 return false;
             }
             self.faults += 1;
@@ -240,13 +248,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     /// Runs what is asked of an agent of the kind with this index, writes its record, and holds back what it sends and
     /// shows.
-    fn perform(
-        &mut self,
-        configuration: &Assignment,
-        kind: usize,
-        call: &Call,
-        now_ms: u64,
-    ) -> Result<u64, Refusal> {
+    fn perform(&mut self, configuration: &Assignment, kind: usize, call: &Call, now_ms: u64) -> End {
         let index = kind;
         let (layout, kind) = (self.layouts.of(kind).clone(), &configuration.plan.kinds[kind]);
         let Call { agent: address, slot: id, ref ask, event, sender, hops, ref origin } = *call;
@@ -279,6 +281,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             return Err(refusal);
         }
         let (changes, sends) = (std::mem::take(&mut run.changes), std::mem::take(&mut run.sends));
+        let said = run.answer.take();
         if let Some(agent) = new {
             self.places.insert(address.clone(), self.agents.len() as u32);
             self.agents.push(agent);
@@ -291,7 +294,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
         match origin {
             Origin::Client(Some((client, sequence))) => {
-                self.names.settle(id, client, *sequence, version, now_ms);
+                self.names.settle(id, client, *sequence, (version, said.clone()), now_ms);
             }
             Origin::Client(None) => {}
             Origin::Slot(from, place) => {
@@ -301,7 +304,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         self.touched.push(id);
         self.show(kind, address, version, &changes);
         self.post(address, id, sends);
-        Ok(version)
+        Ok(Done { version, said: said.map_or(Said::Nothing, Said::Json) })
     }
 
     /// Tells watchers of the agent's lanes.
@@ -553,10 +556,12 @@ fn write(
     }
     let trims = slot.outbox.next_trims();
     // What the slot says beside the effects does not make them too long.
-    let most = EFFECTS_MAX + run.surplus_bytes + trims.len() * TRIM_BYTES;
+    let answer = run.answer.as_deref().filter(|_| key.is_some());
+    let most = EFFECTS_MAX + run.surplus_bytes + trims.len() * TRIM_BYTES + answer.map_or(0, <[u8]>::len);
     let parts = Parts {
         event: matches!(given.event, Value::Record(_) | Value::List(_)).then_some(given.event),
         key,
+        answer,
         origin: from,
         changes: &run.changes,
         lanes: &given.kind.lanes,

@@ -1,12 +1,14 @@
 //! What a record's body says: the effects of one command, whole. Pure: bytes in, values out.
 //!
 //! Version 1: a format byte, history, slot time, plan generation, agent (empty: of the slot itself), event (a value that
-//! changes and sends may refer to), key and whether its command was refused, origin, changes, sends, trims, idle
+//! changes and sends may refer to), key with what its command came to (done, refused, or done with an answer, which
+//! follows), origin, changes, sends, trims, idle
 //! clients, gone clients.
 
 use super::event::{Message, Place};
 use super::outbox::Trims;
 use crate::log::Head;
+use bytes::Bytes;
 use proto::address::{Address, Slot};
 use proto::binary;
 use proto::plan::{Lane, LaneId};
@@ -23,6 +25,8 @@ const OTHER: u8 = 1;
 const NO_KEY: u8 = 0;
 const DONE: u8 = 1;
 const REFUSED: u8 = 2;
+/// It took effect, and a rule has answered.
+const ANSWERED: u8 = 3;
 
 /// A record, as it is read back.
 #[derive(Debug, Default, PartialEq)]
@@ -34,6 +38,8 @@ pub struct Record {
     pub key: Option<(Arc<str>, u64)>,
     /// The command with this key was refused; else it took effect.
     pub is_refused: bool,
+    /// What a rule has answered to it, as JSON.
+    pub answer: Option<Bytes>,
     pub origin: Option<(Slot, Place)>,
     pub changes: Vec<(LaneId, Change)>,
     pub sends: Vec<Sent>,
@@ -68,6 +74,8 @@ pub struct Parts<'a> {
     pub event: Option<&'a Value>,
     pub key: Option<&'a (Arc<str>, u64)>,
     pub is_refused: bool,
+    /// Kept for who sends the command with this key again.
+    pub answer: Option<&'a [u8]>,
     pub origin: Option<(Slot, Place)>,
     /// By index of the lane in `lanes`.
     pub changes: &'a [(usize, Change)],
@@ -88,6 +96,7 @@ impl<'a> Parts<'a> {
             event: None,
             key: None,
             is_refused: false,
+            answer: None,
             origin: None,
             changes: &[],
             lanes: &[],
@@ -99,7 +108,8 @@ impl<'a> Parts<'a> {
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
-        let Parts { begin, event, key, is_refused, origin, changes, lanes, sends, trims, idle, gone } = self;
+        let Parts { begin, event, key, is_refused, answer, origin, changes, lanes, sends, trims, idle, gone } =
+            self;
         out.push(FORMAT);
         varint(begin.history.into(), out);
         varint(begin.time_ms, out);
@@ -112,11 +122,16 @@ impl<'a> Parts<'a> {
         out.push(match key {
             None => NO_KEY,
             Some(_) if *is_refused => REFUSED,
+            Some(_) if answer.is_some() => ANSWERED,
             Some(_) => DONE,
         });
         if let Some((client, sequence)) = key {
             text(client, out);
             varint(*sequence, out);
+            if let Some(answer) = answer {
+                count(answer.len(), out);
+                out.extend_from_slice(answer);
+            }
         }
         out.push(u8::from(origin.is_some()));
         if let Some((slot, at)) = origin {
@@ -280,9 +295,11 @@ impl<'a> Reader<'a> {
         let end = self.byte()?;
         let key = match end {
             NO_KEY => None,
-            DONE | REFUSED => Some((self.text()?.into(), self.varint()?)),
+            DONE | REFUSED | ANSWERED => Some((self.text()?.into(), self.varint()?)),
             _ => return Err("a key of an unknown kind"),
         };
+        let answer =
+            if end == ANSWERED { Some(Bytes::copy_from_slice(self.text()?.as_bytes())) } else { None };
         let origin = if self.flag()? { Some((self.slot()?, self.place()?)) } else { None };
         Ok(Record {
             history,
@@ -291,6 +308,7 @@ impl<'a> Reader<'a> {
             agent,
             key,
             is_refused: end == REFUSED,
+            answer,
             origin,
             changes: self.list(Reader::change)?,
             sends: self.list(Reader::send)?,

@@ -41,7 +41,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             if record.is_refused {
                 self.names.refuse(head.slot, client, *sequence, record.time_ms);
             } else {
-                self.names.settle(head.slot, client, *sequence, version, record.time_ms);
+                self.names.settle(head.slot, client, *sequence, (version, record.answer), record.time_ms);
             }
         }
         self.names.forget(head.slot, &record.idle, &record.gone);

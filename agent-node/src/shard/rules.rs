@@ -7,15 +7,21 @@ use super::lane::{LaneState, Undo};
 use super::record::{self, Change, Sent, is_same};
 use crate::map::Stamp;
 use crate::refusal::Refusal;
+use bytes::Bytes;
 use proto::address::Address;
 use proto::cel::{COST_MAX, Cost, Entries, Scope};
 use proto::json;
-use proto::plan::{Act, Expr, Kind, LaneKind, Plan, Step};
+use proto::plan::{Act, Expr, Kind, LaneKind, Plan, Step, noun};
 use proto::value::{BODY_MAX, DEPTH_MAX, Text, Value};
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 const KEY_MAX: usize = 1 << 10;
 const STEPS_MAX: usize = 256;
+/// The most elements of one `each`.
+const ITEMS_MAX: usize = 1_024;
+/// The longest answer of a rule, as JSON.
+const ANSWER_MAX: usize = 1 << 10;
 /// So many entries go with one command because a plan has made their lanes smaller, beside the one for each new entry.
 const SURPLUS_MAX: usize = 64;
 /// Below it a value's JSON can't be over the limit, whatever is in it.
@@ -47,6 +53,10 @@ pub struct Run<'a> {
     pub surplus_bytes: usize,
     pub changes: Vec<(usize, Change)>,
     pub sends: Vec<Sent>,
+    /// As JSON.
+    pub answer: Option<Bytes>,
+    /// What the step that runs has as `item`.
+    item: Value,
 }
 
 /// The agent as an expression sees it.
@@ -54,6 +64,7 @@ struct View<'a> {
     given: &'a Given<'a>,
     lanes: &'a [LaneState],
     parameters: &'a OnceCell<Value>,
+    item: &'a Value,
 }
 
 impl Scope for View<'_> {
@@ -70,6 +81,10 @@ impl Scope for View<'_> {
 
     fn event(&self) -> &Value {
         self.given.event
+    }
+
+    fn item(&self) -> &Value {
+        self.item
     }
 
     fn agent(&self) -> &Value {
@@ -106,6 +121,8 @@ impl<'a> Run<'a> {
             surplus_bytes: 0,
             changes: Vec::new(),
             sends: Vec::new(),
+            answer: None,
+            item: Value::Null,
         }
     }
 
@@ -137,12 +154,14 @@ impl<'a> Run<'a> {
 
     fn holds(&mut self, when: Option<&Expr>) -> Result<bool, Refusal> {
         let Some(expr) = when else { return Ok(true) };
-        let view = View { given: self.given, lanes: self.lanes, parameters: &self.parameters };
+        let view =
+            View { given: self.given, lanes: self.lanes, parameters: &self.parameters, item: &self.item };
         expr.program.test(&view, &mut self.cost).map_err(|error| fault(expr, error.0))
     }
 
     fn value(&mut self, expr: &Expr) -> Result<Value, Refusal> {
-        let view = View { given: self.given, lanes: self.lanes, parameters: &self.parameters };
+        let view =
+            View { given: self.given, lanes: self.lanes, parameters: &self.parameters, item: &self.item };
         expr.program.run(&view, &mut self.cost).map_err(|error| fault(expr, error.0))
     }
 
@@ -163,6 +182,22 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self, step: &Step) -> Result<(), Refusal> {
+        let Some(each) = &step.each else { return self.run(step) };
+        for item in self.items(each)?.iter() {
+            self.item = item.clone();
+            self.run(step)?;
+        }
+        Ok(())
+    }
+
+    /// The elements that a step runs for, as they are before it runs for any.
+    fn items(&mut self, expr: &Expr) -> Result<Arc<[Value]>, Refusal> {
+        let view =
+            View { given: self.given, lanes: self.lanes, parameters: &self.parameters, item: &Value::Null };
+        expr.program.items(&view, &mut self.cost, ITEMS_MAX).map_err(|error| fault(expr, error.0))
+    }
+
+    fn run(&mut self, step: &Step) -> Result<(), Refusal> {
         if !self.holds(step.when.as_ref())? {
             return Ok(());
         }
@@ -194,7 +229,33 @@ impl<'a> Run<'a> {
                 self.changes.push((*lane, Change::Event(value)));
             }
             Act::Send { agent, lane, body } => self.send(agent, lane, body)?,
+            Act::Refuse { with, code, at } => return Err(self.refusal(with, *code, at)),
+            Act::Answer { with } => self.answer(with)?,
         }
+        Ok(())
+    }
+
+    fn refusal(&mut self, with: &Expr, code: u16, at: &str) -> Refusal {
+        match self.value(with) {
+            Ok(Value::Text(text)) => Refusal::by_rule(code, &*text, at),
+            Ok(other) => fault(with, format!("a refusal says a text, not {}", noun(&other))),
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Nobody waits for the answer to a message of an agent.
+    fn answer(&mut self, with: &Expr) -> Result<(), Refusal> {
+        if !self.given.sender.is_empty() {
+            return Ok(());
+        }
+        if self.answer.is_some() {
+            return Err(fault(with, "another step of this command has answered before"));
+        }
+        let value = self.value(with)?;
+        fits(&value, ANSWER_MAX).map_err(|error| fault(with, error))?;
+        let mut text = Vec::new();
+        json::write(&value, &mut text);
+        self.answer = Some(text.into_boxed_slice().into());
         Ok(())
     }
 

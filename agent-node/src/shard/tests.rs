@@ -4,6 +4,7 @@ mod blocking;
 mod plans;
 mod refused;
 mod room;
+mod steps;
 
 use super::*;
 use crate::log::Head;
@@ -43,7 +44,34 @@ const PLAN: &str = r#"{
     {"route": "/echo/:id",
      "lanes": [{"name": "hear", "type": "Command"}, {"name": "heard", "type": "Value", "initial": 0}],
      "rules": [{"command": "hear", "do": [
-       {"set": {"lane": "heard", "to": "heard + 1"}}, {"send": {"agent": "here", "lane": "hear"}}]}]}
+       {"set": {"lane": "heard", "to": "heard + 1"}}, {"send": {"agent": "here", "lane": "hear"}}]}]},
+    {"route": "/shop/:id",
+     "lanes": [{"name": "order", "type": "Command"}, {"name": "hear", "type": "Command"},
+               {"name": "walk", "type": "Command"}, {"name": "say", "type": "Command"},
+               {"name": "stock", "type": "Map", "access": "ReadWrite"}, {"name": "orders", "type": "Value", "initial": 0},
+               {"name": "heard", "type": "Value", "initial": []}, {"name": "bell", "type": "Supply"}],
+     "rules": [
+       {"command": "order", "do": [
+         {"set": {"lane": "orders", "to": "orders + 1"}},
+         {"refuse": {"each": "event.items", "when": "!(item.sku in stock)", "with": "'there is no ' + item.sku"}},
+         {"refuse": {"each": "event.items", "when": "stock[item.sku] == 0", "with": "'all ' + item.sku + ' are sold'",
+                     "code": 409}},
+         {"put": {"lane": "stock", "each": "event.items", "key": "item.sku", "to": "stock[item.sku] - item.n",
+                  "when": "item.n > 0"}},
+         {"refuse": {"each": "event.items", "when": "stock[item.sku] < 0", "with": "item.n", "code": 429}},
+         {"emit": {"lane": "bell", "each": "event.items", "body": "[item.sku, stock[item.sku]]"}},
+         {"send": {"agent": "'/shop/' + item", "lane": "hear", "each": "event.?tell.orValue([])", "body": "[here, item]"}},
+         {"answer": "{'order': orders, 'left': stock}"}]},
+       {"command": "hear", "do": [
+         {"set": {"lane": "heard", "to": "heard + [event]"}},
+         {"refuse": {"with": "'the shop is shut'", "code": 429, "when": "agent.id == 'shut'"}},
+         {"answer": "1 / 0"}]},
+       {"command": "walk", "do": [
+         {"set": {"lane": "heard", "each": "event.over == 'stock' ? stock : event.over", "to": "heard + [item]"}},
+         {"remove": {"lane": "stock", "each": "event.?gone.orValue([])", "key": "item", "when": "item != 'keep'"}},
+         {"clear": {"lane": "stock", "each": "event.?gone.orValue([])", "when": "item == 'all'"}}]},
+       {"command": "say", "when": "has(event.first)", "do": [{"answer": "event.first"}]},
+       {"command": "say", "when": "has(event.second)", "do": [{"answer": "event.second"}]}]}
   ]}"#;
 
 /// A shard with its log, which forgets what was not synced when it is killed.
@@ -141,7 +169,7 @@ impl Rig {
         let event = self.event(agent, lane, body, key, 0);
         self.handle(event);
         let mut answers = self.settle().into_iter().filter_map(|effect| match effect {
-            Effect::Answer { end, .. } => Some(end),
+            Effect::Answer { end, .. } => Some(end.map(|done| done.version)),
             _ => None,
         });
         answers.next().expect("an answer")
@@ -245,7 +273,7 @@ fn what_comes_of_commands_and_messages_is_counted_by_route() {
     let counts: Vec<_> = counts.iter().map(|of| (&*of.route, of.done, of.refused, of.messages)).collect();
     assert_eq!(
         counts,
-        [("/counter/:id", 3, 2, 0), ("/sum/:id", 0, 0, 4), ("/echo/:id", 0, 0, 0)],
+        [("/counter/:id", 3, 2, 0), ("/sum/:id", 0, 0, 4), ("/echo/:id", 0, 0, 0), ("/shop/:id", 0, 0, 0)],
         "a repeat is counted once"
     );
 }
@@ -633,8 +661,8 @@ mod laws {
                     Turn::Sync => {
                         for effect in rig.settle() {
                             match effect {
-                                Effect::Answer { id, end: Ok(version), .. } => {
-                                    acknowledged.insert(id, (asked[&id], version));
+                                Effect::Answer { id, end: Ok(done), .. } => {
+                                    acknowledged.insert(id, (asked[&id], done.version));
                                 }
                                 effect => wire.push_back(effect),
                             }

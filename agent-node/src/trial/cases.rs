@@ -26,6 +26,8 @@ pub struct Step {
     pub now_ms: u64,
     /// `None`: it is done.
     pub refused: Option<Refused>,
+    /// What its rules answer. `None`: that may be anything.
+    pub answer: Option<Value>,
     /// How many messages that follow from it are refused by their receivers.
     pub faults: usize,
     pub lanes: Vec<Expected>,
@@ -157,7 +159,7 @@ impl Reader {
 
     /// A command without a time has that of the one before it.
     fn step(&mut self, step: &Value, at: &str, now_ms: &mut u64) -> Option<Step> {
-        let known = ["agent", "lane", "body", "now", "refused", "faults", "lanes"];
+        let known = ["agent", "lane", "body", "now", "refused", "answer", "faults", "lanes"];
         let step = self.record(step, at, &known)?;
         let agent = self.text(step, at, "agent");
         let agent = agent.and_then(|agent| self.address(&agent, &format!("{at}.agent")));
@@ -173,6 +175,7 @@ impl Reader {
             body: step.get("body").cloned().unwrap_or_default(),
             now_ms: *now_ms,
             refused: refused.flatten(),
+            answer: step.get("answer").cloned(),
             faults,
             lanes: lanes.unwrap_or_default(),
         })

@@ -1,5 +1,6 @@
 //! All slots of a plan in one shard, with its log in memory: what is written is durable at once.
 
+use crate::done::End;
 use crate::link::{Change, Update};
 use crate::log::{Head, Position};
 use crate::refusal::Refusal;
@@ -41,7 +42,7 @@ pub struct OneNode {
 
 /// What has come of one command.
 pub struct Outcome {
-    pub end: Result<u64, Refusal>,
+    pub end: End,
     /// Each as the lane `faults` of its receiver has it.
     pub faults: Vec<Value>,
     /// More messages were to be delivered than are.

@@ -19,6 +19,7 @@ spec:
     - {name: tell, type: Command}
     - {name: round, type: Command}
     - {name: flood, type: Command}
+    - {name: buy, type: Command}
     - {name: secret, type: Command, access: Internal}
     - {name: sum, type: Value, initial: 0}
     - {name: at, type: Value}
@@ -48,6 +49,11 @@ spec:
       do:
       - send: {agent: here, lane: flood}
       - send: {agent: here, lane: flood}
+    - command: buy
+      do:
+      - set: {lane: sum, each: event, to: sum + item}
+      - refuse: {when: sum > 10, code: 409, with: \"'only 10 are there, not ' + string(sum)\"}
+      - answer: \"{'left': 10 - sum, 'of': 10}\"
 ";
 
 fn spec(plan: &str) -> AgentPlanSpec {
@@ -89,6 +95,11 @@ fn what_is_as_expected_is_ok() {
   - {agent: /b/1, lane: add, refused: {code: 404, at: /b/1}}
   - {agent: /a/1, lane: secret, refused: 404}
   - {agent: /a/1, lane: add, body: 1, lanes: {/a/1: {bell: [1], sum: 1}}}
+- name: what rules answer, and what they refuse
+  commands:
+  - {agent: /a/1, lane: buy, body: [1, 2], answer: {of: 10, left: 7}}
+  - {agent: /a/1, lane: buy, body: [8], refused: {code: 409, error: only 10, at: "spec.agents[0].rules[5].do[1].refuse"}, lanes: {/a/1: {sum: 3}}}
+  - {agent: /a/1, lane: buy, body: [7]}
 - name: messages that are refused are counted, and go around 64 times
   commands:
   - {agent: /a/1, lane: tell, body: {to: "2", of: x}, faults: 1, lanes: {/a/2: {sum: 0, bell: [secret]}}}
@@ -99,7 +110,8 @@ fn what_is_as_expected_is_ok() {
             f:8: ok: messages are delivered, to internal lanes too, and each case begins anew
             f:11: ok: what clients may write
             f:14: ok: refusals by their parts
-            f:21: ok: messages that are refused are counted, and go around 64 times
+            f:21: ok: what rules answer, and what they refuse
+            f:26: ok: messages that are refused are counted, and go around 64 times
         "#]],
     );
 }
@@ -115,6 +127,10 @@ fn what_differs_is_named() {
   - {agent: /a/1, lane: add, body: 1, refused: {code: 422, error: nope}}
   - {agent: /a/1, lane: add, body: x, refused: {code: 404}}
   - {agent: /a/1, lane: tell, body: {to: "2", of: x}}
+- name: answers
+  commands:
+  - {agent: /a/9, lane: buy, body: [1], answer: {left: 8, of: 10}}
+  - {agent: /a/9, lane: add, body: 1, answer: null}
 - name: more messages than are delivered
   commands:
   - {agent: /a/1, lane: flood}
@@ -131,8 +147,11 @@ fn what_differs_is_named() {
               f:6: command 3: /a/1 add: expected {"refused":{"code":422,"error":"nope"}}, got "done"
               f:7: command 4: /a/1 add: expected {"refused":{"code":404}}, got {"refused":{"code":422,"error":"`+` does not take int and string","at":"spec.agents[0].rules[0].do[0].set.to"}}
               f:8: command 5: /a/1 faults: expected 0, got [{"at":"/a/2","sender":"/a/1","lane":"add","error":"`+` does not take int and string (at spec.agents[0].rules[0].do[0].set.to)","time":946684800000}]
-            f:9: differs: more messages than are delivered
-              f:11: command 1: /a/1 flood: expected "an end", got "more than 10000 messages follow from it"
+            f:9: differs: answers
+              f:11: command 1: /a/9 buy: expected {"answer":{"left":8,"of":10}}, got {"answer":{"left":9,"of":10}}
+              f:12: command 2: /a/9 add: expected {"answer":null}, got "done"
+            f:13: differs: more messages than are delivered
+              f:15: command 1: /a/1 flood: expected "an end", got "more than 10000 messages follow from it"
         "#]],
     );
 }
@@ -191,5 +210,24 @@ fn what_is_no_file_of_cases_is_told_with_its_lines() {
         let errors = read(text).unwrap_err();
         let said = errors.iter().map(|error| format!("{error}\n")).collect::<Vec<_>>().concat();
         expected.assert_eq(&said);
+    }
+}
+
+#[test]
+fn the_cases_of_the_samples_hold() {
+    for (plan, cases) in [
+        (
+            include_str!("../../../crds/samples/flights.yaml"),
+            include_str!("../../../crds/samples/cases/flights.yaml"),
+        ),
+        (
+            include_str!("../../../crds/samples/chat.yaml"),
+            include_str!("../../../crds/samples/cases/chat.yaml"),
+        ),
+    ] {
+        let plan = AgentPlan::from_yaml(plan).unwrap();
+        for case in read(cases).unwrap() {
+            assert_eq!(run(&plan.spec, &case), Ok(vec![]), "{}", case.name);
+        }
     }
 }

@@ -7,6 +7,7 @@ mod send_all;
 
 use crate::{
     answer::{self, Text},
+    done::Done,
     link::Rate,
     node::{Answer, Node, NodeStatus, Report, Request as Command, Status as NodeState},
     reads::{self, Charge},
@@ -186,8 +187,9 @@ impl lanes_server::Lanes for Lanes {
         doubt.is(false);
         self.metrics.commands.count(&done);
         self.metrics.latency.unary.observe(came.elapsed().as_micros() as u64);
-        let version = done.map_err(|refusal| answer::status(&refusal))?;
-        Ok(Response::new(v1::SendResponse { version }))
+        let Done { version, said } = done.map_err(|refusal| answer::status(&refusal))?;
+        let (answer, answer_gone) = said.into_wire();
+        Ok(Response::new(v1::SendResponse { version, answer, answer_gone }))
     }
 
     type SendAllStream = Messages<v1::SendAllResponse>;

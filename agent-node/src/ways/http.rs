@@ -151,7 +151,7 @@ where
     metrics.commands.count(&done);
     metrics.latency.http.observe(came.elapsed().as_micros() as u64);
     match done {
-        Ok(version) => json(StatusCode::OK, answer::version_json(version).into()),
+        Ok(done) => json(StatusCode::OK, answer::done_json(&done).into()),
         Err(refusal) => refused(&refusal, READS),
     }
 }

@@ -5,11 +5,12 @@
 
 use crate::{
     connections::{self, Counted, Port, RequestBody},
+    done::End,
     lock::lock,
     log::Progress,
     logging,
     node::{LogMeasured, Measured, Node, Status},
-    refusal::{Fate, Refusal},
+    refusal::Fate,
     shard::RouteCounts,
     ways::{latency::Latency, site},
 };
@@ -98,9 +99,9 @@ impl Routes {
     fn set(&self, routes: &[RouteCounts]) {
         self.commands.clear();
         self.messages.clear();
-        for RouteCounts { route, done, refused, messages } in routes {
+        for RouteCounts { route, done, refused, declined, messages } in routes {
             let route = || ("route", route.to_string());
-            for (outcome, count) in [("done", done), ("refused", refused)] {
+            for (outcome, count) in [("done", done), ("refused", refused), ("declined", declined)] {
                 let counter = self.commands.get_or_create_owned(&[route(), ("outcome", outcome.to_owned())]);
                 counter.inner().store(*count, Relaxed);
             }
@@ -114,8 +115,10 @@ pub struct Outcomes {
     pub done: Counter,
     /// 409: a command with its number was executed before.
     pub repeated: Counter,
-    /// 4xx but 409 and 429: sending it again changes nothing.
+    /// 4xx but 429, and no `repeated`: sending it again changes nothing.
     pub refused: Counter,
+    /// 409, 422 or 429, by the step `refuse` of a rule.
+    pub declined: Counter,
     /// 429.
     pub full: Counter,
     /// 503: not done.
@@ -214,17 +217,19 @@ impl Outcomes {
             done: outcome("done"),
             repeated: outcome("repeated"),
             refused: outcome("refused"),
+            declined: outcome("declined"),
             full: outcome("full"),
             unavailable: outcome("unavailable"),
             unknown: outcome("unknown"),
         }
     }
 
-    pub fn count(&self, end: &Result<u64, Refusal>) {
+    pub fn count(&self, end: &End) {
         match end {
             Ok(_) => &self.done,
             Err(refusal) if refusal.outcome_unknown => &self.unknown,
-            Err(refusal) if refusal.code == 409 => &self.repeated,
+            Err(refusal) if refusal.by_rule => &self.declined,
+            Err(refusal) if refusal.is_of_repeat() => &self.repeated,
             Err(refusal) if refusal.code == 429 => &self.full,
             Err(refusal) if refusal.fate() == Fate::Final => &self.refused,
             Err(_) => &self.unavailable,
@@ -501,7 +506,9 @@ fn plain(code: StatusCode, kind: &'static str, text: String) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::done::Done;
     use crate::node::{NodeStatus, Report};
+    use crate::refusal::Refusal;
     use std::collections::BTreeSet;
     use std::time::Duration;
 
@@ -509,11 +516,14 @@ mod tests {
     fn every_end_of_a_command_has_its_counter() {
         let metrics = Metrics::default();
         for end in [
-            Ok(1),
+            Ok(Done::plain(1)),
             Err(Refusal::bad("no", "")),
             Err(Refusal::new(422, "no", "")),
             Err(Refusal::new(409, "executed before", "sequence")),
             Err(Refusal::full("later", "")),
+            Err(Refusal::by_rule(409, "no", "spec")),
+            Err(Refusal::by_rule(422, "no", "spec")),
+            Err(Refusal::by_rule(429, "no", "spec")),
             Err(Refusal::unavailable("starting", "")),
             Err(Refusal::unknown("lost", "")),
         ] {
@@ -524,6 +534,7 @@ mod tests {
             r#"shoal_commands_total{outcome="done"} 1"#,
             r#"shoal_commands_total{outcome="refused"} 2"#,
             r#"shoal_commands_total{outcome="repeated"} 1"#,
+            r#"shoal_commands_total{outcome="declined"} 3"#,
             r#"shoal_commands_total{outcome="full"} 1"#,
             r#"shoal_commands_total{outcome="unavailable"} 1"#,
             r#"shoal_commands_total{outcome="unknown"} 1"#,
@@ -565,6 +576,7 @@ mod tests {
             route: route.into(),
             done,
             refused,
+            declined: refused + 1,
             messages,
         };
         let text =
@@ -580,6 +592,7 @@ mod tests {
             r#"shoal_read_seconds_bucket{le="0.000128",way="grpc"} 1"#,
             r#"shoal_route_commands_total{route="/a/:id",outcome="done"} 1"#,
             r#"shoal_route_commands_total{route="/a/:id",outcome="refused"} 2"#,
+            r#"shoal_route_commands_total{route="/a/:id",outcome="declined"} 3"#,
             r#"shoal_route_messages_total{route="/a/:id"} 3"#,
             r#"shoal_route_commands_total{route="/b",outcome="done"} 4"#,
         ] {

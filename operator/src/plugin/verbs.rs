@@ -187,7 +187,7 @@ pub async fn send(
     let sent = first(pods, was_not_done, async |tunnel| {
         answer(&tunnel.pod, tunnel.lanes.send(request.clone())).await
     });
-    say(&shown::sent(output, sent.await?.version));
+    say(&shown::sent(output, &sent.await?));
     Ok(())
 }
 

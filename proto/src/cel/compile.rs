@@ -78,6 +78,7 @@ impl Compiler<'_> {
         let name = outer.unwrap_or(name);
         Ok(match name {
             "event" => Node::Event,
+            "item" if self.names.item => Node::Item,
             "agent" => Node::Agent,
             "here" => Node::Here,
             "sender" => Node::Sender,
@@ -99,7 +100,8 @@ impl Compiler<'_> {
 
     fn unknown(&self, expr: &IdedExpr, name: &str) -> String {
         let lanes: Vec<String> = self.names.lanes.iter().map(|lane| format!("`{}`", lane.name)).collect();
-        let known = "`event`, `agent`, `here`, `sender`, `now`";
+        let item = if self.names.item { ", `item`" } else { "" };
+        let known = format!("`event`, `agent`, `here`, `sender`, `now`{item}");
         let offer = self.offer(expr, name);
         match &lanes[..] {
             [] => format!("there is no `{name}` here, only {known}{offer}"),
@@ -111,6 +113,8 @@ impl Compiler<'_> {
     fn offer(&self, expr: &IdedExpr, name: &str) -> String {
         if let Some(own) = parse::foreign(name) {
             format!("; {own}")
+        } else if name == "item" {
+            "; `item` is there in a step with `each`, but not in `each` itself".into()
         } else if self.places.is_whole(name) {
             format!(
                 "; write \"'{name}'\" if a text is meant: the quotes of YAML are not those of the expression"

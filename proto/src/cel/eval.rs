@@ -35,6 +35,7 @@ impl<'a, 'c> Run<'a, 'c> {
             Node::MapLane(lane) => Ok(Val::Map(Map::Lane(self.scope.map(*lane)))),
             Node::DoubleMapLane(lane) => Ok(Val::Map(Map::DoubleLane(self.scope.map(*lane)))),
             Node::Event => Ok(Val::of(self.scope.event())),
+            Node::Item => Ok(Val::of(self.scope.item())),
             Node::Agent => Ok(Val::of(self.scope.agent())),
             Node::Here => Ok(Val::Str(self.scope.here())),
             Node::Sender => Ok(Val::Str(self.scope.sender())),
@@ -71,6 +72,7 @@ impl<'a, 'c> Run<'a, 'c> {
         let place = match node {
             Node::Lane(lane) => self.scope.value(*lane),
             Node::Event => self.scope.event(),
+            Node::Item => self.scope.item(),
             Node::Agent => self.scope.agent(),
             _ => return Ok(None),
         };

@@ -16,6 +16,7 @@ pub enum Node {
     MapLane(usize),
     DoubleMapLane(usize),
     Event,
+    Item,
     Agent,
     Here,
     Sender,

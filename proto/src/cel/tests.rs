@@ -47,6 +47,10 @@ impl Scope for Agent {
         &self.event
     }
 
+    fn item(&self) -> &Value {
+        &self.event
+    }
+
     fn agent(&self) -> &Value {
         &self.parameters
     }
@@ -117,6 +121,7 @@ fn names() -> Names {
                 double: *double,
             })
             .collect(),
+        item: false,
     }
 }
 

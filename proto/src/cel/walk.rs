@@ -178,7 +178,7 @@ impl<'a> Run<'a, '_> {
 
 /// What it costs to begin a walk: a record is put into order first, and of a lane's entries some may have keys that
 /// expressions do not see.
-fn before(map: &Map<'_>) -> usize {
+pub fn before(map: &Map<'_>) -> usize {
     match map {
         Map::Record(record) => record.members().len() / 8,
         Map::Lane(entries) | Map::DoubleLane(entries) => entries.len() / 32,

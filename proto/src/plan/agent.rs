@@ -1,6 +1,6 @@
 //! The fields of a kind of agents: its lanes and rules, as the plan has them.
 
-pub use super::step::{Clear, Emit, Put, Remove, Send, Set};
+pub use super::step::{Clear, Emit, Put, Refuse, Remove, Send, Set};
 use super::{Access, LaneKind, Overflow, Schema};
 use crate::value::Value;
 use schemars::JsonSchema;
@@ -189,6 +189,14 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Send")]
     pub send: Option<Send>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Refuse")]
+    pub refuse: Option<Refuse>,
+    /// A CEL expression: what the answer to the command has beside the version, at most 1 KiB as JSON. Of the steps that
+    /// run for one command, one answers. Nobody hears the answer to a message of an agent, so that it is not evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub answer: Option<String>,
 }
 
 fn queue_items() -> i32 {

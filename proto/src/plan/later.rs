@@ -11,13 +11,7 @@ const NAMES: &[(&str, &str)] = &[
     ("spec.agents[].lanes[].retain", "age"),
     ("spec.agents[].lanes[].schema", "fields key"),
     ("spec.agents[].rules[]", "update remove start timer linked unlinked"),
-    ("spec.agents[].rules[].do[]", "schedule cancel refuse join leave call end"),
-    ("spec.agents[].rules[].do[].set", "each"),
-    ("spec.agents[].rules[].do[].put", "each"),
-    ("spec.agents[].rules[].do[].remove", "each"),
-    ("spec.agents[].rules[].do[].clear", "each"),
-    ("spec.agents[].rules[].do[].emit", "each"),
-    ("spec.agents[].rules[].do[].send", "each"),
+    ("spec.agents[].rules[].do[]", "schedule cancel join leave call end"),
 ];
 
 pub fn is_later(at: &str, name: &str) -> bool {

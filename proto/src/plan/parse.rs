@@ -138,7 +138,9 @@ impl<'a> Parser<'a> {
             self.lanes.push(lane);
         }
         self.lanes.push(faults(&agent.route));
-        self.names = Names { lanes: self.lanes.iter().enumerate().filter_map(name).collect() };
+        let lanes = self.lanes.iter().enumerate().filter_map(name).collect();
+        self.names = Names { lanes, item: false };
+        self.find_second_answers(&agent.rules);
         let rules = agent.rules.iter().enumerate().filter_map(|(n, rule)| self.rule(n, rule).ok()).collect();
         let route = match Route::parse(&agent.route) {
             Ok(route) => route,
@@ -237,9 +239,34 @@ impl<'a> Parser<'a> {
     fn step(&mut self, at: &str, step: &agent::Step) -> Result<Step, Reported> {
         let Some(only) = step.only() else { return Err(self.fault(at, "a step is missing")) };
         let at = format!("{at}.{}", only.name());
+        let each = self.optional(&format!("{at}.each"), only.each());
+        self.names.item = only.each().is_some();
         let act = self.act(&at, only);
         let when = self.optional(&format!("{at}.when"), only.when());
-        Ok(Step { act: act?, when: when? })
+        self.names.item = false;
+        Ok(Step { act: act?, when: when?, each: each? })
+    }
+
+    /// A command is answered once. Here is found what can only answer a second time; what may do so is refused when it
+    /// happens.
+    fn find_second_answers(&mut self, rules: &[agent::Rule]) {
+        let mut always: HashMap<&str, String> = HashMap::new();
+        for (n, rule) in rules.iter().enumerate() {
+            let mut first = always.get(&*rule.command).cloned();
+            for (k, _) in rule.steps.iter().enumerate().filter(|(_, step)| step.answer.is_some()) {
+                let at = format!("rules[{n}].do[{k}].answer");
+                match &first {
+                    Some(first) => {
+                        let error = format!("the command is answered before by {}.{first}", self.at);
+                        self.fault(&at, error);
+                    }
+                    None => first = Some(at),
+                }
+            }
+            if let (None, Some(first)) = (&rule.when, first) {
+                always.entry(&rule.command).or_insert(first);
+            }
+        }
     }
 
     /// All parts are looked at before the first fault ends it.
@@ -252,7 +279,9 @@ impl<'a> Parser<'a> {
             Only::Clear(clear) => lane(&clear.lane, LaneKind::Map),
             Only::Emit(emit) => lane(&emit.lane, LaneKind::Supply),
             Only::Send(send) => self.receiver(&format!("{at}.lane"), &send.lane).map(|()| 0),
+            Only::Refuse(_) | Only::Answer(_) => Ok(0),
         };
+        let path = format!("{}.{at}", self.at);
         let mut expression = |name: &str, text: &str| self.expression(&format!("{at}.{name}"), text);
         Ok(match step {
             Only::Set(set) => {
@@ -278,6 +307,10 @@ impl<'a> Parser<'a> {
                 lane?;
                 Act::Send { agent: agent?, lane: Text::new(&send.lane), body: body? }
             }
+            Only::Refuse(refuse) => {
+                Act::Refuse { with: expression("with", &refuse.with)?, code: refuse.code as u16, at: path }
+            }
+            Only::Answer(text) => Act::Answer { with: self.expression(at, text)? },
         })
     }
 

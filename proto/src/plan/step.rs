@@ -18,6 +18,11 @@ pub struct Set {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 2048))]
     pub when: Option<String>,
+    /// A CEL expression: a list, or a map, which stands for its keys. The step runs once for each element, in order, and
+    /// its other expressions see the element as `item`; `when` is evaluated for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub each: Option<String>,
 }
 
 /// Sets an entry of a Map lane.
@@ -37,6 +42,11 @@ pub struct Put {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 2048))]
     pub when: Option<String>,
+    /// A CEL expression: a list, or a map, which stands for its keys. The step runs once for each element, in order, and
+    /// its other expressions see the element as `item`; `when` is evaluated for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub each: Option<String>,
 }
 
 /// Removes an entry of a Map lane; if it is not there, nothing happens.
@@ -53,6 +63,11 @@ pub struct Remove {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 2048))]
     pub when: Option<String>,
+    /// A CEL expression: a list, or a map, which stands for its keys. The step runs once for each element, in order, and
+    /// its other expressions see the element as `item`; `when` is evaluated for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub each: Option<String>,
 }
 
 /// Removes all entries of a Map lane.
@@ -66,6 +81,11 @@ pub struct Clear {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 2048))]
     pub when: Option<String>,
+    /// A CEL expression: a list, or a map, which stands for its keys. The step runs once for each element, in order, and
+    /// its other expressions see the element as `item`; `when` is evaluated for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub each: Option<String>,
 }
 
 /// Puts an item on a Supply lane.
@@ -82,6 +102,11 @@ pub struct Emit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 2048))]
     pub when: Option<String>,
+    /// A CEL expression: a list, or a map, which stands for its keys. The step runs once for each element, in order, and
+    /// its other expressions see the element as `item`; `when` is evaluated for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub each: Option<String>,
 }
 
 /// Sends a message to a Command lane of an agent of this plan, itself included.
@@ -102,6 +127,37 @@ pub struct Send {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 2048))]
     pub when: Option<String>,
+    /// A CEL expression: a list, or a map, which stands for its keys. The step runs once for each element, in order, and
+    /// its other expressions see the element as `item`; `when` is evaluated for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub each: Option<String>,
+}
+
+/// Refuses the command: nothing of it takes effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Refuse {
+    /// A CEL expression: the text that says why. Of it 1,024 bytes are told.
+    #[schemars(length(min = 1, max = 2048))]
+    pub with: String,
+    /// How it is answered: 409 (the agent's state does not allow it), 422 (the command is wrong), 429 (try again later).
+    #[serde(default = "refuse_code")]
+    #[schemars(extend("enum" = [409, 422, 429]))]
+    pub code: i32,
+    /// A CEL expression: whether this step runs. Evaluated just before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub when: Option<String>,
+    /// A CEL expression: a list, or a map, which stands for its keys. The step runs once for each element, in order, and
+    /// its other expressions see the element as `item`; `when` is evaluated for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub each: Option<String>,
+}
+
+fn refuse_code() -> i32 {
+    422
 }
 
 /// The one member of a step.
@@ -113,17 +169,21 @@ pub enum Only<'a> {
     Clear(&'a Clear),
     Emit(&'a Emit),
     Send(&'a Send),
+    Refuse(&'a Refuse),
+    Answer(&'a str),
 }
 
 impl Step {
     pub fn only(&self) -> Option<Only<'_>> {
-        let Step { set, put, remove, clear, emit, send } = self;
+        let Step { set, put, remove, clear, emit, send, refuse, answer } = self;
         let set = set.as_ref().map(Only::Set);
         set.or(put.as_ref().map(Only::Put))
             .or(remove.as_ref().map(Only::Remove))
             .or(clear.as_ref().map(Only::Clear))
             .or(emit.as_ref().map(Only::Emit))
             .or(send.as_ref().map(Only::Send))
+            .or(refuse.as_ref().map(Only::Refuse))
+            .or(answer.as_deref().map(Only::Answer))
     }
 }
 
@@ -136,17 +196,31 @@ impl<'a> Only<'a> {
             Only::Clear(_) => "clear",
             Only::Emit(_) => "emit",
             Only::Send(_) => "send",
+            Only::Refuse(_) => "refuse",
+            Only::Answer(_) => "answer",
         }
     }
 
     pub fn when(self) -> Option<&'a str> {
-        match self {
-            Only::Set(set) => set.when.as_deref(),
-            Only::Put(put) => put.when.as_deref(),
-            Only::Remove(remove) => remove.when.as_deref(),
-            Only::Clear(clear) => clear.when.as_deref(),
-            Only::Emit(emit) => emit.when.as_deref(),
-            Only::Send(send) => send.when.as_deref(),
-        }
+        self.conditions().0
+    }
+
+    pub fn each(self) -> Option<&'a str> {
+        self.conditions().1
+    }
+
+    /// Whether, and for what, it runs.
+    fn conditions(self) -> (Option<&'a str>, Option<&'a str>) {
+        let (when, each) = match self {
+            Only::Set(Set { when, each, .. })
+            | Only::Put(Put { when, each, .. })
+            | Only::Remove(Remove { when, each, .. })
+            | Only::Clear(Clear { when, each, .. })
+            | Only::Emit(Emit { when, each, .. })
+            | Only::Send(Send { when, each, .. })
+            | Only::Refuse(Refuse { when, each, .. }) => (when, each),
+            Only::Answer(_) => return (None, None),
+        };
+        (when.as_deref(), each.as_deref())
     }
 }

@@ -14,12 +14,15 @@ pub struct Failure {
     pub at: String,
     /// It may have been done.
     pub outcome_unknown: bool,
+    /// The step `refuse` of a rule has refused it.
+    pub by_rule: bool,
 }
 
 impl Failure {
     pub fn unreachable(error: impl Into<String>) -> Failure {
         let error = error.into();
-        Failure { exit: Exit::Unreachable, code: None, error, at: String::new(), outcome_unknown: false }
+        let at = String::new();
+        Failure { exit: Exit::Unreachable, code: None, error, at, outcome_unknown: false, by_rule: false }
     }
 
     /// What `node` has answered. Its own answers carry HTTP's code; whatever else went wrong is the way to it.
@@ -36,6 +39,7 @@ impl Failure {
             error: if code.is_none() { on_the_way(node, status) } else { status.message().to_owned() },
             at: text("shoal-at").unwrap_or_default().to_owned(),
             outcome_unknown: code.is_none() && lost || text("shoal-outcome") == Some("unknown"),
+            by_rule: text("shoal-refused-by") == Some("rule"),
         }
     }
 
@@ -46,7 +50,7 @@ impl Failure {
 
     /// Whether another node, or this one later, may answer otherwise.
     pub fn may_pass(&self) -> bool {
-        self.exit == Exit::Unreachable || matches!(self.code, Some(408 | 429 | 503))
+        self.exit == Exit::Unreachable || matches!(self.code, Some(408 | 429 | 503)) && !self.by_rule
     }
 
     /// For stderr.
@@ -59,6 +63,9 @@ impl Failure {
                 }
                 if self.outcome_unknown {
                     object["outcome"] = "unknown".into();
+                }
+                if self.by_rule {
+                    object["refusedBy"] = "rule".into();
                 }
                 object.to_string()
             }
@@ -77,6 +84,10 @@ impl Failure {
         match self.code {
             _ if self.outcome_unknown => "Look at the state before you send it again: it may have been done.",
             None if self.exit == Exit::Unreachable => way,
+            Some(429) if self.by_rule => "A rule of the plan refuses the command for now: try again later.",
+            _ if self.by_rule => {
+                "A rule of the plan refuses the command, as it says; nothing of it was done."
+            }
             Some(400 | 415) => "Correct the address or the body; the command was not executed.",
             Some(404) => "Compare the address and the lane's name with the plan.",
             Some(405) => {
@@ -122,6 +133,12 @@ mod tests {
         let failure = |code| Failure { exit: Exit::Refused, code, ..Failure::unreachable("no") };
         for (failure, expected) in [
             (Failure::unreachable("no"), "Ask elsewhere"),
+            (Failure { by_rule: true, ..failure(Some(409)) }, "A rule of the plan refuses the command, as"),
+            (
+                Failure { by_rule: true, ..failure(Some(429)) },
+                "A rule of the plan refuses the command for now",
+            ),
+            (failure(Some(409)), "The command was executed before"),
             (Failure { outcome_unknown: true, ..failure(Some(503)) }, "Look at the state"),
             (failure(Some(400)), "Correct"),
             (failure(Some(404)), "Compare"),

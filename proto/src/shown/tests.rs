@@ -167,5 +167,27 @@ fn a_nodes_state_is_told_in_lines_or_as_one_object() {
     assert_eq!((&json["slotsOwned"], &json["nodes"][0]["reached"]), (&1365.into(), &true.into()));
     assert_eq!(got(Output::Text, 7, b"[1]"), "[1]");
     assert_eq!(got(Output::Json, 7, b"[1]"), r#"{"version":7,"value":[1]}"#);
-    assert_eq!(sent(Output::Json, 7), r#"{"version":7}"#);
+}
+
+#[test]
+fn what_the_rules_answered_is_shown_behind_the_version() {
+    for (answer, answer_gone, text, json) in [
+        ("", false, "done, version 7", r#"{"version":7}"#),
+        (
+            r#"{"left":2}"#,
+            false,
+            r#"done, version 7, answer {"left":2}"#,
+            r#"{"version":7,"answer":{"left":2}}"#,
+        ),
+        (
+            "",
+            true,
+            "done, version 7; what was answered is not kept any more",
+            r#"{"version":7,"answerGone":true}"#,
+        ),
+    ] {
+        let response = SendResponse { version: 7, answer: answer.into(), answer_gone };
+        assert_eq!(sent(Output::Text, &response), text);
+        assert_eq!(sent(Output::Json, &response), json);
+    }
 }

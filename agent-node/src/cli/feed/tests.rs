@@ -49,6 +49,8 @@ fn an_answer_means_done_refused_or_later() {
         (Err(Refusal::new(409, "old", "")), Meaning::Done),
         (Err(forgotten.clone()), Meaning::Refused(forgotten.clone())),
         (Err(Refusal::new(422, "no", "")), Meaning::Refused(Refusal::new(422, "no", ""))),
+        (Err(Refusal::by_rule(409, "sold", "")), Meaning::Refused(Refusal::by_rule(409, "sold", ""))),
+        (Err(Refusal::by_rule(429, "shut", "")), Meaning::Later(Refusal::by_rule(429, "shut", ""))),
         (Err(Refusal::not_found("no", "")), Meaning::Refused(Refusal::not_found("no", ""))),
         (Err(Refusal::full("wait", "")), Meaning::Later(Refusal::full("wait", ""))),
         (Err(Refusal::unknown("lost", "")), Meaning::Later(Refusal::unknown("lost", ""))),

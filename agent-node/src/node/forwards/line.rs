@@ -3,6 +3,7 @@
 use super::of_slot::OfSlot;
 use super::{Outcome, WAIT_MS};
 use crate::broken::{self, Broken};
+use crate::done::End;
 use crate::peer::Forward;
 use crate::refusal::Refusal;
 use crate::shard::{Command, Key, Stream};
@@ -97,7 +98,7 @@ impl<R> Line<R> {
     }
 
     /// Answers one for good.
-    pub fn settle(&mut self, id: u64, of_slot: &mut OfSlot, end: Result<u64, Refusal>, out: &mut Outcome<R>) {
+    pub fn settle(&mut self, id: u64, of_slot: &mut OfSlot, end: End, out: &mut Outcome<R>) {
         let Some(entry) = self.remove(id) else { return };
         of_slot.settled(entry.own, &mut out.due);
         if !entry.forgotten {

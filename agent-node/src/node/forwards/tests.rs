@@ -3,6 +3,7 @@
 mod law;
 
 use super::*;
+use crate::done::Done;
 use proto::address::Address;
 
 /// One node's forwards, as its peers 1 and 2 and its clients see them.
@@ -65,6 +66,7 @@ impl World {
     }
 
     fn settle(&mut self, owner: u16, id: u64, end: Result<u64, Refusal>) {
+        let end = end.map(Done::plain);
         self.forwards.settled(owner, id, end, self.now_ms, &mut self.out);
     }
 
@@ -95,7 +97,7 @@ impl World {
     /// What clients were told since the last call: id, and the version or code, negative if in doubt.
     fn told(&mut self) -> Vec<(u64, i64)> {
         let said = |((), id, end): Answer<()>| match end {
-            Ok(version) => (id, version as i64),
+            Ok(done) => (id, done.version as i64),
             Err(refusal) if refusal.outcome_unknown => (id, -i64::from(refusal.code)),
             Err(refusal) => (id, i64::from(refusal.code)),
         };
@@ -204,6 +206,21 @@ fn what_follows_on_its_way_is_not_sent_again_and_what_went_before_is() {
     assert_eq!(world.told(), [(3, 429)], "the owner did not admit it either");
     world.connect(1);
     assert_eq!(sequences(&world.taken(1)), [1]);
+}
+
+/// The owner says 409 of a key of this node's own when it no longer remembers it, and by a rule that refuses.
+#[test]
+fn a_rules_409_is_told_as_it_is_also_of_a_command_without_a_key() {
+    for (refusal, told) in [
+        (Refusal::by_rule(409, "sold", "spec"), 409),
+        (Refusal::new(409, "executed before", "sequence"), -503),
+    ] {
+        let mut world = World::new(&[1]);
+        world.submit(1, 1, 3, None);
+        let taken = world.taken(1);
+        world.settle(1, taken[0].command.id, Err(refusal));
+        assert_eq!(world.told(), [(1, told)]);
+    }
 }
 
 #[test]

@@ -171,11 +171,11 @@ fn submit(commands: &mut Commands, number: u64, request: &Request) {
         .expect("a stream has room for so few");
 }
 
-fn ended(end: Result<u64, Refusal>) -> End {
+fn ended(end: crate::done::End) -> End {
     match end {
-        Ok(version) => End::Done(version),
+        Ok(done) => End::Done(done.version),
         Err(refusal) if refusal.outcome_unknown => End::Unknown,
-        Err(refusal) if refusal.code == 409 => End::DoneBefore,
+        Err(refusal) if refusal.is_of_repeat() => End::DoneBefore,
         Err(refusal) if refusal.fate() == Fate::Final => End::Refused,
         Err(_) => End::NotDone,
     }

@@ -101,7 +101,7 @@ async fn adopted_volumes_serve_nothing_until_they_are_given_a_ring_anew_and_then
     // What was seen before keeps its version; what comes is of a later history.
     let got = cluster.node(1).get(&agents[0], "n", false, None).await.unwrap();
     assert_eq!(got.version, version);
-    let sent = cluster.node(2).send(add(&agents[0], 51, None)).await.unwrap();
+    let sent = cluster.node(2).send(add(&agents[0], 51, None)).await.unwrap().version;
     assert!(proto::ring::history(sent) > proto::ring::history(version));
     cluster.totals_become(1001).await;
 }

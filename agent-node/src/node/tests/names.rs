@@ -20,7 +20,7 @@ async fn a_name_for_each_request_shuts_nobody_out() {
     for round in 0..2 {
         for through in 0..3 {
             let sequence = 2 + round * 3 + through as u64;
-            assert_eq!(cluster.node(through).send(named(&agent, "old", 1)).await, Ok(first));
+            assert_eq!(cluster.node(through).send(named(&agent, "old", 1)).await.as_ref(), Ok(&first));
             cluster.node(through).send(named(&agent, "old", sequence)).await.unwrap();
             cluster.node(through).send(add(&agent, 1, None)).await.unwrap();
             let name = format!("new-{round}-{through}");

@@ -59,7 +59,7 @@ async fn a_raised_ring_comes_into_force_while_commands_and_watches_go_on() {
     assert!(ends.values().all(Result::is_ok), "{:?}", ends.values().find(|end| end.is_err()));
     cluster.ready().await;
     let ends = send_all(cluster.node(2), events(501).collect()).await;
-    let histories = ends.values().map(|end| proto::ring::history(*end.as_ref().unwrap()));
+    let histories = ends.values().map(|end| proto::ring::history(end.as_ref().unwrap().version));
     let expected = proto::ring::Ring::decode(&raised.ring).unwrap().slots[0].history;
     assert!(histories.into_iter().all(|history| history == u64::from(expected)));
     told(&links, 7, |event| is_value(event, "1000")).await;

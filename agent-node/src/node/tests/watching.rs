@@ -39,7 +39,7 @@ async fn a_lane_is_watched_through_any_node() {
     }
     let mut versions = Vec::new();
     for event in 2..=50 {
-        versions.push(cluster.node(0).send(add(&agent, event, None)).await.unwrap());
+        versions.push(cluster.node(0).send(add(&agent, event, None)).await.unwrap().version);
     }
     for (node, links) in watching.iter().enumerate() {
         let events = told(links, 7, |event| is_value(event, "50")).await;

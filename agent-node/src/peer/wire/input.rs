@@ -1,6 +1,7 @@
 //! What came from a peer, checked.
 
 use super::Error;
+use crate::done::{Done, End, Said};
 use crate::link::{Change, Question, Update, Versioned};
 use crate::map::Map;
 use crate::peer::Configuration;
@@ -168,14 +169,15 @@ fn whole(mut bytes: &[u8]) -> Result<Value, Error> {
 }
 
 fn refusal(refusal: peer::Refusal) -> Refusal {
-    let peer::Refusal { code, error, at, retry_after_s, outcome_unknown } = refusal;
+    let peer::Refusal { code, error, at, retry_after_s, outcome_unknown, by_rule } = refusal;
     let code = u16::try_from(code).unwrap_or(500);
-    Refusal { code, error, at, outcome_unknown, retry_after_s }
+    Refusal { code, error, at, outcome_unknown, retry_after_s, by_rule }
 }
 
-fn end(settled: peer::Settled) -> (u64, Result<u64, Refusal>) {
-    let peer::Settled { id, version, refusal: refused } = settled;
-    (id, refused.map_or(Ok(version), |refused| Err(refusal(refused))))
+fn end(settled: peer::Settled) -> (u64, End) {
+    let peer::Settled { id, version, refusal: refused, answer, answer_gone } = settled;
+    let done = || Done { version, said: Said::of_wire(answer, answer_gone) };
+    (id, refused.map_or_else(|| Ok(done()), |refused| Err(refusal(refused))))
 }
 
 fn piece(answer: peer::ReadAnswer) -> Result<Piece, Error> {

@@ -1,5 +1,6 @@
 //! What goes to a peer, gathered until a frame is full.
 
+use crate::done::{Done, End};
 use crate::link::{Change, Question, Update, Versioned};
 use crate::map::Walk;
 use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Limit, Numbers, Read, Rejection};
@@ -141,13 +142,19 @@ impl Batch {
         });
     }
 
-    pub fn settled(&mut self, id: u64, end: Result<u64, Refusal>) {
+    pub fn settled(&mut self, id: u64, end: End) {
         self.bytes += ITEM_BYTES / 2;
-        let (version, refused) = match end {
-            Ok(version) => (version, None),
-            Err(refusal) => (0, Some(self.refusal(refusal))),
+        let settled = match end {
+            Ok(Done { version, said }) => {
+                let (answer, answer_gone) = said.into_wire();
+                self.bytes += answer.len();
+                peer::Settled { id, version, refusal: None, answer, answer_gone }
+            }
+            Err(refusal) => {
+                peer::Settled { id, refusal: Some(self.refusal(refusal)), ..peer::Settled::default() }
+            }
         };
-        self.frame.settled.push(peer::Settled { id, version, refusal: refused });
+        self.frame.settled.push(settled);
     }
 
     pub fn taken(&mut self, taken: Taken) {
@@ -230,9 +237,9 @@ impl Batch {
     }
 
     fn refusal(&mut self, refusal: Refusal) -> peer::Refusal {
-        let Refusal { code, error, at, outcome_unknown, retry_after_s } = refusal;
+        let Refusal { code, error, at, outcome_unknown, retry_after_s, by_rule } = refusal;
         self.bytes += error.len() + at.len() + ITEM_BYTES;
-        peer::Refusal { code: code.into(), error, at, retry_after_s, outcome_unknown }
+        peer::Refusal { code: code.into(), error, at, retry_after_s, outcome_unknown, by_rule }
     }
 }
 

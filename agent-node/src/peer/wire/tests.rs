@@ -1,12 +1,14 @@
 //! What goes into a frame comes out of it; what is no frame is an error.
 
 use super::*;
+use crate::done::{Done, Said};
 use crate::link::{Change, Question, Update, Versioned};
 use crate::map::Map;
 use crate::peer::{Attach, FORMAT, FRAME_BYTES, Forward, Hello, Identity, Numbers, Read};
 use crate::reads::Reads;
 use crate::refusal::Refusal;
 use crate::shard::{Body, Command, Got, Message, Place, Taken, Verdict};
+use bytes::Bytes;
 use proto::address::Address;
 use proto::ring::StoreId;
 use proto::value::Value;
@@ -77,8 +79,15 @@ fn what_is_asked_arrives_as_it_was() {
 fn what_is_answered_arrives_as_it_was() {
     let mut batch = Batch::default();
     let refusals =
-        [Refusal::full("full", "/a"), Refusal::unknown("lost", ""), Refusal::new(422, "no", "spec")];
-    batch.settled(1, Ok(70));
+        [Refusal::full("full", "/a"), Refusal::unknown("lost", ""), Refusal::by_rule(409, "no", "spec")];
+    let ends = [
+        Done::plain(70),
+        Done { version: 71, said: Said::Json(Bytes::from_static(b"null")) },
+        Done { version: 72, said: Said::Gone },
+    ];
+    for (id, done) in (5..).zip(&ends) {
+        batch.settled(id, Ok(done.clone()));
+    }
     for (id, refusal) in (2..).zip(&refusals) {
         batch.settled(id, Err(refusal.clone()));
     }
@@ -101,7 +110,10 @@ fn what_is_answered_arrives_as_it_was() {
     batch.detached(5, refusals[2].clone());
     let came = sent(batch).answered;
     let [full, unknown, wrong] = refusals;
-    assert_eq!(came.settled, [(1, Ok(70)), (2, Err(full)), (3, Err(unknown)), (4, Err(wrong.clone()))]);
+    let [plain, json, gone] = ends.map(Ok);
+    let refused = [(2, Err(full)), (3, Err(unknown)), (4, Err(wrong.clone()))];
+    let done = [(5, plain), (6, json), (7, gone)];
+    assert_eq!(came.settled, [done, refused].concat());
     assert_eq!(came.taken, taken);
     assert_eq!(came.updates, [(4, Ok(update)), (5, Err(wrong))]);
 }

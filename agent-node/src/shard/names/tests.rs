@@ -15,7 +15,7 @@ fn send(names: &mut Names, slot: Slot, name: &str, sequence: u64, now_ms: u64) -
     let version = (1 << 40) + now_ms;
     let look = names.look(slot, name, sequence, version, now_ms);
     if look == Look::Known(Known::New) {
-        names.settle(slot, &name.into(), sequence, version, now_ms);
+        names.settle(slot, &name.into(), sequence, (version, None), now_ms);
     }
     look
 }
@@ -39,10 +39,14 @@ fn turns(names: &mut Names, now_ms: u64) -> usize {
 
 const NEW: Look = Look::Known(Known::New);
 
+fn done(version: u64) -> Look {
+    Look::Known(Known::Done { version, is_said: false })
+}
+
 #[test]
 fn a_name_keeps_one_number_after_an_hour_and_nothing_after_a_week() {
     let mut names = names(MIB);
-    let done = Look::Known(Known::Done((1 << 40) + 1_000));
+    let first = done((1 << 40) + 1_000);
     assert_eq!(send(&mut names, SLOT, "a", 5, 1_000), NEW);
     assert_eq!(send(&mut names, SLOT, "a", 9, 2_000), NEW);
     assert_eq!(
@@ -50,7 +54,7 @@ fn a_name_keeps_one_number_after_an_hour_and_nothing_after_a_week() {
         0,
         "it was listed at its first command, and has come since"
     );
-    assert_eq!(send(&mut names, SLOT, "a", 5, 1_999 + IDLE_MS), done);
+    assert_eq!(send(&mut names, SLOT, "a", 5, 1_999 + IDLE_MS), first);
     assert!(!names.is_due(1_999 + IDLE_MS));
     assert!(names.is_due(2_000 + IDLE_MS));
     assert_eq!(turns(&mut names, 2_000 + IDLE_MS), 1);
@@ -97,7 +101,7 @@ fn a_full_room_refuses_new_names_until_the_one_that_was_silent_for_longest_may_g
     turns(&mut names, now_ms);
     assert_eq!(names.clients().names, count - 10);
     // Those that came within the hour are there.
-    assert_eq!(send(&mut names, 11 % 3, "name 11", 1, now_ms), Look::Known(Known::Done((1 << 40) + 1_011)));
+    assert_eq!(send(&mut names, 11 % 3, "name 11", 1, now_ms), done((1 << 40) + 1_011));
     turns(&mut names, 2_000 + IDLE_MS + count);
     assert_eq!(send(&mut names, SLOT, "new", 1, 2_000 + IDLE_MS + count), NEW);
     assert!(names.clients().bytes as usize <= MIB - MIB / 8);
@@ -193,7 +197,7 @@ fn without_room_for_a_refused_number_nobody_says_that_what_is_below_was_done() {
         assert_eq!(names.clients().bytes > bytes, has_room);
         // All that was done before falls out of the window.
         for sequence in 1..=1_024_u64 {
-            names.settle(SLOT, &"feed".into(), 2_000 + sequence, 7, 1_000);
+            names.settle(SLOT, &"feed".into(), 2_000 + sequence, (7, None), 1_000);
         }
         let look = |names: &mut Names, sequence| names.look(SLOT, "feed", sequence, 7, 1_000);
         assert_eq!(look(&mut names, 50), Look::Known(expected));
@@ -201,6 +205,44 @@ fn without_room_for_a_refused_number_nobody_says_that_what_is_below_was_done() {
         assert_eq!(look(&mut names, 49), Look::Known(below));
         assert_eq!(look(&mut names, 51), Look::Known(Known::DoneBefore));
     }
+}
+
+#[test]
+fn what_was_said_is_kept_while_names_leave_room_and_the_window_knows_of_it() {
+    let text = |sequence: u64| Bytes::from(format!("{sequence:0>800}"));
+    let mut names = names(64 << 10);
+    let settle = |names: &mut Names, name: &str, sequence: u64| {
+        names.settle(SLOT, &name.into(), sequence, (sequence, Some(text(sequence))), 1_000);
+    };
+    let kept = |names: &Names, name: &str, last: u64| -> Vec<u64> {
+        (1..=last).filter(|sequence| names.said(SLOT, name, *sequence) == Some(text(*sequence))).collect()
+    };
+    // Three quarters of a quarter of the room, of which each takes about a kilobyte: the last dozen.
+    (1..=30).for_each(|sequence| settle(&mut names, "a", sequence));
+    assert_eq!(kept(&names, "a", 30), (19..=30).collect::<Vec<_>>());
+    assert!(names.clients().bytes <= 64 << 10);
+    for sequence in [18, 19] {
+        let expected = Look::Known(Known::Done { version: sequence, is_said: true });
+        assert_eq!(names.look(SLOT, "a", sequence, 99, 1_000), expected, "it says so, also of what is gone");
+    }
+    // A node's commands take nothing from clients.
+    let node = of_node(StoreId(1), 1);
+    (1_001..=1_030).for_each(|sequence| settle(&mut names, &node, sequence));
+    assert_eq!(kept(&names, "a", 30).len(), 12);
+    assert_eq!(kept(&names, &node, 1_030).len(), 4);
+    // Names come first.
+    let mut count = 0;
+    while send(&mut names, SLOT + 1, &format!("name {count}"), 1, 1_000) == NEW {
+        count += 1;
+    }
+    assert!(count > 100 && kept(&names, "a", 30).is_empty(), "{count}");
+    assert!(names.clients().bytes <= 64 << 10);
+    // After an hour the window knows nothing of them.
+    let mut names = super::Names::new(Room::OF_NODE);
+    (1..=2_000).for_each(|sequence| settle(&mut names, "a", sequence));
+    assert_eq!(kept(&names, "a", 2_000), (977..=2_000).collect::<Vec<_>>(), "those of its window");
+    turns(&mut names, 1_000 + IDLE_MS);
+    assert_eq!(names.clients(), Held { names: 1, bytes: NAME as u64 + 1 });
 }
 
 #[derive(Debug, Clone)]
@@ -230,7 +272,7 @@ proptest! {
         let mut names = Names::new(Room { new: 4_000, growth: 8_000, ended: 1_000 });
         let mut replayed = Names::new(Room { new: 0, growth: 8_000, ended: 0 });
         let (mut now_ms, mut done) = (1_000, BTreeMap::<(Slot, String), (u64, BTreeSet<u64>)>::new());
-        let mut refused = BTreeSet::new();
+        let (mut refused, mut version) = (BTreeSet::new(), 1 << 40);
         for turn in turns {
             match turn {
                 Turn::Send { slot, client, sequence, is_refused } => {
@@ -238,12 +280,12 @@ proptest! {
                         0..36 => format!("client {client}"),
                         _ => of_node(StoreId(5), u64::from(client) - 35),
                     };
-                    let version = (1 << 40) + now_ms;
+                    version += 1;
                     let look = names.look(slot, &name, sequence, version, now_ms);
                     let before = done.entry((slot, name.clone())).or_default();
                     let is_client = client < 36;
                     if is_client && now_ms < before.0 + IDLE_MS && before.1.contains(&sequence) {
-                        let is_known = matches!(look, Look::Known(Known::Done(_) | Known::DoneBefore | Known::Forgotten));
+                        let is_known = matches!(look, Look::Known(Known::Done { .. } | Known::DoneBefore | Known::Forgotten));
                         prop_assert!(is_known, "{:?}", look);
                     }
                     match look {
@@ -253,8 +295,9 @@ proptest! {
                             refused.insert((slot, name, sequence));
                         }
                         Look::Known(Known::New) => {
-                            names.settle(slot, &name.as_str().into(), sequence, version, now_ms);
-                            replayed.settle(slot, &name.as_str().into(), sequence, version, now_ms);
+                            let said = (sequence % 3 > 0).then(|| Bytes::from(vec![b'x'; 4 * sequence as usize]));
+                            names.settle(slot, &name.as_str().into(), sequence, (version, said.clone()), now_ms);
+                            replayed.settle(slot, &name.as_str().into(), sequence, (version, said), now_ms);
                             if now_ms >= before.0 + IDLE_MS {
                                 before.1.clear();
                             }
@@ -263,7 +306,7 @@ proptest! {
                             refused.remove(&(slot, name, sequence));
                         }
                         Look::Full(seconds) => prop_assert!(is_client && (1..=3_600).contains(&seconds)),
-                        Look::Known(Known::Done(_) | Known::DoneBefore) => {
+                        Look::Known(Known::Done { .. } | Known::DoneBefore) => {
                             prop_assert!(!refused.contains(&(slot, name, sequence)), "it was refused, and never done");
                         }
                         Look::Known(Known::Forgotten) => {}
@@ -282,6 +325,12 @@ proptest! {
                 }
                 Turn::Started(start) => names.started(StoreId(5), start),
             }
+            // What was said is kept for windows that know of it only, and in what names leave.
+            let windows = names.slots.iter().flat_map(|(slot, clients)| clients.values().map(move |client| (*slot, client)));
+            let said: BTreeSet<_> = windows.flat_map(|(slot, client)| client.window.said().map(move |version| (slot, version))).collect();
+            let kept = names.said.iter().map(Kept::bytes).sum::<usize>();
+            prop_assert!(names.said.iter().flat_map(Kept::all).all(|kept| said.contains(&kept)));
+            prop_assert!(kept == 0 || kept <= 1_000 && names.bytes(Of::Client) + kept <= 4_000, "{}", kept);
             for of in ALL {
                 let all = names.slots.values().flatten().filter(|(_, client)| client.of == of);
                 let sum: usize = all.clone().map(|(name, client)| NAME + name.len() + client.window.bytes()).sum();
@@ -295,7 +344,10 @@ proptest! {
                 prop_assert_eq!(&replayed.slots[slot][name].window, &client.window);
             }
         }
-        prop_assert_eq!(names.clients(), replayed.clients());
-        prop_assert_eq!(names.nodes(), replayed.nodes());
+        let held = |names: &Names| {
+            let [clients, nodes, ended] = &names.groups;
+            (clients.held, nodes.held + ended.held)
+        };
+        prop_assert_eq!(held(&names), held(&replayed));
     }
 }

@@ -11,7 +11,7 @@ impl Rig {
         let Event::Command(command) = event else { unreachable!("it is one") };
         self.handle(Event::Command(Command { key: Some((client.into(), sequence)), ..command }));
         let answer = self.settle().into_iter().find_map(|effect| match effect {
-            Effect::Answer { end, .. } => Some(end),
+            Effect::Answer { end, .. } => Some(end.map(|done| done.version)),
             _ => None,
         });
         answer.expect("an answer")

@@ -5,6 +5,7 @@
 use super::{Source, broken, command, deadline::Doubt, stopping};
 use crate::{
     answer,
+    done::{Done, End},
     node::{Commands, Request, Ticket},
     refusal::Refusal,
     ways::metrics::Metrics,
@@ -18,7 +19,7 @@ use tonic::{Status, Streaming};
 /// The most commands of one gRPC message: they take more memory than the message did.
 const COMMANDS_MAX: usize = 16_384;
 
-type Answered = (Ticket, Result<u64, Refusal>);
+type Answered = (Ticket, End);
 
 pub(super) struct Answers {
     commands: Commands,
@@ -111,8 +112,11 @@ impl Answers {
             self.metrics.commands.count(&end);
             self.metrics.latency.stream.observe(now_us.wrapping_sub(came_us).into());
             match end {
-                Ok(version) => Answer { id, version, refusal: None },
-                Err(refusal) => Answer { id, version: 0, refusal: Some(answer::message(refusal)) },
+                Ok(Done { version, said }) => {
+                    let (answer, answer_gone) = said.into_wire();
+                    Answer { id, version, refusal: None, answer, answer_gone }
+                }
+                Err(refusal) => Answer { id, refusal: Some(answer::message(refusal)), ..Answer::default() },
             }
         });
         SendAllResponse { answers: answers.collect() }

@@ -77,7 +77,7 @@ fn name(kind: EventKind) -> &'static str {
 
 /// The last event of a stream that its node ends.
 pub fn closed(refusal: &Refusal) -> Vec<u8> {
-    let Refusal { code, error, at, outcome_unknown: _, retry_after_s: _ } = refusal;
+    let Refusal { code, error, at, outcome_unknown: _, retry_after_s: _, by_rule: _ } = refusal;
     let data = serde_json::json!({"code": code, "error": error, "at": at});
     format!("event: closed\ndata: {data}\n\n").into()
 }

@@ -220,7 +220,7 @@ fn optionals_hold_a_value_or_nothing() {
 /// What an expression gives beside Value lanes of these names, which have the values of `late` and those after it.
 fn beside(lanes: &[&str], text: &str) -> Result<Value, String> {
     let name = |(lane, name): (usize, &&str)| Name { name: (*name).into(), lane, map: false, double: false };
-    let names = Names { lanes: lanes.iter().enumerate().map(name).collect() };
+    let names = Names { lanes: lanes.iter().enumerate().map(name).collect(), item: false };
     let program = Program::compile(text, &names).map_err(|error| error.error)?;
     program.run(&agent(), &mut Cost(COST_MAX)).map_err(|fault| fault.0)
 }

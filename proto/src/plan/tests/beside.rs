@@ -107,7 +107,7 @@ fn wrong_expressions_are_said_beside_what_the_schema_refuses() {
         &[("to: event}", "too: event}")],
         &expect![[r#"
             spec.agents[0].rules[0].do[0].set.to:4: line 13: it ends where more is expected
-            spec.agents[1].rules[0].do[0].set.too: line 22: there is no field `too` here, only lane, to, when
+            spec.agents[1].rules[0].do[0].set.too: line 22: there is no field `too` here, only each, lane, to, when
             spec.agents[1].rules[0].do[0].set.to: line 22: is missing
             spec.agents[1].rules[1].do[1].set.to:1: line 27: there is no `nothing` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `w`, `m`; write "'nothing'" if a text is meant: the quotes of YAML are not those of the expression
         "#]],

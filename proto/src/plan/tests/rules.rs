@@ -64,26 +64,26 @@ const RULES: &[(&str, Expect)] = &[
     (
         "{command: c, do: [{}]}",
         expect![[r#"
-        I spec.agents[0].rules[0].do[0]: exactly one of clear, emit, put, remove, send, set is expected
-    "#]],
+            I spec.agents[0].rules[0].do[0]: exactly one of answer, clear, emit, put, refuse, remove, send, set is expected
+        "#]],
     ),
     (
         "{command: c, do: [{set: null}]}",
         expect![[r#"
-        I spec.agents[0].rules[0].do[0]: exactly one of clear, emit, put, remove, send, set is expected
-    "#]],
+            I spec.agents[0].rules[0].do[0]: exactly one of answer, clear, emit, put, refuse, remove, send, set is expected
+        "#]],
     ),
     (
         "{command: c, do: [{set: {lane: v, to: '1'}, clear: {lane: m}}]}",
         expect![[r#"
-        I spec.agents[0].rules[0].do[0]: exactly one of clear, emit, put, remove, send, set is expected
-    "#]],
+            I spec.agents[0].rules[0].do[0]: exactly one of answer, clear, emit, put, refuse, remove, send, set is expected
+        "#]],
     ),
     (
         "{command: c, do: [{sett: {lane: v, to: '1'}}]}",
         expect![[r#"
-        I spec.agents[0].rules[0].do[0].sett: there is no field `sett` here, only clear, emit, put, remove, send, set
-    "#]],
+            I spec.agents[0].rules[0].do[0].sett: there is no field `sett` here, only answer, clear, emit, put, refuse, remove, send, set
+        "#]],
     ),
     (
         "{command: c, do: [{schedule: {timer: t}}]}",
@@ -110,10 +110,71 @@ const RULES: &[(&str, Expect)] = &[
     "#]],
     ),
     (
-        "{command: c, do: [{set: {lane: v, to: '1', each: v}}]}",
+        "{command: c, do: [{set: {lane: v, to: item + 1, when: item > 1, each: event}}, {clear: {lane: m, each: m, when: item == 'a'}}, \
+         {refuse: {with: string(item), each: '[1]'}}, {answer: 'event.map(item, item)'}]}",
+        expect![[""]],
+    ),
+    (
+        "{command: c, do: [{put: {lane: m, key: itm, to: item.x, when: item, each: item.y}}, {set: {lane: v, to: item}}]}",
         expect![[r#"
-        N spec.agents[0].rules[0].do[0].set.each: `each` is not supported yet
+            I spec.agents[0].rules[0].do[0].put.each:1: there is no `item` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; `item` is there in a step with `each`, but not in `each` itself
+            I spec.agents[0].rules[0].do[0].put.key:1: there is no `itm` here, only `event`, `agent`, `here`, `sender`, `now`, `item` and the lanes `v`, `m`; write "'itm'" if a text is meant: the quotes of YAML are not those of the expression
+            I spec.agents[0].rules[0].do[1].set.to:1: there is no `item` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; `item` is there in a step with `each`, but not in `each` itself
+        "#]],
+    ),
+    (
+        "{command: c, do: [{set: {lane: v, to: '1', each: 1}}]}",
+        expect![[r#"
+        I spec.agents[0].rules[0].do[0].set.each: a text is expected: quote it, "1"
     "#]],
+    ),
+    (
+        "{command: c, do: [{refuse: {with: \"'no'\"}}, {refuse: {with: \"'no'\", code: 409, when: 'true'}}]}",
+        expect![[""]],
+    ),
+    (
+        "{command: c, do: [{refuse: {code: 404}}, {refuse: {with: nope, code: '409'}}, {refuse: {with: \"'x'\", to: \"'y'\"}}]}",
+        expect![[r#"
+            I spec.agents[0].rules[0].do[0].refuse.code: `404` is none of 409, 422, 429
+            I spec.agents[0].rules[0].do[0].refuse.with: is missing
+            I spec.agents[0].rules[0].do[1].refuse.code: an integer is expected, not a text
+            I spec.agents[0].rules[0].do[2].refuse.to: there is no field `to` here, only code, each, when, with
+        "#]],
+    ),
+    (
+        "{command: c, do: [{refuse: 'no'}, {answer: {to: '1'}}, {answer: 1}, {answer: ''}]}",
+        expect![[r#"
+        I spec.agents[0].rules[0].do[0].refuse: fields are expected, not a text
+        I spec.agents[0].rules[0].do[1].answer: a text is expected, not a record
+        I spec.agents[0].rules[0].do[2].answer: a text is expected: quote it, "1"
+        I spec.agents[0].rules[0].do[3].answer: at least 1 character expected
+    "#]],
+    ),
+    (
+        "{command: c, do: [{refuse: {with: nope, when: 1 +}}, {answer: v + nope}]}",
+        expect![[r#"
+        I spec.agents[0].rules[0].do[0].refuse.with:1: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; write "'nope'" if a text is meant: the quotes of YAML are not those of the expression
+        I spec.agents[0].rules[0].do[0].refuse.when:4: it ends where more is expected
+        I spec.agents[0].rules[0].do[1].answer:5: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; write 'nope' if a text is meant
+    "#]],
+    ),
+    (
+        "{command: c, do: [{answer: v}, {answer: v}]}",
+        expect![[r#"
+        I spec.agents[0].rules[0].do[1].answer: the command is answered before by spec.agents[0].rules[0].do[0].answer
+    "#]],
+    ),
+    (
+        "{command: c, when: 'true', do: [{answer: v}]}, {command: c, do: [{answer: v}]}, {command: c, when: 'true', do: [{answer: v}]}",
+        expect![[r#"
+            I spec.agents[0].rules[2].do[0].answer: the command is answered before by spec.agents[0].rules[1].do[0].answer
+        "#]],
+    ),
+    (
+        "{command: c, do: [{answer: v}]}, {command: c, when: 'true', do: [{clear: {lane: m}}]}, {command: c, do: [{answer: v}]}",
+        expect![[r#"
+            I spec.agents[0].rules[2].do[0].answer: the command is answered before by spec.agents[0].rules[0].do[0].answer
+        "#]],
     ),
     (
         "{command: c, do: [{set: {lane: m, to: '1'}}]}",

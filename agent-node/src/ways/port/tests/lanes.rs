@@ -224,9 +224,10 @@ async fn a_stream_of_commands_is_answered_whole() {
         running.lanes().await.send_all(futures::stream::iter(messages)).await.unwrap().into_inner();
     let mut versions = HashMap::new();
     while let Some(message) = answers.message().await.unwrap() {
-        for v1::Answer { id, version, refusal } in message.answers {
-            assert_eq!(refusal, None);
-            assert_eq!(versions.insert(id, version), None);
+        for answer in message.answers {
+            let expected = v1::Answer { id: answer.id, version: answer.version, ..v1::Answer::default() };
+            assert_eq!(answer, expected);
+            assert_eq!(versions.insert(answer.id, answer.version), None);
         }
     }
     assert_eq!(versions.len(), all.len());
