@@ -123,7 +123,7 @@ impl Sender {
                 self.open.insert(number, sent);
             }
         }
-        while self.left > 0 && self.open.len() < OPEN_MAX && room.random.random_bool(0.7) {
+        while self.left > 0 && self.open.len() < OPEN_MAX && room.random.random_bool(0.15) {
             self.left -= 1;
             self.last += 1;
             *room.writes += 1;
