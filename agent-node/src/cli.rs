@@ -5,10 +5,12 @@ mod check;
 pub mod client;
 pub mod feed;
 pub mod line;
+mod look;
 mod out;
 pub mod pace;
 mod patience;
 pub mod reading;
+mod record_text;
 mod send_file;
 mod tally;
 mod watch;
@@ -57,6 +59,8 @@ enum Verb {
     Check(CheckArgs),
     /// Run commands against a plan without nodes, and compare what its lanes hold then
     Try(TryArgs),
+    /// Show the records in the data folder of a node that does not run, and whether any are damaged
+    Log(LogArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -84,6 +88,20 @@ struct TryArgs {
     /// Files with cases: a list of name, now, and commands with what is expected of each; `-` is standard input
     #[arg(value_name = "CASES", required = true)]
     cases: Vec<PathBuf>,
+    #[command(flatten)]
+    form: FormArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct LogArgs {
+    /// The data folder of a node
+    folder: PathBuf,
+    /// The slot whose records to show; if unset, those of all slots are shown
+    #[arg(long, value_name = "N")]
+    slot: Option<u16>,
+    /// The agent whose records to show
+    #[arg(long, value_name = "ADDRESS")]
+    agent: Option<String>,
     #[command(flatten)]
     form: FormArgs,
 }
@@ -176,6 +194,7 @@ enum Config {
     Completion(Shell),
     Check { plans: Vec<PathBuf>, output: Output },
     Try { plan: PathBuf, cases: Vec<PathBuf>, output: Output },
+    Log(look::Config),
 }
 
 /// What is wrong in the arguments, beyond what each is by itself.
@@ -206,6 +225,11 @@ impl TryFrom<Args> for Config {
             Verb::Check(CheckArgs { plans, form: FormArgs { output } }) => Config::Check { plans, output },
             Verb::Try(TryArgs { plan, cases, form: FormArgs { output } }) => {
                 Config::Try { plan, cases, output }
+            }
+            Verb::Log(LogArgs { folder, slot, agent, form: FormArgs { output } }) => {
+                let wanted = record_text::wanted(slot, agent.as_deref());
+                let wanted = wanted.map_err(|refusal| (output, refusal.with_place()))?;
+                Config::Log(look::Config { folder, wanted, output })
             }
         })
     }
@@ -290,6 +314,7 @@ async fn act(config: Config) -> Exit {
         Config::Status { at, output } => calls::status(at, output).await,
         Config::Check { plans, output } => check::check(&plans, output),
         Config::Try { plan, cases, output } => check::try_cases(&plan, &cases, output),
+        Config::Log(config) => look::log(&config),
     }
 }
 

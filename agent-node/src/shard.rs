@@ -32,7 +32,7 @@ pub use event::{
     Taken, Verdict,
 };
 pub use names::{Held, Room, of_node as name_of_node};
-pub use record::messages;
+pub use record::{Change, Record, Sent, messages};
 pub use records::{RECORD_MAX, Records};
 
 use crate::broken::{self, Broken};

@@ -592,3 +592,49 @@ fn killed_again_and_again_it_starts_at_once_on_its_folder_and_ports() {
         assert_eq!(run(&dev.at(0), &["get", "/counter/1", "total"]).out, round.to_string());
     }
 }
+
+#[test]
+fn the_records_of_a_node_that_was_killed_are_shown_and_what_is_damaged() {
+    let scene = Scene::new();
+    let dev = scene.start();
+    let at = dev.at(0);
+    for n in [2, 3] {
+        assert_eq!(run(&at, &["send", "/counter/1", "add", &format!(r#"{{"n": {n}}}"#)]).code, Some(0));
+    }
+    drop(dev);
+    let log_of = |node: &str, more: &[&str]| {
+        let folder = scene.file("data").join(node);
+        run(&at, &[&["log", folder.to_str().unwrap(), "--agent", "/counter/1"], more].concat())
+    };
+    let owner = ["node-0", "node-1"].into_iter().find(|node| !log_of(node, &[]).out.is_empty()).unwrap();
+    let log = |more: &[&str]| log_of(owner, more);
+    let shown = log(&[]);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let lines: Vec<&str> = shown.out.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].contains("; /counter/1; ") && lines[0].contains("total = 2"),
+        "{shown:?}"
+    );
+    assert!(lines[1].contains(" LSN 2 ") && lines[1].contains("total = 5"), "{shown:?}");
+    let objects: Vec<Value> = log(&["-o", "json"]).out.lines().map(json_of).collect();
+    assert_eq!((&objects[1]["agent"], &objects[1]["lsn"]), (&json!("/counter/1"), &json!(2)));
+    assert!(
+        objects[1]["changes"].as_array().unwrap().contains(&json!({"lane": "total", "set": 5})),
+        "{objects:?}"
+    );
+    let slot = objects[1]["slot"].to_string();
+    assert_eq!(log(&["--slot", &slot]).out, shown.out);
+    let segment = scene.file("data").join(owner).join("log/segment-00000001");
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[4096 + 150] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let damaged = log(&[]);
+    let lost = format!("; slot {slot} lost LSN 1 to 1");
+    assert!(
+        damaged.code == Some(1) && damaged.err.contains("damaged: ") && damaged.err.contains(&lost),
+        "{damaged:?}"
+    );
+    let missing = run(&at, &["log", scene.file("nothing").to_str().unwrap()]);
+    assert_eq!((missing.code, missing.out.as_str()), (Some(2), ""), "{missing:?}");
+    assert!(missing.err.contains("nothing"), "{missing:?}");
+}

@@ -1,5 +1,6 @@
 //! What the command line is taken to mean, and what it refuses.
 
+use super::record_text::Wanted;
 use super::*;
 
 fn config(arguments: &[&str]) -> Result<Config, String> {
@@ -78,6 +79,14 @@ fn what_is_asked_is_what_the_arguments_say() {
             },
         ),
         (
+            vec!["log", "data/node-0", "--slot", "7", "--agent", "/airport/%4AFK", "-o", "json"],
+            Config::Log(look::Config {
+                folder: "data/node-0".into(),
+                wanted: Wanted { slot: Some(7), agent: Some("/airport/JFK".into()) },
+                output: Output::Json,
+            }),
+        ),
+        (
             vec!["status", "--output", "json"],
             Config::Status { at: vec!["127.0.0.1:7777".into()], output: Output::Json },
         ),
@@ -110,6 +119,7 @@ fn what_cannot_be_asked_is_said() {
         (vec!["watch", "/a", "late", "--rate", "1001"], "1001 is not in 1..=1000"),
         (vec!["check"], "<PLAN>"),
         (vec!["try", "a.yaml"], "<CASES>"),
+        (vec!["log", "data", "--agent", "airport"], "an address begins with `/`"),
         (vec!["dev"], "PLAN.yaml"),
         (vec!["dev", "p.yaml", "--nodes", "0"], "0 is not in"),
         (vec!["dev", "p.yaml", "--port", "70000"], "70000 is not in"),
@@ -128,7 +138,7 @@ fn what_cannot_be_asked_is_said() {
 #[test]
 fn every_command_describes_itself() {
     Args::command().debug_assert();
-    for verb in ["serve", "dev", "send", "get", "watch", "status", "check", "try", "completion"] {
+    for verb in ["serve", "dev", "send", "get", "watch", "status", "check", "try", "log", "completion"] {
         let help = Args::try_parse_from(["agent-node", verb, "--help"]).unwrap_err();
         assert_eq!(help.exit_code(), 0, "{verb}");
     }

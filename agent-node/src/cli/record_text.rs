@@ -1,0 +1,268 @@
+//! How a record of the log is shown, to people and to programs.
+
+use crate::log::{Head, Position};
+use crate::refusal::Refusal;
+use crate::shard::{Change, Place, Record, Sent};
+use jiff::Timestamp;
+use proto::json;
+use proto::plan::{LaneId, Plan};
+use proto::ring::version;
+use proto::value::Value;
+use serde_json::{Map, json};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+/// What lanes are called by the plan that the folder holds.
+#[derive(Debug, Default)]
+pub struct Names(HashMap<LaneId, String>);
+
+impl Names {
+    pub fn of(plan: &Plan) -> Names {
+        let lanes = plan.kinds.iter().flat_map(|kind| &kind.lanes);
+        Names(lanes.map(|lane| (lane.id, lane.name.to_string())).collect())
+    }
+
+    /// A lane that the plan does not have any more is shown by its id.
+    fn lane(&self, id: LaneId) -> String {
+        self.0.get(&id).cloned().unwrap_or_else(|| format!("{:016x}", id.0))
+    }
+}
+
+/// Which records are shown.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub slot: Option<u16>,
+    pub agent: Option<String>,
+}
+
+impl Wanted {
+    pub fn has(&self, head: &Head, record: &Record) -> bool {
+        self.slot.is_none_or(|slot| slot == head.slot)
+            && self.agent.as_ref().is_none_or(|agent| *agent == record.agent)
+    }
+}
+
+/// One line for people.
+pub fn text(at: Position, head: &Head, record: &Record, names: &Names) -> String {
+    let Head { slot, epoch, incarnation, lsn } = head;
+    let time = Timestamp::from_millisecond(record.time_ms as i64)
+        .map_or_else(|_| format!("{} ms", record.time_ms), |time| time.to_string());
+    let mut line =
+        format!("{} slot {slot} LSN {lsn} (epoch {epoch}, incarnation {incarnation}) {time}", at.0);
+    let mut add = |part: String| {
+        let _ = write!(line, "; {part}");
+    };
+    if !record.agent.is_empty() {
+        add(record.agent.clone());
+    }
+    if let Some((client, sequence)) = &record.key {
+        let refused = if record.is_refused { ", refused" } else { "" };
+        add(format!("client `{client}` sequence {sequence}{refused}"));
+    }
+    if let Some((from, place)) = record.origin {
+        add(format!("message {} of slot {from}", place_text(place)));
+    }
+    for (lane, change) in &record.changes {
+        add(change_text(&names.lane(*lane), change));
+    }
+    for Sent { agent, lane, body, .. } in &record.sends {
+        add(format!("sends {agent} {lane} {}", written(body)));
+    }
+    for (to, place) in &record.trims {
+        add(format!("slot {to} has all messages up to {}", place_text(*place)));
+    }
+    for client in &record.idle {
+        add(format!("client `{client}` keeps its highest sequence only"));
+    }
+    for client in &record.gone {
+        add(format!("client `{client}` is forgotten"));
+    }
+    line
+}
+
+/// One object for programs.
+pub fn object(at: Position, head: &Head, record: &Record, names: &Names) -> String {
+    let Head { slot, epoch, incarnation, lsn } = head;
+    let Record {
+        history,
+        time_ms,
+        generation,
+        agent,
+        key,
+        is_refused,
+        origin,
+        changes,
+        sends,
+        trims,
+        idle,
+        gone,
+    } = record;
+    let mut object = json!({
+        "position": at.0,
+        "slot": slot,
+        "lsn": lsn,
+        "version": version(*history, *lsn),
+        "epoch": epoch,
+        "incarnation": incarnation,
+        "timeMs": time_ms,
+        "generation": generation,
+    });
+    let mut add = |name: &str, value: serde_json::Value| object[name] = value;
+    if !agent.is_empty() {
+        add("agent", json!(agent));
+    }
+    if let Some((client, sequence)) = key {
+        add("client", json!(&**client));
+        add("sequence", json!(sequence));
+        add("refused", json!(is_refused));
+    }
+    if let Some((from, place)) = origin {
+        add("from", json!({"slot": from, "place": place_text(*place)}));
+    }
+    if !changes.is_empty() {
+        add(
+            "changes",
+            changes.iter().map(|(lane, change)| change_object(&names.lane(*lane), change)).collect(),
+        );
+    }
+    if !sends.is_empty() {
+        let send = |Sent { to, agent, lane, body, .. }: &Sent| json!({"slot": to, "agent": agent.to_string(), "lane": lane.to_string(), "body": parsed(body)});
+        add("sends", sends.iter().map(send).collect());
+    }
+    if !trims.is_empty() {
+        let trim = |(to, place): &(u16, Place)| json!({"slot": to, "place": place_text(*place)});
+        add("taken", trims.iter().map(trim).collect());
+    }
+    for (name, clients) in [("idle", idle), ("gone", gone)] {
+        if !clients.is_empty() {
+            add(name, clients.iter().map(|client| json!(&**client)).collect());
+        }
+    }
+    object.to_string()
+}
+
+fn place_text(place: Place) -> String {
+    format!("{}/{}", version(place.history, place.lsn), place.index)
+}
+
+fn change_text(lane: &str, change: &Change) -> String {
+    match change {
+        Change::Set(value) => format!("{lane} = {}", written(value)),
+        Change::Put(key, value) => format!("{lane}[{}] = {}", written(key), written(value)),
+        Change::Remove(key) => format!("{lane}[{}] removed", written(key)),
+        Change::Clear => format!("{lane} cleared"),
+        Change::Event(value) => format!("{lane} emits {}", written(value)),
+    }
+}
+
+fn change_object(lane: &str, change: &Change) -> serde_json::Value {
+    let mut object = Map::from_iter([("lane".to_owned(), json!(lane))]);
+    let mut add = |name: &str, value: serde_json::Value| drop(object.insert(name.to_owned(), value));
+    match change {
+        Change::Set(value) => add("set", parsed(value)),
+        Change::Put(key, value) => add("update", json!({"key": parsed(key), "value": parsed(value)})),
+        Change::Remove(key) => add("remove", json!({"key": parsed(key)})),
+        Change::Clear => add("clear", json!({})),
+        Change::Event(value) => add("event", parsed(value)),
+    }
+    serde_json::Value::Object(object)
+}
+
+fn written(value: &Value) -> String {
+    let mut out = Vec::new();
+    json::write(value, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn parsed(value: &Value) -> serde_json::Value {
+    serde_json::from_str(&written(value)).unwrap_or(serde_json::Value::Null)
+}
+
+/// What the options of `log` ask for, once their forms are known to be right.
+pub fn wanted(slot: Option<u16>, agent: Option<&str>) -> Result<Wanted, Refusal> {
+    let normal = |agent: &str| {
+        let address = proto::address::Address::parse(agent);
+        address.map(|address| address.to_string()).map_err(|error| Refusal::bad(error.to_string(), agent))
+    };
+    Ok(Wanted { slot, agent: agent.map(normal).transpose()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::value::Text;
+
+    fn record() -> Record {
+        let lane = |name: &str| LaneId::of("/airport/:code", name);
+        Record {
+            history: 2,
+            time_ms: 1_767_225_600_123,
+            generation: 4,
+            agent: "/airport/JFK".into(),
+            key: Some(("loader".into(), 7)),
+            origin: Some((9, Place { history: 2, lsn: 3, index: 1 })),
+            changes: vec![
+                (lane("late"), Change::Set(Value::Int(3))),
+                (lane("recent"), Change::Put(Value::Text(Text::new("UA1")), Value::Bool(true))),
+                (lane("recent"), Change::Remove(Value::Text(Text::new("UA0")))),
+                (lane("recent"), Change::Clear),
+                (lane("bell"), Change::Event(Value::Null)),
+            ],
+            trims: vec![(5, Place { history: 2, lsn: 8, index: 2 })],
+            idle: vec!["old".into()],
+            gone: vec!["older".into()],
+            ..Record::default()
+        }
+    }
+
+    const HEAD: Head = Head { slot: 17, epoch: 1, incarnation: 3, lsn: 5 };
+
+    #[test]
+    fn a_record_is_a_line_for_people_and_an_object_for_programs() {
+        let names = Names([(LaneId::of("/airport/:code", "late"), "late".to_owned())].into());
+        let recent = format!("{:016x}", LaneId::of("/airport/:code", "recent").0);
+        let bell = format!("{:016x}", LaneId::of("/airport/:code", "bell").0);
+        let line = text(Position(12), &HEAD, &record(), &names);
+        let expected = format!(
+            "12 slot 17 LSN 5 (epoch 1, incarnation 3) 2026-01-01T00:00:00.123Z; /airport/JFK; client `loader` sequence \
+             7; message 2199023255555/1 of slot 9; late = 3; {recent}[\"UA1\"] = true; {recent}[\"UA0\"] removed; \
+             {recent} cleared; {bell} emits null; slot 5 has all messages up to 2199023255560/2; client `old` keeps \
+             its highest sequence only; client `older` is forgotten"
+        );
+        assert_eq!(line, expected);
+        let shown: serde_json::Value =
+            serde_json::from_str(&object(Position(12), &HEAD, &record(), &names)).unwrap();
+        assert_eq!(
+            shown,
+            json!({
+                "position": 12, "slot": 17, "lsn": 5, "version": 2_199_023_255_557_u64, "epoch": 1, "incarnation": 3,
+                "timeMs": 1_767_225_600_123_u64, "generation": 4, "agent": "/airport/JFK", "client": "loader",
+                "sequence": 7, "refused": false, "from": {"slot": 9, "place": "2199023255555/1"},
+                "changes": [
+                    {"lane": "late", "set": 3},
+                    {"lane": recent, "update": {"key": "UA1", "value": true}},
+                    {"lane": recent, "remove": {"key": "UA0"}},
+                    {"lane": recent, "clear": {}},
+                    {"lane": bell, "event": null},
+                ],
+                "taken": [{"slot": 5, "place": "2199023255560/2"}], "idle": ["old"], "gone": ["older"],
+            })
+        );
+    }
+
+    #[test]
+    fn records_are_chosen_by_slot_and_by_the_address_in_any_form() {
+        let has = |slot, agent| wanted(slot, agent).unwrap().has(&HEAD, &record());
+        for (slot, agent, expected) in [
+            (None, None, true),
+            (Some(17), None, true),
+            (Some(16), None, false),
+            (None, Some("/airport/%4AFK"), true),
+            (None, Some("/airport/LGA"), false),
+            (Some(16), Some("/airport/JFK"), false),
+        ] {
+            assert_eq!(has(slot, agent), expected, "{slot:?} {agent:?}");
+        }
+        assert!(wanted(None, Some("airport")).is_err());
+    }
+}
