@@ -59,6 +59,9 @@ pub fn text(at: Position, head: &Head, record: &Record, names: &Names) -> String
         let refused = if record.is_refused { ", refused" } else { "" };
         add(format!("client `{client}` sequence {sequence}{refused}"));
     }
+    if let Some(answer) = &record.answer {
+        add(format!("answer {}", String::from_utf8_lossy(answer)));
+    }
     if let Some((from, place)) = record.origin {
         add(format!("message {} of slot {from}", place_text(place)));
     }
@@ -90,6 +93,7 @@ pub fn object(at: Position, head: &Head, record: &Record, names: &Names) -> Stri
         agent,
         key,
         is_refused,
+        answer,
         origin,
         changes,
         sends,
@@ -115,6 +119,9 @@ pub fn object(at: Position, head: &Head, record: &Record, names: &Names) -> Stri
         add("client", json!(&**client));
         add("sequence", json!(sequence));
         add("refused", json!(is_refused));
+    }
+    if let Some(answer) = answer {
+        add("answer", serde_json::from_slice(answer).unwrap_or_default());
     }
     if let Some((from, place)) = origin {
         add("from", json!({"slot": from, "place": place_text(*place)}));
@@ -200,6 +207,7 @@ mod tests {
             generation: 4,
             agent: "/airport/JFK".into(),
             key: Some(("loader".into(), 7)),
+            answer: Some("[1]".into()),
             origin: Some((9, Place { history: 2, lsn: 3, index: 1 })),
             changes: vec![
                 (lane("late"), Change::Set(Value::Int(3))),
@@ -225,7 +233,7 @@ mod tests {
         let line = text(Position(12), &HEAD, &record(), &names);
         let expected = format!(
             "12 slot 17 LSN 5 (epoch 1, incarnation 3) 2026-01-01T00:00:00.123Z; /airport/JFK; client `loader` sequence \
-             7; message 2199023255555/1 of slot 9; late = 3; {recent}[\"UA1\"] = true; {recent}[\"UA0\"] removed; \
+             7; answer [1]; message 2199023255555/1 of slot 9; late = 3; {recent}[\"UA1\"] = true; {recent}[\"UA0\"] removed; \
              {recent} cleared; {bell} emits null; slot 5 has all messages up to 2199023255560/2; client `old` keeps \
              its highest sequence only; client `older` is forgotten"
         );
@@ -237,7 +245,7 @@ mod tests {
             json!({
                 "position": 12, "slot": 17, "lsn": 5, "version": 2_199_023_255_557_u64, "epoch": 1, "incarnation": 3,
                 "timeMs": 1_767_225_600_123_u64, "generation": 4, "agent": "/airport/JFK", "client": "loader",
-                "sequence": 7, "refused": false, "from": {"slot": 9, "place": "2199023255555/1"},
+                "sequence": 7, "refused": false, "answer": [1], "from": {"slot": 9, "place": "2199023255555/1"},
                 "changes": [
                     {"lane": "late", "set": 3},
                     {"lane": recent, "update": {"key": "UA1", "value": true}},
