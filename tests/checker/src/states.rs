@@ -160,11 +160,7 @@ impl Walk<'_, '_> {
                 continue;
             }
             match &mut current {
-                Some(current) if current.source == seen.source => {
-                    current.to = current.to.max(seen.to);
-                    // Where something was there in between, what took it away has been found.
-                    current.from = current.from.max(seen.from);
-                }
+                Some(current) if current.source == seen.source => current.to = current.to.max(seen.to),
                 Some(before) => {
                     self.follows(seen, before, &gone);
                     gone.insert(before.source);

@@ -81,6 +81,24 @@ proptest! {
 }
 
 #[test]
+fn an_absence_that_is_explained_needs_no_second_reason() {
+    let mut history = History::default();
+    let notes = history.lane(1, "/a", "notes", Kind::Map);
+    let put = history.sent(Write::of([(notes, Change::Put("k".into(), "1".into()))]));
+    history.ended(put, End::Done(5));
+    let remove = history.sent(Write::of([(notes, Change::Remove("k".into()))]));
+    history.ended(remove, End::Unknown);
+    let first = history.asked(notes, false);
+    history.got(first, 6, State::Map(Vec::new()));
+    let end = Final { lane: notes, version: 6, state: State::Map(Vec::new()) };
+    assert_eq!(history.check(&[end.clone(), end.clone()]), []);
+    // Once it has removed that, it removes nothing more.
+    let again = history.sent(Write::of([(notes, Change::Put("k".into(), "2".into()))]));
+    history.ended(again, End::Done(7));
+    assert_eq!(rules(&history.check(&[Final { version: 8, ..end }])), [Rule::Lost]);
+}
+
+#[test]
 fn a_damaged_slot_is_held_to_little() {
     let Lanes { mut history, note, .. } = lanes();
     let op = history.sent(Write::of([(note, Change::Set("1".into()))]));

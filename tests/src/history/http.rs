@@ -51,6 +51,8 @@ pub struct StreamEvent {
 
 /// An event stream.
 pub struct EventStream {
+    /// The connection lives as long as this does.
+    _sender: http1::SendRequest<Full<Bytes>>,
     body: Incoming,
     /// What has come and was not given yet.
     text: Vec<u8>,
@@ -58,8 +60,12 @@ pub struct EventStream {
 
 impl EventStream {
     pub async fn open(address: &str, request: Request<Full<Bytes>>) -> Option<EventStream> {
-        let answer = connect(address).await?.send_request(request).await.ok()?;
-        (answer.status() == 200).then(|| EventStream { body: answer.into_body(), text: Vec::new() })
+        let mut sender = connect(address).await?;
+        let answer = sender.send_request(request).await.ok()?;
+        if answer.status() != 200 {
+            return None;
+        }
+        Some(EventStream { _sender: sender, body: answer.into_body(), text: Vec::new() })
     }
 
     /// `None`: it has ended.
