@@ -18,8 +18,8 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Seen, Size, World};
 
-/// Seeds that have found something once.
-const KEPT: [u64; 0] = [];
+/// Seeds that have found something once, in a node or in the checker.
+const KEPT: [u64; 2] = [115, 3688];
 
 /// Runs one seed. An error says what was broken, and how it came to be.
 fn run(seed: u64, size: &Size, broken: Option<Broken>) -> Result<Seen, String> {

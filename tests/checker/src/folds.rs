@@ -106,6 +106,8 @@ struct Fold {
     dirty: Vec<usize>,
     /// The last id; it is the floor where that is higher and the watch is `synced`.
     held: Option<u64>,
+    /// When that was told: what took a key away may have been sent after the first id without it, and before this one.
+    held_at: usize,
     last_id: Option<u64>,
     /// The highest version of a change that came since the last id.
     newest: u64,
@@ -125,6 +127,7 @@ impl Fold {
             cells: vec![cell; keys],
             dirty: (0..keys).collect(),
             held: None,
+            held_at: 0,
             last_id: None,
             newest: 0,
             synced: false,
@@ -233,7 +236,9 @@ impl Fold {
         if let (Some(source), Some(from), Some(to)) = (source, since, self.held) {
             let own = &mut sights.lanes[self.lane.0 as usize];
             match source {
-                Source::Initial => own.absent[place].push(Absent { from, to, ids: self.ids, at }),
+                Source::Initial => {
+                    own.absent[place].push(Absent { from, to, ids: self.ids, at: at.max(self.held_at) });
+                }
                 Source::Record(_) => own.seen[place].push(Seen { from, to, source, at, by: By::Watch }),
             }
         }
@@ -264,7 +269,7 @@ impl Fold {
         let floor = if synced { self.floor } else { 0 };
         let held = id.max(floor).max(self.held.unwrap_or_default());
         sights.ids[self.ids].extend([id.max(self.held.unwrap_or_default()), held]);
-        self.held = Some(held);
+        (self.held, self.held_at) = (Some(held), at);
         (self.last_id, self.newest) = (Some(id), 0);
     }
 

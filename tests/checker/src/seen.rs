@@ -33,6 +33,7 @@ pub struct Absent {
     pub to: u64,
     /// The place of the watcher's ids.
     pub ids: usize,
+    /// When the last of them was told.
     pub at: usize,
 }
 

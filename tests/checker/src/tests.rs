@@ -81,6 +81,25 @@ proptest! {
 }
 
 #[test]
+fn what_took_a_key_away_may_have_been_sent_after_the_watcher_lacked_it_first() {
+    let Lanes { mut history, counts, .. } = lanes();
+    let put = |key: &str, value: &str| Write::of([(counts, Change::Put(key.into(), value.into()))]);
+    let first = history.sent(put("1", "1"));
+    history.ended(first, End::Done(4));
+    let watch = history.watches(counts, None);
+    history.told(watch, Told::Update("1".into(), "1".into()), None);
+    history.told(watch, Told::Synced, Some(4));
+    let second = history.sent(put("2", "2"));
+    history.sent(Write::of([(counts, Change::Clear)]));
+    history.ended(second, End::Done(6));
+    // What had been put and cleared between two looks is not told.
+    history.told(watch, Told::Remove("1".into()), Some(7));
+    let end = |entries| [Final { lane: counts, version: 7, state: State::Map(entries) }];
+    assert_eq!(history.check(&end(vec![])), []);
+    assert_ne!(history.check(&end(vec![("2".into(), "2".into())])), []);
+}
+
+#[test]
 fn an_absence_that_is_explained_needs_no_second_reason() {
     let mut history = History::default();
     let notes = history.lane(1, "/a", "notes", Kind::Map);
