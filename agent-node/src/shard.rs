@@ -8,6 +8,7 @@
 //! events all come to one shard; each record that it gives out is written, in order.
 
 mod agent;
+mod attach;
 mod event;
 mod gate;
 mod kept;
@@ -275,45 +276,6 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     fn lane(&mut self, agent: &Address, kind: usize, index: usize) -> Option<&lane::LaneState> {
         let agent = &mut self.agents[*self.places.get(agent)? as usize];
         Some(&agent.lanes(self.layouts.of(kind))[index])
-    }
-
-    fn attach(&mut self, watch: W, agent: Address, slot: address::Slot, lane: String, limit: Option<u64>) {
-        match self.state(&agent, slot, &lane) {
-            Ok(update) => {
-                self.hold(slot, Effect::Update { to: watch.clone(), update });
-                self.watches.add(agent, slot, lane, watch, limit);
-            }
-            Err(refusal) => self.hold(slot, Effect::Closed { to: watch, refusal }),
-        }
-    }
-
-    /// All of a lane, as an attachment begins.
-    fn state(
-        &mut self,
-        agent: &Address,
-        slot: address::Slot,
-        lane: &str,
-    ) -> Result<crate::link::Update, Refusal> {
-        use crate::link::{Change, Update, Versioned, mirror::ATTACHMENT};
-        let configuration = self.owns(slot)?;
-        let (kind, index) = lane_of(&configuration.plan, agent, slot, lane)?;
-        let (version, declared) = (self.slot(slot).version(), &configuration.plan.kinds[kind].lanes[index]);
-        let state = self.lane(agent, kind, index);
-        let mut entries = None;
-        let changes = match (declared.kind, state) {
-            (LaneKind::Value, Some(lane::LaneState::Value(value, version))) => {
-                vec![Versioned { change: Change::Set(value.clone()), version: *version }]
-            }
-            (LaneKind::Value, _) => {
-                vec![Versioned { change: Change::Set(declared.initial.clone()), version: 0 }]
-            }
-            (LaneKind::Map, Some(state)) => {
-                entries = Some(state.map().clone());
-                Vec::new()
-            }
-            _ => Vec::new(),
-        };
-        Ok(Update { version, first: true, synced: true, changes, entries, answered: ATTACHMENT })
     }
 
     /// A newer plan, another ring, or both.
