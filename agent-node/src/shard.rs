@@ -9,6 +9,7 @@
 
 mod agent;
 mod attach;
+mod codec;
 mod event;
 mod gate;
 mod kept;

@@ -1,6 +1,7 @@
 //! Commands and messages: what they do to a slot, and the record of it.
 
 use super::agent::Agent;
+use super::codec::SECTION;
 use super::event::{Assignment, Command, Effect, Message, Place, Taken, Verdict};
 use super::names::{self, Look, Piece};
 use super::outbox::{Again, RecordAt, TRIM_BYTES};
@@ -557,7 +558,8 @@ fn write(
     let trims = slot.outbox.next_trims();
     // What the slot says beside the effects does not make them too long.
     let answer = run.answer.as_deref().filter(|_| key.is_some());
-    let most = EFFECTS_MAX + run.surplus_bytes + trims.len() * TRIM_BYTES + answer.map_or(0, <[u8]>::len);
+    let beside = trims.len() * TRIM_BYTES + answer.map_or(0, <[u8]>::len) + 2 * SECTION;
+    let most = EFFECTS_MAX + run.surplus_bytes + beside;
     let parts = Parts {
         event: matches!(given.event, Value::Record(_) | Value::List(_)).then_some(given.event),
         key,

@@ -1,10 +1,11 @@
 //! What a record's body says: the effects of one command, whole. Pure: bytes in, values out.
 //!
-//! Version 1: a format byte, history, slot time, plan generation, agent (empty: of the slot itself), event (a value that
-//! changes and sends may refer to), key with what its command came to (done, refused, or done with an answer, which
-//! follows), origin, changes, sends, trims, idle
-//! clients, gone clients.
+//! Version 2: a format byte, history, slot time, plan generation, agent (empty: of the slot itself). Then sections, in the
+//! order of their tags, each with its length, and only those that say something: event (a value that changes and sends
+//! may refer to), key of a command that was done or refused, answer, origin, changes, sends, trims, idle clients, gone
+//! clients. The highest bit of a tag lets a reader pass over a section that it does not know.
 
+use super::codec::{Broken, Reader, SKIPPABLE, place, section, text, varint};
 use super::event::{Message, Place};
 use super::outbox::Trims;
 use crate::log::Head;
@@ -18,15 +19,26 @@ use std::sync::Arc;
 
 pub use crate::link::Change;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// A value is the record's event.
 const EVENT: u8 = 0;
 const OTHER: u8 = 1;
-const NO_KEY: u8 = 0;
-const DONE: u8 = 1;
-const REFUSED: u8 = 2;
-/// It took effect, and a rule has answered.
-const ANSWERED: u8 = 3;
+
+/// The sections of a record. Their numbers are for ever.
+mod tag {
+    pub const EVENT: u8 = 1;
+    /// The key of a command that took effect.
+    pub const DONE: u8 = 2;
+    /// That of one that was refused.
+    pub const REFUSED: u8 = 3;
+    pub const ANSWER: u8 = 4;
+    pub const ORIGIN: u8 = 5;
+    pub const CHANGES: u8 = 6;
+    pub const SENDS: u8 = 7;
+    pub const TRIMS: u8 = 8;
+    pub const IDLE: u8 = 9;
+    pub const GONE: u8 = 10;
+}
 
 /// A record, as it is read back.
 #[derive(Debug, Default, PartialEq)]
@@ -115,45 +127,34 @@ impl<'a> Parts<'a> {
         varint(begin.time_ms, out);
         varint(begin.generation, out);
         text(begin.agent, out);
-        out.push(u8::from(event.is_some()));
         if let Some(event) = event {
-            binary::encode(event, out);
+            section(tag::EVENT, out, |out| binary::encode(event, out));
         }
-        out.push(match key {
-            None => NO_KEY,
-            Some(_) if *is_refused => REFUSED,
-            Some(_) if answer.is_some() => ANSWERED,
-            Some(_) => DONE,
-        });
         if let Some((client, sequence)) = key {
-            text(client, out);
-            varint(*sequence, out);
-            if let Some(answer) = answer {
-                count(answer.len(), out);
-                out.extend_from_slice(answer);
-            }
+            section(if *is_refused { tag::REFUSED } else { tag::DONE }, out, |out| {
+                varint(*sequence, out);
+                out.extend_from_slice(client.as_bytes());
+            });
         }
-        out.push(u8::from(origin.is_some()));
+        if let Some(answer) = answer {
+            section(tag::ANSWER, out, |out| out.extend_from_slice(answer));
+        }
         if let Some((slot, at)) = origin {
-            varint((*slot).into(), out);
-            place(*at, out);
+            section(tag::ORIGIN, out, |out| {
+                varint((*slot).into(), out);
+                place(*at, out);
+            });
         }
-        count(changes.len(), out);
-        for (lane, change) in *changes {
+        list(tag::CHANGES, changes.iter(), out, |(lane, change), out| {
             self.change(lanes[*lane].id, change, out);
-        }
-        count(sends.len(), out);
-        for sent in *sends {
-            self.send(sent, out);
-        }
-        count(trims.len(), out);
-        for (to, at) in trims.clone() {
+        });
+        list(tag::SENDS, sends.iter(), out, |sent, out| self.send(sent, out));
+        list(tag::TRIMS, trims.clone(), out, |(to, at), out| {
             varint((*to).into(), out);
             place(*at, out);
-        }
-        for clients in [idle, gone] {
-            count(clients.len(), out);
-            clients.iter().for_each(|client| text(client, out));
+        });
+        for (tag, clients) in [(tag::IDLE, idle), (tag::GONE, gone)] {
+            list(tag, clients.iter(), out, |client, out| text(client, out));
         }
     }
 
@@ -216,42 +217,21 @@ pub fn is_same(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn varint(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
+/// A section of one after the other, or none.
+fn list<T>(
+    tag: u8,
+    mut all: impl ExactSizeIterator<Item = T>,
+    out: &mut Vec<u8>,
+    mut one: impl FnMut(T, &mut Vec<u8>),
+) {
+    if all.len() > 0 {
+        section(tag, out, |out| all.by_ref().for_each(|each| one(each, out)));
     }
-    out.push(number as u8);
-}
-
-fn count(count: usize, out: &mut Vec<u8>) {
-    varint(count as u64, out);
-}
-
-fn text(text: &str, out: &mut Vec<u8>) {
-    varint(text.len() as u64, out);
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn place(place: Place, out: &mut Vec<u8>) {
-    varint(place.history.into(), out);
-    varint(place.lsn, out);
-    varint(place.index.into(), out);
-}
-
-/// What a body that can't be read is told as.
-type Broken = &'static str;
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    event: Option<Value>,
 }
 
 impl Record {
     pub fn decode(bytes: &[u8]) -> Result<Record, String> {
-        let mut reader = Reader { bytes, event: None };
-        let record = reader.record().map_err(|why| format!("its body is broken: {why}"))?;
-        if reader.bytes.is_empty() { Ok(record) } else { Err("its body is longer than what it says".into()) }
+        read(Reader::new(bytes)).map_err(|why| format!("its body is broken: {why}"))
     }
 
     /// The sends of it, as they are on their way.
@@ -282,122 +262,134 @@ pub fn cost(record: usize, sends: usize) -> usize {
     size_of::<Message>() + record / sends.max(1)
 }
 
-impl<'a> Reader<'a> {
-    fn record(&mut self) -> Result<Record, Broken> {
-        if self.byte()? != FORMAT {
-            return Err("an unknown format");
+/// Sections stand in the order of their numbers, so that each is there once and there is one form of a record.
+fn read(mut reader: Reader) -> Result<Record, Broken> {
+    if reader.byte()? != FORMAT {
+        return Err("an unknown format");
+    }
+    let mut record = Record {
+        history: reader.history()?,
+        time_ms: reader.varint()?,
+        generation: reader.varint()?,
+        agent: reader.text()?.to_owned(),
+        ..Record::default()
+    };
+    let (mut event, mut before) = (None, 0);
+    while !reader.is_empty() {
+        let (tag, mut section) = reader.section()?;
+        let number = tag & !SKIPPABLE;
+        if number <= before {
+            return Err("sections out of order");
         }
-        let history = u16::try_from(self.varint()?).map_err(|_| "a history out of range")?;
-        let (time_ms, generation, agent) = (self.varint()?, self.varint()?, self.text()?.to_owned());
-        if self.flag()? {
-            self.event = Some(self.plain()?);
-        }
-        let end = self.byte()?;
-        let key = match end {
-            NO_KEY => None,
-            DONE | REFUSED | ANSWERED => Some((self.text()?.into(), self.varint()?)),
-            _ => return Err("a key of an unknown kind"),
-        };
-        let answer =
-            if end == ANSWERED { Some(Bytes::copy_from_slice(self.text()?.as_bytes())) } else { None };
-        let origin = if self.flag()? { Some((self.slot()?, self.place()?)) } else { None };
-        Ok(Record {
-            history,
-            time_ms,
-            generation,
-            agent,
-            key,
-            is_refused: end == REFUSED,
-            answer,
-            origin,
-            changes: self.list(Reader::change)?,
-            sends: self.list(Reader::send)?,
-            trims: self.list(|reader| Ok((reader.slot()?, reader.place()?)))?,
-            idle: self.list(|reader| Ok(reader.text()?.into()))?,
-            gone: self.list(|reader| Ok(reader.text()?.into()))?,
-        })
-    }
-
-    fn list<T>(&mut self, one: impl Fn(&mut Self) -> Result<T, Broken>) -> Result<Vec<T>, Broken> {
-        let count = self.varint()? as usize;
-        // Each is at least a byte long, so that a broken count takes no memory.
-        let mut all = Vec::with_capacity(count.min(self.bytes.len()));
-        for _ in 0..count {
-            all.push(one(self)?);
-        }
-        Ok(all)
-    }
-
-    fn change(&mut self) -> Result<(LaneId, Change), Broken> {
-        let id = self.take(8)?.try_into().map_err(|_| "it ends too early")?;
-        let change = match self.byte()? {
-            1 => Change::Set(self.value()?),
-            2 => Change::Put(self.plain()?, self.value()?),
-            3 => Change::Remove(self.plain()?),
-            4 => Change::Clear,
-            5 => Change::Event(self.value()?),
-            _ => return Err("an unknown change"),
-        };
-        Ok((LaneId(u64::from_le_bytes(id)), change))
-    }
-
-    fn send(&mut self) -> Result<Sent, Broken> {
-        let (to, previous) = (self.slot()?, self.place()?);
-        let (agent, lane) = (Text::new(self.text()?), Text::new(self.text()?));
-        let hops = self.byte()?;
-        Ok(Sent { to, previous, agent, lane, hops, body: self.value()? })
-    }
-
-    fn value(&mut self) -> Result<Value, Broken> {
-        match self.byte()? {
-            EVENT => self.event.clone().ok_or("there is no event"),
-            OTHER => self.plain(),
-            _ => Err("an unknown value"),
+        before = number;
+        read_section(tag, &mut section, &mut record, &mut event)?;
+        if !section.is_empty() {
+            return Err("a section is longer than what it says");
         }
     }
+    Ok(record)
+}
 
-    fn plain(&mut self) -> Result<Value, Broken> {
-        binary::decode(&mut self.bytes).map_err(|binary::Error(why)| why)
-    }
-
-    fn place(&mut self) -> Result<Place, Broken> {
-        let history = u16::try_from(self.varint()?).map_err(|_| "a history out of range")?;
-        let (lsn, index) = (self.varint()?, self.varint()?);
-        Ok(Place { history, lsn, index: u32::try_from(index).map_err(|_| "an index out of range")? })
-    }
-
-    fn slot(&mut self) -> Result<Slot, Broken> {
-        Slot::try_from(self.varint()?).map_err(|_| "a slot out of range")
-    }
-
-    fn flag(&mut self) -> Result<bool, Broken> {
-        Ok(self.byte()? != 0)
-    }
-
-    fn byte(&mut self) -> Result<u8, Broken> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn text(&mut self) -> Result<&'a str, Broken> {
-        let length = self.varint()? as usize;
-        std::str::from_utf8(self.take(length)?).map_err(|_| "a text that is no UTF-8")
-    }
-
-    fn varint(&mut self) -> Result<u64, Broken> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(number);
+fn read_section(
+    tag: u8,
+    section: &mut Reader,
+    record: &mut Record,
+    event: &mut Option<Value>,
+) -> Result<(), Broken> {
+    match tag {
+        tag::EVENT => *event = Some(section.value()?),
+        tag::DONE | tag::REFUSED => {
+            let sequence = section.varint()?;
+            let client = section.take(section.bytes.len())?;
+            let client = std::str::from_utf8(client).map_err(|_| "a client's name that is no UTF-8")?;
+            if record.key.replace((client.into(), sequence)).is_some() {
+                return Err("two keys");
             }
+            record.is_refused = tag == tag::REFUSED;
         }
-        Err("a number without end")
+        tag::ANSWER if record.key.is_none() => return Err("an answer without a key"),
+        tag::ANSWER => record.answer = Some(Bytes::copy_from_slice(section.take(section.bytes.len())?)),
+        tag::ORIGIN => record.origin = Some((section.slot()?, section.place()?)),
+        tag::CHANGES => record.changes = section.all(|each| read_change(each, event.as_ref()))?,
+        tag::SENDS => record.sends = section.all(|each| read_send(each, event.as_ref()))?,
+        tag::TRIMS => record.trims = section.all(|each| Ok((each.slot()?, each.place()?)))?,
+        tag::IDLE => record.idle = section.all(|each| Ok(each.text()?.into()))?,
+        tag::GONE => record.gone = section.all(|each| Ok(each.text()?.into()))?,
+        _ if tag & SKIPPABLE != 0 => drop(section.take(section.bytes.len())?),
+        _ => return Err("a section that this version does not know"),
+    }
+    Ok(())
+}
+
+fn read_change(reader: &mut Reader, event: Option<&Value>) -> Result<(LaneId, Change), Broken> {
+    let id = LaneId(reader.u64()?);
+    let change = match reader.byte()? {
+        1 => Change::Set(read_value(reader, event)?),
+        2 => Change::Put(reader.value()?, read_value(reader, event)?),
+        3 => Change::Remove(reader.value()?),
+        4 => Change::Clear,
+        5 => Change::Event(read_value(reader, event)?),
+        _ => return Err("an unknown change"),
+    };
+    Ok((id, change))
+}
+
+fn read_send(reader: &mut Reader, event: Option<&Value>) -> Result<Sent, Broken> {
+    let (to, previous) = (reader.slot()?, reader.place()?);
+    let (agent, lane) = (Text::new(reader.text()?), Text::new(reader.text()?));
+    let hops = reader.byte()?;
+    Ok(Sent { to, previous, agent, lane, hops, body: read_value(reader, event)? })
+}
+
+fn read_value(reader: &mut Reader, event: Option<&Value>) -> Result<Value, Broken> {
+    match reader.byte()? {
+        EVENT => event.cloned().ok_or("there is no event"),
+        OTHER => reader.value(),
+        _ => Err("an unknown value"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written() -> Vec<u8> {
+        let key = ("c".into(), 7);
+        let begin = Begin { history: 1, time_ms: 300, generation: 2, agent: "/a/1" };
+        let mut out = Vec::new();
+        Parts { key: Some(&key), answer: Some(b"5"), ..Parts::of_slot(begin) }.write(&mut out);
+        out
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Broken> {
-        let (taken, rest) = self.bytes.split_at_checked(count).ok_or("it ends too early")?;
-        self.bytes = rest;
-        Ok(taken)
+    #[test]
+    fn these_are_the_bytes() {
+        let begin = [2, 1, 0xac, 2, 2, 4, b'/', b'a', b'/', b'1'];
+        let sections = [2, 2, 7, b'c', 4, 1, b'5'];
+        assert_eq!(written(), [&begin[..], &sections].concat());
+    }
+
+    #[test]
+    fn a_section_that_is_not_known_is_passed_over_only_if_it_may_be() {
+        let read = |more: &[u8]| Record::decode(&[&written(), more].concat());
+        let known = Record::decode(&written()).unwrap();
+        assert_eq!(known.answer.as_deref(), Some(&b"5"[..]));
+        let cases: [(&[u8], Result<(), &str>); 8] = [
+            (&[], Ok(())),
+            (&[99 | SKIPPABLE, 3, 1, 2, 3], Ok(())),
+            (&[99, 3, 1, 2, 3], Err("a section that this version does not know")),
+            (&[99 | SKIPPABLE, 3, 1, 2], Err("it ends too early")),
+            (&[99 | SKIPPABLE, 0, 98 | SKIPPABLE, 0], Err("sections out of order")),
+            (&[4, 1, b'6'], Err("sections out of order")),
+            (&[5, 5, 1, 1, 1, 1, 0], Err("a section is longer than what it says")),
+            (&[1], Err("it ends too early")),
+        ];
+        for (more, expected) in cases {
+            let expected = expected.map_err(|why| format!("its body is broken: {why}"));
+            assert_eq!(read(more).map(|record| assert_eq!(record, known)), expected, "{more:?}");
+        }
+        let both = [&[2, 1, 1, 1, 0][..], &[2, 1, 7], &[3, 1, 7]].concat();
+        assert_eq!(Record::decode(&both), Err("its body is broken: two keys".into()));
+        let answer = [&[2, 1, 1, 1, 0][..], &[4, 1, b'5']].concat();
+        assert_eq!(Record::decode(&answer), Err("its body is broken: an answer without a key".into()));
     }
 }

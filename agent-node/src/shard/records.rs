@@ -78,7 +78,7 @@ mod tests {
         let bytes = records.add(head(1), &short, RECORD_MAX).unwrap();
         for (length, most, fits) in [
             (10, RECORD_MAX, true),
-            (10, 20, false),
+            (10, 12, false),
             (RECORD_MAX, usize::MAX, false),
             (RECORD_MAX - 100, usize::MAX, true),
             (RECORD_MAX - 100, RECORD_MAX / 2, false),

@@ -713,7 +713,7 @@ mod laws {
         #[test]
         fn no_bytes_make_the_reader_of_records_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = record::Record::decode(&bytes);
-            let mut begun = vec![1, 5, 100, 1, 0, 0];
+            let mut begun = vec![2, 5, 100, 1, 0];
             begun.extend(bytes);
             let _ = record::Record::decode(&begun);
         }
