@@ -12,6 +12,7 @@
 //! | [`shard`] | the state machine of some slots: agents, lanes, windows, outboxes, rules, records, the output gate |
 //! | [`trial`] | cases against a plan: a shard without a node, over a log in memory |
 //! | [`link`] | watchers of lanes: what each is told, and how the mirror of a lane is fed by its owner |
+//! | [`snapshot`] | snapshots of slots: what one is made of, the files, when one is taken and what of the log may go |
 //! | [`log`] | the write-ahead log: format, group commit, segments made ahead, reading it back |
 //!
 //! Below them: [`answer`] words answers for clients, [`refusal`] says why something was not done, [`done`] how
@@ -43,6 +44,7 @@ pub mod reads;
 pub mod refusal;
 pub mod run;
 pub mod shard;
+pub mod snapshot;
 pub mod store;
 pub mod trial;
 pub mod ways;

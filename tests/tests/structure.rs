@@ -47,6 +47,7 @@ const DECIDE: &[&str] = &[
     "agent-node/src/refusal.rs",
     "agent-node/src/run/dev/kept.rs",
     "agent-node/src/shard",
+    "agent-node/src/snapshot/piece.rs",
     "agent-node/src/trial",
     "agent-node/src/trial.rs",
     "agent-node/src/ways/http/event_text.rs",
