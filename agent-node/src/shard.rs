@@ -8,6 +8,7 @@
 //! events all come to one shard; each record that it gives out is written, in order.
 
 mod agent;
+mod agents;
 mod attach;
 mod codec;
 mod event;
@@ -42,7 +43,7 @@ use crate::holds::Holds;
 use crate::log::Position;
 use crate::map::Map;
 use crate::refusal::Refusal;
-use agent::{Agent, Layouts};
+use agent::Layouts;
 use gate::Gate;
 use hashbrown::HashMap;
 use names::Names;
@@ -61,10 +62,8 @@ pub const TIDY_MAX: usize = 512 << 10;
 pub struct Shard<R, W> {
     incarnation: u64,
     configuration: Option<Arc<Assignment>>,
-    agents: Vec<Agent>,
     /// The layouts of the configuration's plan.
     layouts: Layouts,
-    places: HashMap<Address, u32>,
     slots: Vec<Option<Box<Slot>>>,
     names: Names,
     watches: Watches<W>,
@@ -89,9 +88,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         Self {
             incarnation,
             configuration: None,
-            agents: Vec::new(),
             layouts: Layouts::default(),
-            places: HashMap::new(),
             slots: Vec::new(),
             names: Names::new(room),
             watches: Watches::new(),
@@ -171,7 +168,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         self.resend(Again::Held);
         self.tidy(now_ms, granted);
         for slot in self.slots.iter_mut().flatten() {
-            slot.busy = false;
+            slot.numbers.busy = false;
         }
     }
 
@@ -186,7 +183,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         self.records.clear();
         for id in self.touched.drain(..) {
             if let Some(slot) = &mut self.slots[usize::from(id)] {
-                slot.end = position;
+                slot.numbers.end = position;
             }
         }
         self.placed(first);
@@ -212,7 +209,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         Counts {
             slots_owned: owned,
             slots_serving: owned,
-            agents: self.agents.len() as u64,
+            agents: self.slots.iter().flatten().map(|slot| u64::from(slot.agents.len())).sum(),
             messages: self.messages,
             faults: self.faults,
             outbox: self.slots.iter().flatten().map(|slot| slot.outbox.waiting() as u64).sum(),
@@ -233,8 +230,11 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     /// Lets an effect leave when all that the slot has written is on the disk.
     fn hold(&mut self, slot: address::Slot, effect: Effect<R, W>) {
-        let end =
-            self.slots.get(usize::from(slot)).and_then(Option::as_ref).map_or(Position(0), |slot| slot.end);
+        let end = self
+            .slots
+            .get(usize::from(slot))
+            .and_then(Option::as_ref)
+            .map_or(Position(0), |slot| slot.numbers.end);
         self.gate.hold(end, effect);
     }
 
@@ -252,7 +252,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let configuration = self.owns(read.slot)?;
         let (kind, index) = lane_of(&configuration.plan, &read.agent, read.slot, &read.lane)?;
         let declared = &configuration.plan.kinds[kind].lanes[index];
-        let state = self.lane(&read.agent, kind, index);
+        let state = self.lane(read.slot, &read.agent, kind, index);
         let version = state.map_or(0, lane::LaneState::version);
         let not_modified = read.if_none_match == Some(version);
         let body = match declared.kind {
@@ -274,8 +274,14 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 
     /// The state of a lane of an agent of this kind; `None`: the agent has not begun.
-    fn lane(&mut self, agent: &Address, kind: usize, index: usize) -> Option<&lane::LaneState> {
-        let agent = &mut self.agents[*self.places.get(agent)? as usize];
+    fn lane(
+        &mut self,
+        slot: address::Slot,
+        agent: &Address,
+        kind: usize,
+        index: usize,
+    ) -> Option<&lane::LaneState> {
+        let agent = self.slots.get_mut(usize::from(slot))?.as_mut()?.agents.get_mut(agent)?;
         Some(&agent.lanes(self.layouts.of(kind))[index])
     }
 

@@ -22,7 +22,8 @@ pub struct Agent {
     layout: Option<Layout>,
     lanes: Box<[LaneState]>,
     /// Lanes of no kind, or of none that the plan had when it was laid out. They are back when their names are.
-    hidden: Vec<(LaneId, LaneState)>,
+    #[expect(clippy::box_collection, reason = "few agents have any, and a list is three words")]
+    hidden: Option<Box<Vec<(LaneId, LaneState)>>>,
 }
 
 impl Layouts {
@@ -57,7 +58,7 @@ impl Agent {
     }
 
     fn lay_out(&mut self, layout: &Layout) {
-        let mut known = std::mem::take(&mut self.hidden);
+        let mut known = self.hidden.take().map_or_else(Vec::new, |hidden| *hidden);
         let ids = self.layout.iter().flat_map(|layout| layout.iter());
         let lanes = std::mem::take(&mut self.lanes).into_iter();
         known.extend(ids.copied().zip(lanes).filter(|(_, lane)| *lane != LaneState::Untouched));
@@ -67,18 +68,19 @@ impl Agent {
         };
         self.lanes = layout.iter().map(|id| lane(id).unwrap_or_default()).collect();
         known.shrink_to_fit();
-        self.hidden = known;
+        self.hidden = (!known.is_empty()).then(|| Box::new(known));
         self.layout = Some(layout.clone());
     }
 
     /// Makes a change that a record has, before there is a plan.
     pub fn replay(&mut self, lane: LaneId, change: Change, stamp: Stamp) {
-        let place = self.hidden.iter().position(|(id, _)| *id == lane);
-        let place = place.unwrap_or_else(|| {
-            self.hidden.push((lane, LaneState::Untouched));
-            self.hidden.len() - 1
+        let hidden = self.hidden.get_or_insert_default();
+        let place = hidden.iter().position(|(id, _)| *id == lane).unwrap_or_else(|| {
+            hidden.reserve_exact(1);
+            hidden.push((lane, LaneState::Untouched));
+            hidden.len() - 1
         });
-        let lane = &mut self.hidden[place].1;
+        let lane = &mut hidden[place].1;
         match change {
             Change::Set(value) => drop(lane.set(value, stamp.version)),
             Change::Put(key, value) => drop(lane.put(key, value, stamp)),

@@ -28,8 +28,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     fn state(&mut self, agent: &Address, slot: address::Slot, lane: &str) -> Result<Update, Refusal> {
         let configuration = self.owns(slot)?;
         let (kind, index) = lane_of(&configuration.plan, agent, slot, lane)?;
-        let (version, declared) = (self.slot(slot).version(), &configuration.plan.kinds[kind].lanes[index]);
-        let state = self.lane(agent, kind, index);
+        let (version, declared) =
+            (self.slot(slot).numbers.version(), &configuration.plan.kinds[kind].lanes[index]);
+        let state = self.lane(slot, agent, kind, index);
         let mut entries = None;
         let changes = match (declared.kind, state) {
             (LaneKind::Value, Some(lane::LaneState::Value(value, version))) => {

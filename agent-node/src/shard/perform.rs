@@ -4,11 +4,11 @@ use super::agent::Agent;
 use super::codec::SECTION;
 use super::event::{Assignment, Command, Effect, Message, Place, Taken, Verdict};
 use super::names::{self, Look, Piece};
-use super::outbox::{Again, RecordAt, TRIM_BYTES};
+use super::outbox::{Again, Outbox, RecordAt, TRIM_BYTES};
 use super::record::{self, Begin, Change, Parts, Sent};
 use super::records::{Full, RECORD_MAX, Records};
 use super::rules::{Given, Run, fits, is_key};
-use super::slot::Slot;
+use super::slot::{Numbers, Slot};
 use super::window::Known;
 use super::{Shard, lane_of};
 use crate::broken::{self, Broken};
@@ -136,7 +136,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             return Err(Refusal::new(405, text, &*command.lane));
         }
         if let Some((client, sequence)) = &command.key {
-            let version = self.slot(command.slot).next_version();
+            let version = self.slot(command.slot).numbers.next_version();
             match self.names.look(command.slot, client, *sequence, version, now_ms) {
                 Look::Known(Known::New) => {}
                 Look::Known(Known::Done { .. }) if broken::is(Broken::IgnoredWindow) => {}
@@ -253,29 +253,30 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let index = kind;
         let (layout, kind) = (self.layouts.of(kind).clone(), &configuration.plan.kinds[kind]);
         let Call { agent: address, slot: id, ref ask, event, sender, hops, ref origin } = *call;
-        let slot = self.slot(id);
-        let (version, now_ms) = (slot.next_version(), slot.time(now_ms));
-        let given = Given { plan: &configuration.plan, kind, address, event, sender, now_ms, version, hops };
-        let mut new = None;
-        let agent = match self.places.get(address) {
-            Some(place) => &mut self.agents[*place as usize],
-            None => new.insert(Agent::default()),
-        };
-        let mut run = Run::new(&given, agent.lanes(&layout));
+        self.slot(id);
         let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
             unreachable!("it has just been made")
         };
+        let Slot { numbers, agents, outbox, seen } = &mut **slot;
+        let (version, now_ms) = (numbers.next_version(), numbers.time(now_ms));
+        let given = Given { plan: &configuration.plan, kind, address, event, sender, now_ms, version, hops };
+        let mut new = None;
+        let agent = match agents.get_mut(address) {
+            Some(agent) => agent,
+            None => new.insert(Agent::default()),
+        };
+        let mut run = Run::new(&given, agent.lanes(&layout));
         let done = asked(&mut run, ask, &given);
         let done = done.and_then(|()| self.watches.room(address, kind, &run.changes, now_ms));
         let done = done.and_then(|()| {
             let begin = Begin {
-                history: slot.history,
+                history: numbers.history,
                 time_ms: now_ms,
                 generation: configuration.generation,
                 agent: address.as_str(),
             };
-            let head = head(configuration, self.incarnation, id, slot.lsn + 1);
-            write(&mut self.records, head, slot, begin, &mut run, &given, origin)
+            let head = head(configuration, self.incarnation, id, numbers.lsn + 1);
+            write(&mut self.records, head, (numbers, outbox), begin, &mut run, &given, origin)
         });
         if let Err(refusal) = done {
             run.undo();
@@ -284,8 +285,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let (changes, sends) = (std::mem::take(&mut run.changes), std::mem::take(&mut run.sends));
         let said = run.answer.take();
         if let Some(agent) = new {
-            self.places.insert(address.clone(), self.agents.len() as u32);
-            self.agents.push(agent);
+            agents.add(address.clone(), agent);
         }
         let counts = &mut self.routes[index];
         match origin {
@@ -299,7 +299,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             }
             Origin::Client(None) => {}
             Origin::Slot(from, place) => {
-                slot.seen.insert(*from, *place);
+                seen.insert(*from, *place);
             }
         }
         self.touched.push(id);
@@ -331,7 +331,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             return;
         }
         let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) else { return };
-        let (history, lsn) = (slot.history, slot.lsn);
+        let Numbers { history, lsn, .. } = slot.numbers;
         let (gate, record) = (&mut self.gate, self.records.heads().len() - 1);
         let cost = record::cost(self.records.heads()[record].1.len(), sends.len());
         let record = RecordAt::Gathered(record as u64);
@@ -388,7 +388,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     fn pump(&mut self, from: address::Slot, to: address::Slot) {
         let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) else { return };
-        let (end, gate) = (slot.end, &mut self.gate);
+        let (end, gate) = (slot.numbers.end, &mut self.gate);
         slot.outbox.pump(to, |message| gate.hold(end, Effect::Send(message)));
         if let Some(fetch) = slot.outbox.fetch(to) {
             gate.hold(end, Effect::Fetch(from, fetch));
@@ -450,15 +450,16 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let incarnation = self.incarnation;
         self.slot(id);
         let slot = self.slots.get_mut(usize::from(id))?.as_mut()?;
-        let time_ms = slot.time(now_ms);
-        let begin = Begin { history: slot.history, time_ms, generation: configuration.generation, agent: "" };
-        let head = head(&configuration, incarnation, id, slot.lsn + 1);
+        let time_ms = slot.numbers.time(now_ms);
+        let begin =
+            Begin { history: slot.numbers.history, time_ms, generation: configuration.generation, agent: "" };
+        let head = head(&configuration, incarnation, id, slot.numbers.lsn + 1);
         let (OwnRecord { origin, refused, idle, gone }, trims) = (*said, slot.outbox.next_trims());
         let is_refused = refused.is_some();
         let parts = Parts { key: refused, is_refused, origin, trims, idle, gone, ..Parts::of_slot(begin) };
         let bytes = self.records.add(head, &parts, most).ok()?;
         slot.outbox.trims_said();
-        slot.count();
+        slot.numbers.count();
         self.touched.push(id);
         Some(bytes)
     }
@@ -537,7 +538,7 @@ fn keep_fault(run: &mut Run, given: &Given, sender: &str, lane: &str, error: &st
 fn write(
     records: &mut Records,
     head: Head,
-    slot: &mut Slot,
+    (numbers, outbox): (&mut Numbers, &mut Outbox),
     begin: Begin,
     run: &mut Run,
     given: &Given,
@@ -551,11 +552,11 @@ fn write(
         let to = run.sends[index].to;
         let before = run.sends[..index].iter().rposition(|sent| sent.to == to);
         run.sends[index].previous = before.map_or_else(
-            || slot.outbox.last(to),
-            |before| Place { history: slot.history, lsn: head.lsn, index: before as u32 + 1 },
+            || outbox.last(to),
+            |before| Place { history: numbers.history, lsn: head.lsn, index: before as u32 + 1 },
         );
     }
-    let trims = slot.outbox.next_trims();
+    let trims = outbox.next_trims();
     // What the slot says beside the effects does not make them too long.
     let answer = run.answer.as_deref().filter(|_| key.is_some());
     let beside = trims.len() * TRIM_BYTES + answer.map_or(0, <[u8]>::len) + 2 * SECTION;
@@ -575,7 +576,7 @@ fn write(
         let text = format!("its effects are {bytes} bytes, and at most {EFFECTS_MAX} may be");
         return Err(Refusal::new(422, text, given.address.as_str()));
     }
-    slot.outbox.trims_said();
-    slot.count();
+    outbox.trims_said();
+    numbers.count();
     Ok(())
 }

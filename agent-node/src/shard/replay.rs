@@ -1,7 +1,6 @@
 //! Taking records back: effects are made again, no rule is run, and no plan is needed.
 
 use super::Shard;
-use super::agent::Agent;
 use super::outbox::RecordAt;
 use super::record::{self, Record};
 use crate::broken::{self, Broken};
@@ -15,12 +14,12 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     pub fn replay(&mut self, at: Position, head: Head, body: &[u8]) -> Result<(), String> {
         let mut record = Record::decode(body)?;
         let slot = self.slot(head.slot);
-        if head.lsn != slot.lsn + 1 {
-            return Err(format!("it follows record {} of its slot", slot.lsn));
+        if head.lsn != slot.numbers.lsn + 1 {
+            return Err(format!("it follows record {} of its slot", slot.numbers.lsn));
         }
-        slot.lsn = head.lsn;
-        slot.history = record.history;
-        slot.time_ms = slot.time_ms.max(record.time_ms);
+        slot.numbers.lsn = head.lsn;
+        slot.numbers.history = record.history;
+        slot.numbers.time_ms = slot.numbers.time_ms.max(record.time_ms);
         let version = version(record.history, head.lsn);
         if let Some((from, place)) = record.origin
             && !broken::is(Broken::ForgottenSeen)
@@ -46,20 +45,11 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
         self.names.forget(head.slot, &record.idle, &record.gone);
         if !record.changes.is_empty() {
-            let agent = self.replayed(Address::trusted(&record.agent));
+            let agent = self.slot(head.slot).agents.get_or_add(Address::trusted(&record.agent));
             for ((lane, change), index) in record.changes.into_iter().zip(0..) {
                 agent.replay(lane, change, Stamp { version, index });
             }
         }
         Ok(())
-    }
-
-    fn replayed(&mut self, address: Address) -> &mut Agent {
-        let next = self.agents.len() as u32;
-        let place = *self.places.entry(address).or_insert(next);
-        if place == next {
-            self.agents.push(Agent::default());
-        }
-        &mut self.agents[place as usize]
     }
 }

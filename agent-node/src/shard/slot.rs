@@ -1,5 +1,6 @@
-//! One slot of the shard: its numbers, and what it remembers of other slots.
+//! One slot of the shard: its numbers, its agents, and what it remembers of other slots.
 
+use super::agents::Agents;
 use super::event::{Ownership, Place};
 use super::gate::GATHERED;
 use super::outbox::Outbox;
@@ -10,14 +11,20 @@ use std::collections::HashMap;
 
 #[derive(Debug, Default)]
 pub struct Slot {
+    pub numbers: Numbers,
+    pub agents: Agents,
+    pub outbox: Outbox,
+    /// Up to where messages of other slots have had their effect.
+    pub seen: HashMap<address::Slot, Place>,
+}
+
+#[derive(Debug, Default)]
+pub struct Numbers {
     /// The LSN of the last record.
     pub lsn: u64,
     pub history: u16,
     /// Never falls.
     pub time_ms: u64,
-    pub outbox: Outbox,
-    /// Up to where messages of other slots have had their effect.
-    pub seen: HashMap<address::Slot, Place>,
     /// Where the last record ends.
     pub end: Position,
     /// It had a record since the last tick.
@@ -25,6 +32,17 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// No command of its own has said for a while which of its messages were taken.
+    pub fn has_trims_to_say(&self) -> bool {
+        !self.numbers.busy && self.outbox.has_trims()
+    }
+
+    pub fn adopt(&mut self, ownership: Ownership) {
+        self.numbers.history = ownership.history;
+    }
+}
+
+impl Numbers {
     /// What the next record will be.
     pub fn next_version(&self) -> u64 {
         version(self.history, self.lsn + 1)
@@ -44,14 +62,5 @@ impl Slot {
         self.lsn += 1;
         self.end = GATHERED;
         self.busy = true;
-    }
-
-    /// No command of its own has said for a while which of its messages were taken.
-    pub fn has_trims_to_say(&self) -> bool {
-        !self.busy && self.outbox.has_trims()
-    }
-
-    pub fn adopt(&mut self, ownership: Ownership) {
-        self.history = ownership.history;
     }
 }

@@ -39,7 +39,13 @@ fn a_change_of_the_plan_touches_no_agent_before_it_is_looked_at() {
         let found =
             rig.shard.configuration.as_ref().unwrap().plan.find(&Address::parse("/counter/1").unwrap());
         let layout = rig.shard.layouts.of(found.unwrap().kind);
-        rig.shard.agents.iter().filter(|agent| agent.is_laid_out(layout)).count()
+        rig.shard
+            .slots
+            .iter()
+            .flatten()
+            .flat_map(|slot| slot.agents.all())
+            .filter(|(_, agent)| agent.is_laid_out(layout))
+            .count()
     };
     assert_eq!(laid_out(&rig), 100);
     change(&mut rig, 4);
