@@ -42,6 +42,8 @@ pub enum Broken {
     EagerToken,
     /// A removed entry of a Map is not told to those who watch.
     UntoldRemove,
+    /// Tombstones of a Map are dropped early, and nobody is told.
+    EarlyTombstone,
 }
 
 #[cfg(not(test))]

@@ -4,29 +4,44 @@
 //! Whoever holds one keeps in memory what the lane has replaced since, at most all of it: that is what
 //! [`Map::bytes`] is known for.
 //!
+//! Who holds the map of an earlier version is told what has changed since: the entries with higher stamps, and the
+//! *tombstones* of those that were removed. Of these there are as many as live entries at most, but always room for
+//! 1,024; what a drop of the oldest has made unknown lies below the *horizon*. A `clear` is one mark, which stands for
+//! all before it.
+//!
 //! *Guarantees.* Entries are in key order. Each knows the version and index of the change that made it, and the map
-//! finds the one that was changed longest ago in the time of a lookup.
+//! finds the one that was changed longest ago in the time of a lookup. What is taken back leaves the map as it was,
+//! tombstones and horizon with it.
 
+#[cfg(test)]
+mod tests;
 pub mod tree;
 
 pub use tree::{Stamp, Stamped, Tree};
 
+use crate::broken::{self, Broken};
 use proto::cel::Entries;
 use proto::value::Value;
 use std::ops::ControlFlow;
+
+/// So many tombstones are kept, however few entries there are.
+pub const TOMBSTONES_MIN: usize = 1_024;
 
 #[derive(Debug, Clone, Default)]
 pub struct Map {
     entries: Tree<Value, Entry>,
     /// The version of the last change.
     version: u64,
-    /// What the entries take in memory, about.
+    /// What entries and tombstones take in memory, about.
     bytes: usize,
     gone: Gone,
+    /// When keys were removed that have no entry; none of them before the last `clear`.
+    tombstones: Option<Tree<Value, Stamp>>,
+    /// Room for so many tombstones, where there are more than entries.
+    spared: u32,
 }
 
-/// What is known of entries that are no more. Tombstones have their place here, by the same stamps: none is kept yet,
-/// so the horizon is where the newest entry was removed.
+/// How far back it is known what was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Gone {
     /// The last `clear`: it stands for all before it.
@@ -49,6 +64,10 @@ pub struct Entry {
 pub struct Undo {
     key: Value,
     was: Option<Entry>,
+    /// The key's tombstone.
+    tombstone: Option<Stamp>,
+    /// Tombstones for which there was no room any more.
+    dropped: Vec<(Value, Stamp)>,
     version: u64,
     gone: Gone,
 }
@@ -66,17 +85,37 @@ impl Stamped for Entry {
 }
 
 impl Map {
+    /// Nothing of which it is known what was removed up to then.
+    pub fn unknown_before(horizon: Stamp) -> Map {
+        Map { gone: Gone { horizon, ..Gone::default() }, ..Map::default() }
+    }
+
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// What the entries take in memory, about.
+    /// What entries and tombstones take in memory, about.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     pub fn gone(&self) -> Gone {
         self.gone
+    }
+
+    /// Who holds the map of this version, or of a later one, can be told all that was removed since.
+    pub fn known_from(&self) -> u64 {
+        if self.gone.horizon <= self.gone.cleared { 0 } else { self.gone.horizon.version }
+    }
+
+    /// Of the keys above `key`, or of all, those that were removed after `since` and have not come back, in key order.
+    pub fn removed(&self, key: Option<&Value>, since: Stamp) -> impl Iterator<Item = (&Value, Stamp)> {
+        let tombstones = self.tombstones.iter().flat_map(move |tree| tree.changed(key, since));
+        tombstones.map(|(key, stamp)| (key, *stamp))
+    }
+
+    pub fn tombstones(&self) -> usize {
+        self.tombstones.as_ref().map_or(0, Tree::len)
     }
 
     /// Equal for two maps only if they are clones of one state.
@@ -108,6 +147,11 @@ impl Map {
     /// The entries with higher keys, or all, in key order.
     pub fn after(&self, key: Option<&Value>) -> tree::Iter<'_, Value, Entry> {
         key.map_or_else(|| self.entries.entries(), |key| self.entries.after(key))
+    }
+
+    /// The same of those that were changed after `since`.
+    pub fn changed(&self, key: Option<&Value>, since: Stamp) -> tree::Changed<'_, Value, Entry> {
+        self.entries.changed(key, since)
     }
 
     /// Keys and values, in key order.
@@ -142,16 +186,20 @@ impl Map {
         let bytes = size_of::<(Value, Entry)>() + key.heap_bytes() + value.heap_bytes();
         let entry = Entry { value, version, index, bytes: bytes.try_into().unwrap_or(u32::MAX) };
         let was = self.insert(key.clone(), entry);
-        Undo { key, was, version: std::mem::replace(&mut self.version, version), gone: self.gone }
+        // What was there has no tombstone.
+        let tombstone = if was.is_some() { None } else { self.unbury(&key) };
+        let version = std::mem::replace(&mut self.version, version);
+        Undo { key, was, tombstone, dropped: Vec::new(), version, gone: self.gone }
     }
 
     /// `None`: it was not there.
     pub fn remove(&mut self, key: &Value, stamp: Stamp) -> Option<Undo> {
         let was = self.extract(key)?;
         let gone = self.gone;
-        self.gone.horizon = stamp;
+        self.entomb(key.clone(), stamp);
+        let dropped = self.drop_tombstones();
         let version = std::mem::replace(&mut self.version, stamp.version);
-        Some(Undo { key: key.clone(), was: Some(was), version, gone })
+        Some(Undo { key: key.clone(), was: Some(was), tombstone: None, dropped, version, gone })
     }
 
     /// The map as it was before.
@@ -163,12 +211,56 @@ impl Map {
 
     /// Takes back the change that was made last.
     pub fn undo(&mut self, undo: Undo) {
-        let Undo { key, was, version, gone } = undo;
+        let Undo { key, was, tombstone, dropped, version, gone } = undo;
+        for (key, stamp) in dropped {
+            self.entomb(key, stamp);
+        }
+        if tombstone.is_none() {
+            self.unbury(&key);
+        }
         match was {
             Some(was) => drop(self.insert(key, was)),
-            None => drop(self.extract(&key)),
+            None => {
+                self.extract(&key);
+                if let Some(stamp) = tombstone {
+                    self.entomb(key, stamp);
+                }
+            }
         }
         (self.version, self.gone) = (version, gone);
+    }
+
+    fn entomb(&mut self, key: Value, stamp: Stamp) {
+        self.bytes += tombstone_bytes(&key);
+        let before = self.tombstones.get_or_insert_default().insert(key.clone(), stamp);
+        if before.is_some() {
+            self.bytes -= tombstone_bytes(&key);
+        }
+    }
+
+    /// The key is there again, or was never removed.
+    fn unbury(&mut self, key: &Value) -> Option<Stamp> {
+        let stamp = self.tombstones.as_mut()?.remove(key)?;
+        self.bytes -= tombstone_bytes(key);
+        Some(stamp)
+    }
+
+    /// The oldest go, as far as there are too many.
+    fn drop_tombstones(&mut self) -> Vec<(Value, Stamp)> {
+        let most = self.entries.len().max(TOMBSTONES_MIN).max(self.spared as usize);
+        let early = broken::is(Broken::EarlyTombstone);
+        let (most, mut dropped) = (if early { 1 } else { most }, Vec::new());
+        while let Some(tombstones) = self.tombstones.as_mut().filter(|tombstones| tombstones.len() > most)
+            && let Some((key, stamp)) = tombstones.oldest().map(|(key, stamp)| (key.clone(), *stamp))
+        {
+            tombstones.remove(&key);
+            self.bytes -= tombstone_bytes(&key);
+            if !early {
+                self.gone.horizon = stamp;
+            }
+            dropped.push((key, stamp));
+        }
+        dropped
     }
 
     fn insert(&mut self, key: Value, entry: Entry) -> Option<Entry> {
@@ -183,6 +275,10 @@ impl Map {
         self.bytes -= was.bytes as usize;
         Some(was)
     }
+}
+
+fn tombstone_bytes(key: &Value) -> usize {
+    size_of::<(Value, Stamp)>() + key.heap_bytes()
 }
 
 /// Entries that were told without the changes that made them.
@@ -235,11 +331,13 @@ impl Walk {
     }
 }
 
-/// Equal entries, changed by the same records.
+/// Equal entries and tombstones, changed by the same records.
 impl PartialEq for Map {
     fn eq(&self, other: &Map) -> bool {
+        let all = Stamp::default();
         (self.len(), self.version, self.gone) == (other.len(), other.version, other.gone)
             && self.entries().eq(other.entries())
+            && self.removed(None, all).eq(other.removed(None, all))
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A clone takes the root and costs one count; it never changes, and shares all nodes that have not been changed since.
 //! A change copies the nodes on its path that a clone shares, at most one for each level, and none where no clone lives.
-//! Each branch knows the least stamp below each of its children, so that the entry that was changed longest ago is found
-//! without an index of its own.
+//! Each branch knows the least and the greatest stamp below each of its children, so that the entry that was changed
+//! longest ago, and those that were changed since a moment, are found without an index of their own.
 //!
 //! *Guarantees.* All leaves lie at one depth. No node but the root is empty, and two neighbours of one branch that would
 //! fit into three quarters of a node after a removal become one.
@@ -22,9 +22,22 @@ pub struct Stamp {
     pub index: u32,
 }
 
+impl Stamp {
+    /// No change of this version has a higher one.
+    pub fn end_of(version: u64) -> Stamp {
+        Stamp { version, index: u32::MAX }
+    }
+}
+
 /// What knows when it was changed.
 pub trait Stamped {
     fn stamp(&self) -> Stamp;
+}
+
+impl Stamped for Stamp {
+    fn stamp(&self) -> Stamp {
+        *self
+    }
 }
 
 /// At most this many entries are in a leaf, and children under a branch.
@@ -48,8 +61,31 @@ enum Node<K, V, const N: usize> {
 struct Child<K, V, const N: usize> {
     /// No key below is lower, and none before this child is as high. Of a branch's first child it means nothing.
     least: K,
-    oldest: Stamp,
+    span: Span,
     node: Arc<Node<K, V, N>>,
+}
+
+/// Between which stamps all below a node are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    oldest: Stamp,
+    newest: Stamp,
+}
+
+impl Span {
+    fn of(stamps: impl Iterator<Item = Span>) -> Span {
+        let join = |one: Span, other: Span| Span {
+            oldest: one.oldest.min(other.oldest),
+            newest: one.newest.max(other.newest),
+        };
+        stamps.reduce(join).unwrap_or(Span { oldest: Stamp::default(), newest: Stamp::default() })
+    }
+}
+
+impl From<Stamp> for Span {
+    fn from(stamp: Stamp) -> Span {
+        Span { oldest: stamp, newest: stamp }
+    }
 }
 
 impl<K, V, const N: usize> Default for Tree<K, V, N> {
@@ -127,6 +163,15 @@ impl<K: Ord, V, const N: usize> Tree<K, V, N> {
         );
         iter
     }
+
+    /// Of the entries with higher keys than `key`, or of all, those that were changed after `since`, in key order.
+    pub fn changed(&self, key: Option<&K>, since: Stamp) -> Changed<'_, K, V, N>
+    where
+        V: Stamped,
+    {
+        let from = key.map_or_else(|| self.entries(), |key| self.after(key));
+        Changed { from, since }
+    }
 }
 
 impl<K: Ord + Clone, V: Clone + Stamped, const N: usize> Tree<K, V, N> {
@@ -136,7 +181,7 @@ impl<K: Ord + Clone, V: Clone + Stamped, const N: usize> Tree<K, V, N> {
         if let Some(right) = split {
             let left = std::mem::replace(&mut self.root, Arc::new(Node::Branch(Vec::new())));
             // The least key of a first child is not looked at.
-            let left = Child { least: right.least.clone(), oldest: left.oldest(), node: left };
+            let left = Child { least: right.least.clone(), span: left.span(), node: left };
             self.root = Arc::new(Node::Branch(vec![left, right]));
         }
         self.len += usize::from(was.is_none());
@@ -169,19 +214,18 @@ impl<K: Ord + Clone, V: Clone + Stamped, const N: usize> Tree<K, V, N> {
                     let oldest = entries.iter().min_by_key(|(_, value)| value.stamp());
                     return oldest.map(|(key, value)| (key, value));
                 }
-                Node::Branch(children) => node = &children.iter().min_by_key(|child| child.oldest)?.node,
+                Node::Branch(children) => node = &children.iter().min_by_key(|child| child.span.oldest)?.node,
             }
         }
     }
 }
 
 impl<K, V: Stamped, const N: usize> Node<K, V, N> {
-    fn oldest(&self) -> Stamp {
-        let oldest = match self {
-            Node::Leaf(entries) => entries.iter().map(|(_, value)| value.stamp()).min(),
-            Node::Branch(children) => children.iter().map(|child| child.oldest).min(),
-        };
-        oldest.unwrap_or_default()
+    fn span(&self) -> Span {
+        match self {
+            Node::Leaf(entries) => Span::of(entries.iter().map(|(_, value)| value.stamp().into())),
+            Node::Branch(children) => Span::of(children.iter().map(|child| child.span)),
+        }
     }
 
     fn width(&self) -> usize {
@@ -189,6 +233,13 @@ impl<K, V: Stamped, const N: usize> Node<K, V, N> {
             Node::Leaf(entries) => entries.len(),
             Node::Branch(children) => children.len(),
         }
+    }
+}
+
+impl<K, V, const N: usize> Child<K, V, N> {
+    /// Whether an end of its span goes when `was` becomes `is`.
+    fn loses(&self, was: Stamp, is: Stamp) -> bool {
+        was <= self.span.oldest || was >= self.span.newest && is < was
     }
 }
 
@@ -215,7 +266,7 @@ fn insert<K: Ord + Clone, V: Clone + Stamped, const N: usize>(
                 let upper = add(entries, place, (key, value), N);
                 let split = upper.map(|upper| {
                     let (least, node) = (upper[0].0.clone(), Node::Leaf(upper));
-                    Child { least, oldest: node.oldest(), node: Arc::new(node) }
+                    Child { least, span: node.span(), node: Arc::new(node) }
                 });
                 Inserted { was: None, split }
             }
@@ -224,13 +275,16 @@ fn insert<K: Ord + Clone, V: Clone + Stamped, const N: usize>(
             let (place, stamp) = (child_of(children, &key), value.stamp());
             let child = &mut children[place];
             let Inserted { was, split } = insert(&mut child.node, key, value);
-            let loses = was.as_ref().is_some_and(|was| was.stamp() <= child.oldest);
-            child.oldest =
-                if loses || split.is_some() { child.node.oldest() } else { child.oldest.min(stamp) };
+            let loses = was.as_ref().is_some_and(|was| child.loses(was.stamp(), stamp));
+            child.span = if loses || split.is_some() {
+                child.node.span()
+            } else {
+                Span::of([child.span, stamp.into()].into_iter())
+            };
             let upper = split.and_then(|split| add(children, place + 1, split, N));
             let split = upper.map(|upper| {
                 let (least, node) = (upper[0].least.clone(), Node::Branch(upper));
-                Child { least, oldest: node.oldest(), node: Arc::new(node) }
+                Child { least, span: node.span(), node: Arc::new(node) }
             });
             Inserted { was, split }
         }
@@ -283,8 +337,8 @@ fn remove<K: Ord + Clone + Borrow<Q>, Q: Ord + ?Sized, V: Clone + Stamped, const
                 children.remove(place);
                 return Some(was);
             }
-            if was.stamp() <= child.oldest {
-                child.oldest = child.node.oldest();
+            if was.stamp() <= child.span.oldest || was.stamp() >= child.span.newest {
+                child.span = child.node.span();
             }
             if child.node.width() < N / 4 {
                 join_neighbour(children, place);
@@ -305,9 +359,9 @@ fn join_neighbour<K: Clone, V: Clone, const N: usize>(children: &mut Vec<Child<K
     if width(&lower.node) + width(&upper.node) > N / 4 * 3 {
         return;
     }
-    let Child { least, oldest, node } = children.remove(left + 1);
+    let Child { least, span, node } = children.remove(left + 1);
     let lower = &mut children[left];
-    lower.oldest = lower.oldest.min(oldest);
+    lower.span = Span::of([lower.span, span].into_iter());
     match (Arc::make_mut(&mut lower.node), Arc::unwrap_or_clone(node)) {
         (Node::Leaf(entries), Node::Leaf(more)) => {
             entries.reserve_exact(more.len() + GROWTH);
@@ -368,6 +422,45 @@ impl<'a, K, V, const N: usize> Iterator for Iter<'a, K, V, N> {
                 }
             };
             self.descend(&next.node, |_| 0, |_| 0);
+        }
+    }
+}
+
+/// Entries that were changed after a moment, in key order. What was not is passed over a node at a time.
+pub struct Changed<'a, K, V, const N: usize = WIDTH> {
+    from: Iter<'a, K, V, N>,
+    since: Stamp,
+}
+
+impl<'a, K, V: Stamped, const N: usize> Iterator for Changed<'a, K, V, N> {
+    type Item = (&'a K, &'a V);
+
+    fn next(&mut self) -> Option<(&'a K, &'a V)> {
+        let Changed { from, since } = self;
+        loop {
+            if let Some((key, value)) = from.leaf.find(|(_, value)| value.stamp() > *since) {
+                return Some((key, value));
+            }
+            let mut child = loop {
+                match from.branches.last_mut()?.find(|child| child.span.newest > *since) {
+                    Some(child) => break child,
+                    None => drop(from.branches.pop()),
+                }
+            };
+            loop {
+                match &*child.node {
+                    Node::Leaf(entries) => {
+                        from.leaf = entries.iter();
+                        break;
+                    }
+                    Node::Branch(children) => {
+                        let mut below = children.iter();
+                        // What is as new as its branch is below it.
+                        child = below.find(|child| child.span.newest > *since)?;
+                        from.branches.push(below);
+                    }
+                }
+            }
         }
     }
 }

@@ -38,22 +38,19 @@ impl LaneState {
         }
     }
 
-    fn map_mut(&mut self) -> &mut Map {
-        if !matches!(self, LaneState::Map(_)) {
-            *self = LaneState::Map(Box::default());
-        }
-        match self {
-            LaneState::Map(map) => map,
-            _ => unreachable!("it has just become one"),
-        }
-    }
-
     pub fn set(&mut self, value: Value, version: u64) -> Undo {
         Undo::Lane(std::mem::replace(self, LaneState::Value(value, version)))
     }
 
     pub fn put(&mut self, key: Value, value: Value, stamp: Stamp) -> Undo {
-        Undo::Entry(self.map_mut().put(key, value, stamp))
+        if let LaneState::Map(map) = self {
+            return Undo::Entry(map.put(key, value, stamp));
+        }
+        // What a lane that was of another kind had before is unknown to those who come back.
+        let is_new = matches!(self, LaneState::Untouched);
+        let mut map = if is_new { Map::default() } else { Map::unknown_before(stamp) };
+        map.put(key, value, stamp);
+        Undo::Lane(std::mem::replace(self, LaneState::Map(Box::new(map))))
     }
 
     /// `None`: it was not there.
@@ -72,9 +69,10 @@ impl LaneState {
     }
 
     pub fn undo(&mut self, undo: Undo) {
-        match undo {
-            Undo::Lane(lane) => *self = lane,
-            Undo::Entry(undo) => self.map_mut().undo(undo),
+        match (undo, self) {
+            (Undo::Lane(was), lane) => *lane = was,
+            (Undo::Entry(undo), LaneState::Map(map)) => map.undo(undo),
+            (Undo::Entry(_), _) => unreachable!("changes are taken back in turn"),
         }
     }
 }

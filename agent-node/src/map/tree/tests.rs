@@ -46,7 +46,7 @@ fn sound<const N: usize>(node: &Node<u32, Dated, N>, root: bool) -> (usize, usiz
             let below: Vec<_> = children.iter().map(|child| sound(&child.node, false)).collect();
             assert!(below.iter().all(|(depth, _)| *depth == below[0].0), "leaves at several depths");
             for child in children {
-                assert_eq!(child.oldest, child.node.oldest());
+                assert_eq!(child.span, child.node.span());
             }
             (below[0].0 + 1, below.iter().map(|(_, count)| count).sum())
         }
@@ -59,6 +59,9 @@ fn check<const N: usize>(tree: &Tree<u32, Dated, N>, model: &BTreeMap<u32, Dated
     assert_eq!((tree.first(), tree.last()), (model.first_key_value(), model.last_key_value()));
     assert_eq!(tree.get(&near), model.get(&near));
     assert!(tree.after(&near).take(200).eq(model.range(near + 1..).take(200)));
+    let since = model.values().nth(model.len() / 2).map_or(0, |value| value.0);
+    let changed = model.range(near + 1..).filter(|(_, value)| value.0 > since);
+    assert!(tree.changed(Some(&near), Stamp::end_of(since)).take(200).eq(changed.take(200)));
 }
 
 /// All of it.
@@ -66,6 +69,7 @@ fn check_whole<const N: usize>(tree: &Tree<u32, Dated, N>, model: &BTreeMap<u32,
     let (_, count) = sound(&tree.root, true);
     assert_eq!(count, model.len());
     assert!(tree.entries().eq(model.iter()));
+    assert!(tree.changed(None, Stamp::default()).eq(model.iter().filter(|(_, value)| value.0 > 0)));
     assert_eq!(tree.oldest(), model.iter().min_by_key(|(_, value)| value.0));
 }
 
