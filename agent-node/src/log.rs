@@ -7,7 +7,9 @@
 
 mod chain;
 mod committer;
+mod contents;
 mod counts;
+mod covered;
 mod format;
 mod judge;
 mod places;
@@ -24,10 +26,12 @@ use crate::lock::lock;
 use crate::store::{self, Store};
 use chain::Chain;
 use committer::{Committer, Intake};
+use contents::Contents;
 use places::Places;
 use prepare::Pool;
 use room::{Ask, Class};
 use segments::{Scanned, Segments, Unbegun};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -38,7 +42,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use writer::Writer;
 
+pub use contents::{Held, Run};
 pub use counts::Counts;
+pub use covered::Covered;
 pub use format::{BODY_MAX, BatchHead, Head, Kind, Position, RECORD as RECORD_HEAD};
 pub use judge::{Broken, Damage, Lost, Seen};
 pub use places::Reader;
@@ -155,20 +161,22 @@ pub struct Log {
     counts: Arc<Counts>,
     folder: PathBuf,
     places: Arc<Places>,
+    contents: Arc<Mutex<Contents>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     _lock: Arc<File>,
 }
 
 impl Log {
-    /// Gives every record to `each`, in the order in which they were written, and goes on after them.
+    /// Gives every record to `each` that is not covered, in the order in which they were written, and goes on after them.
     pub fn open(
         store: &Store,
         sizes: Sizes,
+        covered: &Covered,
         each: &mut Each,
         progress: &Progress,
         on_durable: OnDurable,
     ) -> Result<(Log, Opened), Error> {
-        let (log, loops, opened) = Log::load(store, sizes, each, progress, on_durable)?;
+        let (log, loops, opened) = Log::load(store, sizes, covered, each, progress, on_durable)?;
         log.start(loops)?;
         Ok((log, opened))
     }
@@ -177,6 +185,7 @@ impl Log {
     pub fn load(
         store: &Store,
         sizes: Sizes,
+        covered: &Covered,
         each: &mut Each,
         progress: &Progress,
         on_durable: OnDurable,
@@ -188,13 +197,15 @@ impl Log {
         let segments = Segments::list(&folder)?;
         let places = Arc::new(Places::default());
         let mut take = |seen: Seen| match seen {
+            Seen::Record(_, head, _) if head.lsn <= covered.lsn(head.slot) => Ok(()),
             Seen::Record(position, head, body) => each(position, head, body),
             Seen::Batch(head, at) => {
                 places.note(head, at as u64);
                 Ok(())
             }
         };
-        let Scanned { mut end, unbegun, begun } = segments.scan(store.id(), progress, &mut take)?;
+        let scanned = segments.scan(store.id(), covered, progress, &mut take)?;
+        let Scanned { mut end, unbegun, begun, contents } = scanned;
         if store.had_ring() && begun == 0 {
             return Err(Error::Gone { folder, what: "contains no segment, or only empty ones" });
         }
@@ -210,14 +221,15 @@ impl Log {
         }
         let frames = segments.unsynced(&end)?;
         let counts = Arc::new(Counts::default());
-        let (broken, zero): (Vec<Unbegun>, Vec<Unbegun>) =
-            unbegun.into_iter().partition(|unbegun| !unbegun.is_zero || unbegun.index < begun);
-        let ready = zero.into_iter().map(|unbegun| (unbegun.index, unbegun.path)).collect();
+        let (broken, unbegun): (Vec<Unbegun>, Vec<Unbegun>) =
+            unbegun.into_iter().partition(|unbegun| !unbegun.is_ready() || unbegun.index < begun);
+        let ready = unbegun.into_iter().map(|made| (made.index, made.path, !made.is_zero)).collect();
         let pool = Arc::new(Pool::open(&folder, sizes, counts.clone(), ready, segments.after())?);
         let chain = Chain::new(store.id(), store.incarnation(), end.until.clone());
         places.cut(Position(end.until.records));
         let (watch, known) = (store.watch(), places.clone());
-        let mut writer = Writer::new(&folder, chain, pool.clone(), watch, counts, known);
+        let contents = Arc::new(Mutex::new(contents));
+        let mut writer = Writer::new(&folder, chain, pool.clone(), watch, counts, known, contents.clone());
         let is_whole = begun > 0 && frames.is_empty() && end.torn_bytes == 0 && broken.is_empty();
         if is_whole && let Some((ident, file, at)) = segments.last(&end)? {
             // It is left as it is: a start needs no block of a disk that is full.
@@ -239,18 +251,22 @@ impl Log {
                 Err(error) => return Err(error),
             }
         }
+        if let Ok(bytes) = disk::length(&places::path(&folder, begun)) {
+            lock(&contents).measured(begun, bytes);
+        }
         let opened = Opened {
             records: end.records,
             segments: segments.files.len() as u64,
             torn_bytes: end.torn_bytes,
-            renewed: end.records - end.until.records,
+            renewed: end.position.0 - end.until.records,
             position: writer.position(),
         };
         let (intake, counts) = (Arc::new(Intake::new(writer.position())), writer.counts());
         let committer = Committer::new(writer, intake.clone(), pool.clone(), on_durable);
         let loops = Loops { committer, pool: pool.clone() };
         let (threads, lock) = (Mutex::default(), store.lock());
-        Ok((Log { intake, pool, counts, folder, places, threads, _lock: lock }, loops, opened))
+        let log = Log { intake, pool, counts, folder, places, contents, threads, _lock: lock };
+        Ok((log, loops, opened))
     }
 
     /// A shard's way to append. `on_room` is called when asking again after `Room::Later` may help, by threads of the
@@ -267,6 +283,29 @@ impl Log {
 
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Lets `see` look at what the segments hold, in order. It holds up the log meanwhile.
+    pub fn held<T>(&self, see: impl FnOnce(&VecDeque<Held>) -> T) -> T {
+        see(lock(&self.contents).held())
+    }
+
+    /// Lets the segments before this one go, but none that is being written. Their files are used again for those to
+    /// come, as long as they have no more than `spare` bytes together. Nobody may read them any more.
+    pub fn drop_before(&self, segment: u64, spare: u64) -> Result<(), Error> {
+        loop {
+            let first = self.held(|held| held.front().map(|first| (first.segment, first.is_open())));
+            let Some((first, false)) = first.filter(|(first, _)| *first < segment) else { return Ok(()) };
+            self.places.dropped(first + 1);
+            // One after the other, so that none is ever missing between two.
+            self.pool.let_go(first, spare)?;
+            lock(&self.contents).dropped();
+        }
+    }
+
+    /// Bytes of all files of the log.
+    pub fn bytes(&self) -> u64 {
+        self.held(|held| held.iter().map(|held| held.bytes).sum::<u64>()) + self.pool.ahead_bytes()
     }
 
     /// Bytes that commands may still take, and why there won't be more, if that is so.
@@ -377,19 +416,20 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .map_err(Error::io("start the thread", Path::new(name)))
 }
 
-/// What is in the log of a data folder, in order, without opening it: for people who look.
+/// What is in the log of a data folder, in order, without opening it: for people who look. What is covered is given too.
 pub fn read(
     folder: &Path,
+    covered: &Covered,
     each: &mut dyn FnMut(Seen) -> Result<(), String>,
 ) -> Result<(Opened, Option<Damage>, Vec<Broken>), Error> {
     let segments = Segments::list(&folder.join(FOLDER))?;
-    let Scanned { end, .. } = segments.scan(store::id_in(folder)?, &Progress::default(), each)?;
+    let Scanned { end, .. } = segments.scan(store::id_in(folder)?, covered, &Progress::default(), each)?;
     let opened = Opened {
         records: end.records,
         segments: segments.files.len() as u64,
         torn_bytes: end.torn_bytes,
         renewed: 0,
-        position: Position(end.records),
+        position: end.position,
     };
     Ok((opened, end.damage, end.warnings))
 }

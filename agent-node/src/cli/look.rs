@@ -2,7 +2,7 @@
 
 use super::out;
 use super::record_text::{self, Names, Wanted};
-use crate::log::{self, Head, Position, Seen};
+use crate::log::{self, Covered, Head, Position, Seen};
 use crate::node::configure;
 use crate::shard::Record;
 use crate::store;
@@ -34,7 +34,7 @@ pub fn log(config: &Config) -> Exit {
         }
         if unread { Err("nobody reads it".to_owned()) } else { Ok(()) }
     };
-    let read = log::read(folder, &mut |seen| match seen {
+    let read = log::read(folder, &Covered::default(), &mut |seen| match seen {
         Seen::Record(at, head, body) => show(at, head, body),
         Seen::Batch(..) => Ok(()),
     });

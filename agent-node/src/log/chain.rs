@@ -75,6 +75,11 @@ impl Chain {
         records.next_multiple_of(BLOCK) + (2 * self.overhead()).next_multiple_of(BLOCK) + 2 * BLOCK
     }
 
+    /// The last LSN of each slot.
+    pub fn reached(&self) -> &[u64] {
+        &self.reached
+    }
+
     /// Bytes of an opening.
     pub fn opening_length(&self) -> usize {
         (HEADER + self.slots * format::LAST).next_multiple_of(BLOCK)
@@ -195,7 +200,7 @@ mod tests {
     use super::super::format::{Head, frame, lasts};
     use super::*;
 
-    const IDENT: Ident = Ident { store: 1, segment: 1, salt: 1, begins: 1 };
+    const IDENT: Ident = Ident { store: 1, segment: 1, salt: 1, begins: 1, recycled: false };
 
     fn frames(records: &[(u16, u64)]) -> Vec<u8> {
         let mut frames = Vec::new();

@@ -13,4 +13,6 @@ pub struct Counts {
     pub syncs: AtomicU64,
     pub sync_us: AtomicU64,
     pub segments: AtomicU64,
+    /// Files of segments that have gone and were used again.
+    pub recycled: AtomicU64,
 }

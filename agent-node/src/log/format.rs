@@ -59,6 +59,8 @@ pub struct Ident {
     /// Number of the batch with which the segment begins: batches of this number and above in older segments do not
     /// count, since they were cut, or written anew in this one.
     pub begins: u64,
+    /// The file held another segment before, which is still there behind the last batch.
+    pub recycled: bool,
 }
 
 impl Ident {
@@ -135,6 +137,7 @@ impl BatchHead {
         out[96..100].copy_from_slice(&self.records.to_le_bytes());
         out[100..104].copy_from_slice(&self.bytes.to_le_bytes());
         out[104..HEADER].fill(0);
+        out[104] = self.ident.recycled.into();
         let crc = crc32c::crc32c(&out[8..HEADER]);
         out[4..8].copy_from_slice(&crc.to_le_bytes());
     }
@@ -150,9 +153,7 @@ impl BatchHead {
         if u32_at(bytes, 4) != crc32c::crc32c(summed) {
             return Err(NotABatch::Broken);
         }
-        let store = u128::from(u64_at(bytes, 24)) << 64 | u128::from(u64_at(bytes, 16));
-        let (salt, segment, begins) = (u64_at(bytes, 32), u64_at(bytes, 40), u64_at(bytes, 80));
-        let ident = Ident { store, segment, salt, begins };
+        let ident = identity(bytes).ok_or(NotABatch::Short)?;
         if version != VERSION {
             return Err(NotABatch::OtherFormat(version, ident));
         }
@@ -183,6 +184,14 @@ impl BatchHead {
         let list = batch.get(HEADER..self.body_at())?;
         (crc32c::crc32c(list) == self.list_crc).then(|| list.split_at(self.lasts as usize * LAST))
     }
+}
+
+/// What stands where a header has its store, salt and segment, sound or not.
+pub fn identity(bytes: &[u8]) -> Option<Ident> {
+    let bytes = bytes.get(..HEADER)?;
+    let store = u128::from(u64_at(bytes, 24)) << 64 | u128::from(u64_at(bytes, 16));
+    let (salt, segment, begins) = (u64_at(bytes, 32), u64_at(bytes, 40), u64_at(bytes, 80));
+    Some(Ident { store, segment, salt, begins, recycled: bytes[104] != 0 })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,8 +318,13 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    const IDENT: Ident =
-        Ident { store: 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10, segment: 3, salt: 77, begins: 9 };
+    const IDENT: Ident = Ident {
+        store: 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10,
+        segment: 3,
+        salt: 77,
+        begins: 9,
+        recycled: true,
+    };
 
     fn head() -> BatchHead {
         BatchHead {

@@ -4,8 +4,12 @@
 //! that it is durable, so it is cut. One up to the mark is damaged: something acknowledged is lost, and the lists of
 //! later batches, the tables of later openings and the LSNs of records read name the slots. Filler, lists, and headers
 //! without records cost nothing.
+//!
+//! A log whose first segments have gone begins with an opening that says what was in them: that is no damage where
+//! snapshots have all of it.
 
 use super::chain::{Lasts, Until};
+use super::covered::Covered;
 use super::format::{self, BatchHead, Head, Ident, Kind, Position};
 use super::scan::{Found, Part, Segment, Stop};
 use std::collections::{BTreeMap, VecDeque};
@@ -85,7 +89,9 @@ impl fmt::Display for Damage {
 /// How the log ends.
 #[derive(Debug)]
 pub struct End {
+    /// How many records are there, and how many were ever written.
     pub records: u64,
+    pub position: Position,
     /// Where the log goes on: after the mark.
     pub until: Until,
     /// Records past the mark: their places in the segment that is cut.
@@ -161,13 +167,31 @@ pub struct Judge {
     content: Option<(u64, usize)>,
     /// The last header found said that a later segment is there.
     closed: Option<u64>,
+    /// How many were given out, and how many have gone before them.
     records: u64,
+    base: u64,
+    covered: Covered,
+    head: Beginning,
+}
+
+/// Whether what was before the first record that is there is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beginning {
+    /// Nothing was, or an opening has said what.
+    Known,
+    /// Segments have gone, and none of those that are there was read yet.
+    Gone,
+    /// Segments have gone, and the opening after them is broken: only snapshots say what was in them.
+    Unsaid,
 }
 
 impl Judge {
-    pub fn new(store: u128) -> Judge {
+    /// `first` is the first segment that there is, `covered` what snapshots have.
+    pub fn new(store: u128, first: u64, covered: &Covered) -> Judge {
         let Until { lists, reached, .. } = Until::nothing();
         Judge {
+            covered: covered.clone(),
+            head: if first > 1 { Beginning::Gone } else { Beginning::Known },
             store,
             next: 1,
             first: 0,
@@ -189,6 +213,7 @@ impl Judge {
             content: None,
             closed: None,
             records: 0,
+            base: 0,
         }
     }
 
@@ -220,6 +245,7 @@ impl Judge {
     fn header(&mut self, head: &BatchHead, at: usize, lists: Option<(&[u8], &[u8])>) {
         let segment = head.ident.segment;
         let pending = self.pending.take();
+        self.begin(head, lists);
         let begins_at = pending.as_ref().filter(|fault| fault.place.segment == segment);
         let begins_at = begins_at.map_or(at, |fault| fault.place.at as usize);
         if let Some((why, batches)) = self.does_not_follow(head) {
@@ -252,6 +278,49 @@ impl Judge {
         if head.kind != Kind::Records && self.faults.is_empty() {
             self.content = Some((segment, at + head.end()));
         }
+    }
+
+    /// Takes over from the segments that have gone what the first opening says of them, or else what snapshots say.
+    fn begin(&mut self, head: &BatchHead, lists: Option<(&[u8], &[u8])>) {
+        let table = lists.filter(|_| head.kind == Kind::Opening).map(|(table, _)| table);
+        if self.head == Beginning::Gone {
+            (self.next, self.first, self.base) = (head.number, head.first, head.first);
+        }
+        match (self.head, table) {
+            (Beginning::Known, _) | (Beginning::Unsaid, None) => {}
+            (Beginning::Gone, None) => {
+                for (slot, lsn) in self.covered.slots() {
+                    self.reached[usize::from(slot)] = lsn;
+                }
+                self.head = Beginning::Unsaid;
+            }
+            (Beginning::Gone | Beginning::Unsaid, Some(table)) => {
+                let mut lost = Vec::new();
+                for (slot, to) in format::lasts(table) {
+                    let accounted = self.accounted.get(usize::from(slot)).copied().unwrap_or(0);
+                    let reached = &mut self.reached[usize::from(slot)];
+                    let after = self.covered.lsn(slot).max(*reached).max(accounted);
+                    *reached = to.max(*reached);
+                    lost.extend((after < to).then_some(Lost { slot, after, to }));
+                }
+                for lost in lost {
+                    self.is_gone(lost, head.ident.segment, head.number);
+                }
+                self.head = Beginning::Known;
+            }
+        }
+    }
+
+    /// Records before this batch, in segments that have gone, are in no snapshot.
+    fn is_gone(&mut self, lost: Lost, segment: u64, number: u64) {
+        let why = "the segments before it are gone, and no snapshot has all that was in them";
+        let place = Broken { segment, at: 0, part: Part::Segment, why };
+        if !self.faults.iter().any(|fault| fault.place == place) {
+            self.loses(Fault { place, bytes: 0, batches: 1..number.max(2) });
+        }
+        self.losses.push(Loss { lost, batch: 0 });
+        let accounted = &mut self.accounted[usize::from(lost.slot)];
+        *accounted = lost.to.max(*accounted);
     }
 
     /// Why batches before this one are not whole, and which.
@@ -345,6 +414,10 @@ impl Judge {
         each: &mut Each,
     ) -> Result<(), Stop> {
         let Head { slot, lsn, .. } = head;
+        let reached = self.reached[usize::from(slot)];
+        if self.head == Beginning::Unsaid && self.faults.is_empty() && lsn > reached + 1 {
+            self.is_gone(Lost { slot, after: reached, to: lsn - 1 }, segment, self.batch);
+        }
         if !self.faults.is_empty() {
             self.missing_before(slot, lsn);
             let accounted = &mut self.accounted[usize::from(slot)];
@@ -356,10 +429,10 @@ impl Judge {
         self.given += 1;
         self.records += 1;
         self.content = Some((segment, at.end));
-        let before = std::mem::replace(&mut self.reached[usize::from(slot)], lsn);
+        self.reached[usize::from(slot)] = if self.head == Beginning::Unsaid { reached.max(lsn) } else { lsn };
         if let Some(batch) = self.unsynced.back_mut().filter(|batch| batch.number == self.batch) {
             batch.records.push(at);
-            batch.lsns.push((slot, lsn, before));
+            batch.lsns.push((slot, lsn, reached));
         }
         Ok(())
     }
@@ -403,6 +476,16 @@ impl Judge {
         }
     }
 
+    /// The last LSN of each slot, as far as it is read.
+    pub fn reached(&self) -> &[u64] {
+        &self.reached
+    }
+
+    /// After the last record that was given out.
+    pub fn position(&self) -> Position {
+        Position(self.base + self.records)
+    }
+
     /// The judgement, after the last segment. `newest` is the last one that has a file.
     pub fn end(mut self, newest: u64) -> End {
         self.settle();
@@ -424,6 +507,12 @@ impl Judge {
             broken.push(Broken { segment, at: 0, part: Part::Segment, why });
             unnamed = true;
         }
+        let position = self.base + self.records;
+        if broken.is_empty() && position < self.covered.until().0 {
+            let why = "the log ends before records that were on the disk when snapshots were made";
+            broken.push(Broken { segment: last, at: 0, part: Part::Segment, why });
+            unnamed = true;
+        }
         let lost = self.losses.iter().filter(|loss| loss.batch <= mark).map(|loss| loss.lost);
         let damage = (!broken.is_empty()).then(|| Damage { broken, lost: joined(lost), unnamed });
         let mut reached = self.reached;
@@ -431,9 +520,10 @@ impl Judge {
             reached[usize::from(slot)] = before;
         }
         let unsynced: Vec<_> = self.unsynced.iter().flat_map(|batch| batch.records.clone()).collect();
-        let records = self.records - unsynced.len() as u64;
+        let records = position - unsynced.len() as u64;
         End {
             records: self.records,
+            position: Position(position),
             until: Until { synced: mark, records, lists: self.lists, reached },
             unsynced,
             cut: self.unsynced.front().map(|batch| batch.cut),

@@ -2,7 +2,7 @@
 //!
 //! *Guarantees.* A record that is on the disk is found by its position, and its sums are checked. Memory grows by one
 //! entry for each [`SPARSE`] bytes of the log. *Assumptions.* Only positions are asked for that `on_durable` has
-//! passed; no segment is removed while the log is open.
+//! passed; no segment goes that has one that is still asked for.
 
 use super::Error;
 use super::format::{self, BatchHead, HEADER, Head, Kind, Position};
@@ -50,6 +50,11 @@ impl Places {
     /// What was noted from there on does not count: it is written anew in another segment.
     pub fn cut(&self, from: Position) {
         self.table().retain(|place| place.first < from);
+    }
+
+    /// The segments before this one are not there any more.
+    pub fn dropped(&self, segment: u64) {
+        self.table().retain(|place| place.segment >= segment);
     }
 
     /// The last place known of at or before that record.

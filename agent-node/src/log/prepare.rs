@@ -1,11 +1,13 @@
 //! Segments made ahead of need: files of written zeros, so that no `fdatasync` ever waits for a file to grow, and so
 //! that what was granted has its blocks. They have their names and are open before a commit needs them.
 //!
-//! *Guarantees.* A segment that is ready, and the one that is kept, is whole, zero and on the disk, and so is its name.
+//! *Guarantees.* A segment that is ready, and the one that is kept, is whole and on the disk, and so is its name. It is
+//! zero, or an older segment has left something in it.
 //! [`Ledger`] holds what was granted against them. No lock is held while a file is touched. *Assumptions.* One thread
 //! runs `run`, and one writes.
 
 mod fill;
+mod recycling;
 
 use super::Error;
 use super::counts::Counts;
@@ -18,6 +20,7 @@ use crate::disk::{self, File};
 use crate::lock::lock;
 use crate::store;
 use fill::Filling;
+use recycling::Spare;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,12 +42,13 @@ const QUIET: Duration = Duration::from_millis(5);
 /// for it.
 pub type OnRoom = Arc<dyn Fn() + Send + Sync>;
 
-/// A segment's file, zero from end to end.
+/// A segment's file: zero from end to end, or with what an older segment has left.
 #[derive(Debug)]
 pub struct Prepared {
     pub segment: u64,
     pub file: File,
     pub bytes: u64,
+    pub recycled: bool,
 }
 
 pub struct Pool {
@@ -60,6 +64,8 @@ struct PoolState {
     ledger: Ledger,
     ready: VecDeque<Prepared>,
     kept: Option<Prepared>,
+    /// Files of segments that have gone, the first one to be used first.
+    spares: VecDeque<Spare>,
     /// The index of the next segment to get a name.
     index: u64,
     /// The last one that the writer was given.
@@ -94,17 +100,17 @@ impl Pool {
         folder: &Path,
         sizes: Sizes,
         counts: Arc<Counts>,
-        ready: Vec<(u64, PathBuf)>,
+        ready: Vec<(u64, PathBuf, bool)>,
         index: u64,
     ) -> Result<Pool, Error> {
         for name in [PREPARING, URGENT, NEXT] {
             remove(&folder.join(name))?;
         }
-        let mut kept = found(&folder.join(KEPT), 0)?;
+        let mut kept = found(&folder.join(KEPT), 0, false)?;
         let opening = folder.join(OPENING);
         if kept.is_some() {
             remove(&opening)?;
-        } else if let Some(again) = found(&opening, 0)? {
+        } else if let Some(again) = found(&opening, 0, false)? {
             // A start has ended in the middle: its blocks are the next one's.
             fill::clear(&again.file, again.bytes, &counts).map_err(Error::io("write to", &opening))?;
             rename(&opening, &folder.join(KEPT))?;
@@ -113,8 +119,8 @@ impl Pool {
         let mut ledger = Ledger::new(sizes);
         ledger.set_kept(kept.as_ref().map(|kept| kept.bytes));
         let mut segments = VecDeque::new();
-        for (segment, path) in ready {
-            if let Some(prepared) = found(&path, segment)? {
+        for (segment, path, recycled) in ready {
+            if let Some(prepared) = found(&path, segment, recycled)? {
                 ledger.add_ready(prepared.bytes);
                 segments.push_back(prepared);
             }
@@ -123,6 +129,7 @@ impl Pool {
             ledger,
             ready: segments,
             kept,
+            spares: recycling::found(folder)?,
             index,
             rolled: 0,
             askers: BTreeMap::new(),
@@ -326,6 +333,11 @@ impl Pool {
 
     /// A piece at each `turn`.
     fn make_due(&self, due: Due, turn: &mut dyn FnMut() -> bool) -> io::Result<()> {
+        if let Due::Segment { bytes, least } = due
+            && let Some((spare, path)) = self.spare(bytes, least)?
+        {
+            return self.make_ready(spare, path);
+        }
         let (bytes, least) = match due {
             Due::Kept { bytes } => (bytes, bytes),
             Due::Segment { bytes, least } => (bytes, least),
@@ -333,7 +345,7 @@ impl Pool {
         let prepared = self.make_or_less(PREPARING, bytes, least, turn)?;
         match due {
             Due::Kept { .. } => self.keep(prepared),
-            Due::Segment { .. } => self.make_ready(prepared),
+            Due::Segment { .. } => self.make_ready(prepared, self.folder.join(PREPARING)),
         }
     }
 
@@ -349,8 +361,7 @@ impl Pool {
     }
 
     /// Gives it the name of a segment, after all that are being written or ready.
-    fn make_ready(&self, mut prepared: Prepared) -> io::Result<()> {
-        let mut from = self.folder.join(PREPARING);
+    fn make_ready(&self, mut prepared: Prepared, mut from: PathBuf) -> io::Result<()> {
         let mut segment = self.lock().next_index();
         loop {
             let to = path(&self.folder, segment);
@@ -411,7 +422,7 @@ impl Pool {
         if filled.is_err() {
             let _ = disk::remove(&path);
         }
-        Ok(Prepared { segment: 0, file: filled?, bytes })
+        Ok(Prepared { segment: 0, file: filled?, bytes, recycled: false })
     }
 
     /// Wakes those for whom something has changed.
@@ -461,11 +472,11 @@ fn why(error: &io::Error) -> String {
     format!("no segment of the log can be made: {error}; it is tried again")
 }
 
-fn found(path: &Path, segment: u64) -> Result<Option<Prepared>, Error> {
+fn found(path: &Path, segment: u64, recycled: bool) -> Result<Option<Prepared>, Error> {
     match disk::open_to_write(path) {
         Ok(file) => {
             let bytes = file.length().map_err(Error::io("read", path))?;
-            Ok(Some(Prepared { segment, file, bytes: bytes - bytes % BLOCK as u64 }))
+            Ok(Some(Prepared { segment, file, bytes: bytes - bytes % BLOCK as u64, recycled }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::Io { what: "open", path: path.to_path_buf(), error }),

@@ -54,7 +54,7 @@ pub struct Segment<'a> {
 impl Segment<'_> {
     /// Gives everything in it to `each`. False when no header in it is sound.
     pub fn read(&self, each: &mut Each) -> Result<bool, Stop> {
-        let (mut at, mut salt, mut next) = (0, None, None);
+        let (mut at, mut salt, mut next, mut recycled) = (0, None, None, None);
         while let Some((found, head)) = self.find(at, salt)? {
             let past = head.kind == Kind::Records && self.until.is_some_and(|until| head.number >= until);
             // What lies after the last batch that counts, or in a segment of which none counts, is no loss.
@@ -66,12 +66,13 @@ impl Segment<'_> {
                 return Ok(true);
             }
             salt = Some(head.ident.salt);
+            recycled = Some(head.ident).filter(|ident| ident.recycled);
             next = Some(head.number + u64::from(head.kind == Kind::Records));
             self.batch(found, head, each)?;
             at = found + head.length();
         }
         if next.is_none() || next != self.until {
-            self.rest(at.min(self.bytes.len()), each)?;
+            self.rest(at.min(self.bytes.len()), recycled, each)?;
         }
         Ok(salt.is_some())
     }
@@ -144,8 +145,14 @@ impl Segment<'_> {
         Ok(())
     }
 
-    /// What follows the last batch is zeros, or left of an older segment, or it was being written.
-    fn rest(&self, at: usize, each: &mut Each) -> Result<(), Stop> {
+    /// What follows the last batch is zeros, or left of an older segment, or it was being written. Where there was an
+    /// older segment, only a header that was ours tells the last two apart.
+    fn rest(&self, at: usize, recycled: Option<Ident>, each: &mut Each) -> Result<(), Stop> {
+        if let Some(ident) = recycled
+            && !self.begins_as(at, &ident)
+        {
+            return Ok(());
+        }
         let older = |at: &usize| match BatchHead::decode(&self.bytes[*at..]) {
             Ok(BatchHead { ident, .. }) | Err(NotABatch::OtherFormat(_, ident)) => {
                 ident.store == self.store && ident.segment != self.index
@@ -156,6 +163,26 @@ impl Segment<'_> {
         match self.not_zero(at..end) {
             Some(Range { end, .. }) => each(Found::Broken { part: Part::Header, at: at..end, record: None }),
             None => Ok(()),
+        }
+    }
+
+    /// Whether what stands there was a header of this segment: a part of its identity is left.
+    fn begins_as(&self, at: usize, ident: &Ident) -> bool {
+        let Some(bytes) = self.bytes.get(at..) else { return false };
+        let (Some(there), Err(NotABatch::Broken)) = (format::identity(bytes), BatchHead::decode(bytes))
+        else {
+            return false;
+        };
+        there.salt == ident.salt || (there.store, there.segment) == (ident.store, ident.segment)
+    }
+
+    /// Whether the file holds nothing but what an older segment has left.
+    pub fn is_left(&self) -> bool {
+        match BatchHead::decode(self.bytes) {
+            Ok(BatchHead { ident, .. }) | Err(NotABatch::OtherFormat(_, ident)) => {
+                ident.store == self.store && ident.segment != self.index
+            }
+            Err(_) => false,
         }
     }
 

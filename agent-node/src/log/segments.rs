@@ -1,6 +1,8 @@
 //! The files of a log at its start: which there are, what is in them, and how the last one is made fit to go on.
 
 use super::chain::Chain;
+use super::contents::Contents;
+use super::covered::Covered;
 use super::format::{self, Ident};
 use super::judge::{Cut, End, Judge, Seen};
 use super::places;
@@ -18,14 +20,24 @@ pub struct Scanned {
     pub unbegun: Vec<Unbegun>,
     /// The index of the last one with anything sound in it, or 0.
     pub begun: u64,
+    /// What is in those with anything sound in them.
+    pub contents: Contents,
 }
 
 pub struct Unbegun {
     pub index: u64,
     pub path: PathBuf,
     is_empty: bool,
-    /// It can be gone on in.
     pub is_zero: bool,
+    /// It holds only what an older segment has left.
+    is_left: bool,
+}
+
+impl Unbegun {
+    /// It can be gone on in.
+    pub fn is_ready(&self) -> bool {
+        self.is_zero || self.is_left
+    }
 }
 
 /// The segments of a folder, in order.
@@ -55,6 +67,7 @@ impl Segments {
     pub fn scan(
         &self,
         store: u128,
+        covered: &Covered,
         progress: &Progress,
         each: &mut dyn FnMut(Seen) -> Result<(), String>,
     ) -> Result<Scanned, Error> {
@@ -64,10 +77,13 @@ impl Segments {
             progress.of.fetch_add(bytes, Relaxed);
         }
         let mut say = clock::now() + SAY;
-        let (mut judge, mut unbegun, mut last) = (Judge::new(store), Vec::new(), 0);
+        let first = self.files.first().map_or(1, |(index, _)| *index);
+        let mut judge = Judge::new(store, first, covered);
+        let (mut unbegun, mut last, mut contents) = (Vec::new(), 0, Contents::default());
         for (place, (index, path)) in self.files.iter().enumerate() {
             let bytes = disk::read(path).map_err(Error::io("read", path))?;
             let until = begins[place + 1..].iter().find_map(|begins| *begins);
+            let first = judge.position();
             let begun = judge.segment(*index, &bytes, until, each).map_err(|stop| match stop {
                 Stop::Refused { head, why } => Error::Refused { segment: *index, head, why },
                 Stop::OtherFormat(format) => {
@@ -76,10 +92,13 @@ impl Segments {
             })?;
             if begun {
                 last = *index;
+                contents.begun(*index, bytes.len() as u64, first);
+                contents.ended(judge.reached());
             } else {
                 let is_empty = bytes.is_empty();
                 let is_zero = !is_empty && bytes.iter().all(|&byte| byte == 0);
-                unbegun.push(Unbegun { index: *index, path: path.clone(), is_empty, is_zero });
+                let is_left = Segment { store, index: *index, bytes: &bytes, until: None }.is_left();
+                unbegun.push(Unbegun { index: *index, path: path.clone(), is_empty, is_zero, is_left });
             }
             progress.read.fetch_add(bytes.len() as u64, Relaxed);
             if say <= clock::now() {
@@ -90,7 +109,10 @@ impl Segments {
         // A segment says at its end that the one after it is there. Those behind that were made ahead. Files of
         // segments have their full length from the beginning.
         let is_made = unbegun.iter().any(|unbegun| unbegun.index == last + 1 && !unbegun.is_empty);
-        Ok(Scanned { end: judge.end(last + u64::from(is_made)), unbegun, begun: last })
+        let end = judge.end(last + u64::from(is_made));
+        // What lies past the mark will lie in the next segment.
+        contents.ended(&end.until.reached);
+        Ok(Scanned { end, unbegun, begun: last, contents })
     }
 
     /// The number with which each segment begins, as far as anything in it says so.
@@ -142,8 +164,9 @@ impl Segments {
 
     /// Gives back what does not count any more, now that the log goes on in a new segment, and says so in the old one.
     pub fn cut(&self, end: &End, broken: &[Unbegun], incarnation: u64) -> Result<(), Error> {
-        for Unbegun { path, is_zero, is_empty, .. } in broken {
-            if !is_zero && !is_empty {
+        for unbegun in broken {
+            let path = &unbegun.path;
+            if !unbegun.is_ready() && !unbegun.is_empty {
                 tracing::warn!(?path, "nothing in this segment of the log is sound: it is removed");
             }
             disk::remove(path).map_err(Error::io("remove", path))?;

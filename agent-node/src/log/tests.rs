@@ -3,6 +3,7 @@
 mod child;
 mod files;
 mod full;
+mod recycling;
 
 use super::*;
 use crate::store::StoreOptions;
@@ -29,7 +30,7 @@ fn open(store: &Store) -> Result<(Log, Opened, Records, mpsc::Receiver<Position>
     };
     let on_durable = Box::new(move |position| durable.send(position).unwrap_or_default());
     let progress = Progress::default();
-    let (log, opened) = Log::open(store, SMALL, &mut each, &progress, on_durable)?;
+    let (log, opened) = Log::open(store, SMALL, &Covered::default(), &mut each, &progress, on_durable)?;
     assert_eq!(progress.read.load(Relaxed), progress.of.load(Relaxed));
     Ok((log, opened, records, durables))
 }
@@ -114,7 +115,7 @@ fn what_was_appended_comes_back_in_order_over_many_segments_and_starts() {
     }
     assert!(segment_files(temp.path()).len() > 4);
     let mut seen = 0;
-    let (opened, damage, warnings) = read(temp.path(), &mut |seen_now| {
+    let (opened, damage, warnings) = read(temp.path(), &Covered::default(), &mut |seen_now| {
         seen += u64::from(matches!(seen_now, Seen::Record(..)));
         Ok(())
     })
@@ -182,7 +183,8 @@ fn a_record_that_can_not_be_replayed_is_named() {
     append(&log, &[record(9, 3)]);
     drop(log);
     let mut refuse = |_: Position, _: Head, _: &[u8]| Err("it makes no sense".to_owned());
-    let error = Log::open(&store(temp.path()), SMALL, &mut refuse, &Progress::default(), Box::new(|_| {}))
+    let (covered, progress) = (Covered::default(), Progress::default());
+    let error = Log::open(&store(temp.path()), SMALL, &covered, &mut refuse, &progress, Box::new(|_| {}))
         .err()
         .unwrap();
     let text = "segment 1 of the log: record 2 of slot 2 can't be replayed: it makes no sense";
@@ -307,7 +309,7 @@ fn damage_that_loses_no_record_is_no_reason_not_to_start() {
         let (_log, opened, records, _) = open(&store(temp.path())).unwrap();
         assert_eq!((records, opened.torn_bytes), (written.clone(), 0));
     }
-    let (_, damage, warnings) = read(temp.path(), &mut |_| Ok(())).unwrap();
+    let (_, damage, warnings) = read(temp.path(), &Covered::default(), &mut |_| Ok(())).unwrap();
     assert_eq!((damage, warnings.len()), (None, 1), "it is told all the same");
 }
 

@@ -3,6 +3,7 @@
 
 use super::Error;
 use super::chain::Chain;
+use super::contents::Contents;
 use super::counts::Counts;
 use super::format::{self, BLOCK, Ident, Position};
 use super::places::{Places, path};
@@ -11,11 +12,12 @@ use super::room::{self, BATCH, WriterState};
 use crate::broken::{self, Broken};
 use crate::clock;
 use crate::disk::File;
+use crate::lock::lock;
 use crate::random;
 use crate::store::Incarnation;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 /// Buffers that a burst has made longer than this are given back.
 pub const BUFFER_MAX: usize = 4 << 20;
@@ -33,6 +35,7 @@ pub struct Writer {
     watch: Incarnation,
     counts: Arc<Counts>,
     places: Arc<Places>,
+    contents: Arc<Mutex<Contents>>,
 }
 
 struct Segment {
@@ -51,8 +54,9 @@ impl Writer {
         watch: Incarnation,
         counts: Arc<Counts>,
         places: Arc<Places>,
+        contents: Arc<Mutex<Contents>>,
     ) -> Writer {
-        let ident = Ident { store: chain.store, segment: 0, salt: 0, begins: 0 };
+        let ident = Ident { store: chain.store, segment: 0, salt: 0, begins: 0, recycled: false };
         let mut writer = Writer {
             folder: folder.to_path_buf(),
             chain,
@@ -64,6 +68,7 @@ impl Writer {
             watch,
             counts,
             places,
+            contents,
         };
         writer.stands(0);
         writer
@@ -196,14 +201,17 @@ impl Writer {
     }
 
     fn open_segment(&mut self, prepared: Prepared) -> Result<(), Error> {
-        let Prepared { segment, file, bytes } = prepared;
+        let Prepared { segment, file, bytes, recycled } = prepared;
         let begins = self.chain.number;
-        self.ident = Ident { segment, salt: random::draw(), begins, ..self.ident };
+        self.ident = Ident { segment, salt: random::draw(), begins, recycled, ..self.ident };
         self.segment = Some(Segment { file, bytes, at: 0 });
         self.out.clear();
         self.chain.opening(&self.ident, &mut self.out);
         self.put()?;
         self.advance();
+        let mut contents = lock(&self.contents);
+        contents.ended(self.chain.reached());
+        contents.begun(segment, bytes, Position(self.chain.first));
         Ok(())
     }
 

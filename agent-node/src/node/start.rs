@@ -1,7 +1,7 @@
 //! How a node comes up and goes down.
 
 use crate::lock::lock;
-use crate::log::{self, Head, Log, Loops, OnDurable, Opened, Position};
+use crate::log::{self, Covered, Head, Log, Loops, OnDurable, Opened, Position};
 use crate::node::backlog::Backlog;
 use crate::node::config::Config;
 use crate::node::configuration::{self, Own, Verdict};
@@ -138,7 +138,8 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Loaded> {
     let count = shards.len();
     let mut replay =
         |at: Position, head: Head, body: &[u8]| shards[usize::from(head.slot) % count].replay(at, head, body);
-    let (log, loops, opened) = Log::load(&store, log::SIZES, &mut replay, reading, on_durable)?;
+    let covered = Covered::default();
+    let (log, loops, opened) = Log::load(&store, log::SIZES, &covered, &mut replay, reading, on_durable)?;
     let Opened { records, segments, torn_bytes, renewed, position } = opened;
     info!(records, segments, torn_bytes, renewed, incarnation, "the log is open");
     for inbox in inboxes.iter() {

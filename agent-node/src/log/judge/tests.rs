@@ -6,7 +6,7 @@ mod written;
 use super::super::format::{BLOCK, HEADER, NotABatch, RECORD, frame};
 use super::*;
 use proptest::prelude::*;
-use written::{STORE, Written, read};
+use written::{STORE, Written, read, read_from};
 
 /// Three synced batches and the mark after them.
 fn three() -> Written {
@@ -202,9 +202,96 @@ fn a_segment_that_was_made_and_never_begun_is_none() {
         written.add_file(content.clone());
         let (records, end) = written.read();
         assert_eq!((records, end.damage, end.torn_bytes), (written.records.clone(), None, torn));
-        let mut judge = Judge::new(STORE);
+        let mut judge = Judge::new(STORE, 1, &Covered::default());
         assert_eq!(judge.segment(2, &content, None, &mut |_| Ok(())), Ok(false));
     }
+}
+
+/// Three segments with slots of which some have no records in the last one.
+fn three_segments() -> Written {
+    let mut written = three();
+    written.roll();
+    written.batch(&[(1, 10), (4, 10)]);
+    written.sync();
+    written.roll();
+    written.batch(&[(1, 10), (5, 10), (2, 10)]);
+    written.sync();
+    written.mark();
+    written
+}
+
+fn covered(lsns: &[(u16, u64)]) -> Covered {
+    let mut covered = Covered::default();
+    for &(slot, lsn) in lsns {
+        covered.note(slot, lsn, Position(0));
+    }
+    covered
+}
+
+#[test]
+fn segments_may_go_when_snapshots_have_what_was_in_them_and_only_then() {
+    let written = three_segments();
+    // What the log has before the third segment: 1: 4, 2: 2, 3: 1, 4: 1.
+    type Case<'a> = (u64, &'a [(u16, u64)], &'a [Lost]);
+    let cases: [Case; 7] = [
+        (1, &[], &[]),
+        (3, &[(1, 4), (2, 2), (3, 1), (4, 1)], &[]),
+        (3, &[(1, 5), (2, 3), (3, 1), (4, 1), (5, 1)], &[]),
+        (3, &[(1, 4), (2, 2), (3, 1)], &[lost(4, 0, 1)]),
+        (3, &[(1, 2), (2, 2), (4, 1)], &[lost(1, 2, 4), lost(3, 0, 1)]),
+        (2, &[(1, 3), (2, 2), (3, 1)], &[]),
+        (2, &[(1, 3), (2, 1), (3, 1)], &[lost(2, 1, 2)]),
+    ];
+    for (first, lsns, lost) in cases {
+        let (records, end) = read_from(&written.segments, first, &covered(lsns));
+        let damage = end.damage.map(|damage| (damage.lost, damage.broken.len(), damage.unnamed));
+        let wanted = (!lost.is_empty()).then(|| (lost.to_vec(), 1, false));
+        assert_eq!(damage, wanted, "{first} {lsns:?}");
+        if lost.is_empty() {
+            let there = &written.records[[0, 6, 8][first as usize - 1]..];
+            assert_eq!((&records[..], end.position), (there, Position(11)), "{first} {lsns:?}");
+            assert_eq!((end.until.records, end.until.reached[1]), (11, 5));
+            assert_eq!(end.until.reached[3], 1, "a slot without records in what is there");
+        }
+    }
+}
+
+#[test]
+fn without_the_opening_after_segments_that_have_gone_snapshots_and_records_say_what_is_missing() {
+    let mut written = three_segments();
+    written.segments[1].bytes[60] ^= 1;
+    let all = covered(&[(1, 3), (2, 2), (3, 1)]);
+    let (records, end) = read_from(&written.segments, 2, &all);
+    assert_eq!((&records[..], end.damage, end.warnings.len()), (&written.records[6..], None, 1));
+    // A record that does not follow, and a slot that only the next opening names.
+    for (lsns, lost) in [(&[(1, 2), (2, 2), (3, 1)][..], lost(1, 2, 3)), (&[(1, 3), (2, 2)], lost(3, 0, 1))] {
+        let (_, end) = read_from(&written.segments, 2, &covered(lsns));
+        assert_eq!(end.damage.unwrap().lost, [lost], "{lsns:?}");
+    }
+}
+
+#[test]
+fn a_log_that_ends_before_what_snapshots_know_is_damaged() {
+    let written = three();
+    let mut known = Covered::default();
+    known.note(1, 1, Position(6));
+    assert_eq!(read_from(&written.segments, 1, &known).1.damage, None);
+    known.note(1, 1, Position(7));
+    let damage = read_from(&written.segments, 1, &known).1.damage.unwrap();
+    assert_eq!((damage.lost.len(), damage.unnamed), (0, true));
+    assert!(damage.to_string().contains("the log ends before records"), "{damage}");
+}
+
+#[test]
+fn a_segment_missing_between_others_is_damage_though_the_first_have_gone() {
+    let mut written = three_segments();
+    written.roll();
+    written.batch(&[(1, 10)]);
+    written.sync();
+    written.segments[2].bytes.clear();
+    let (_, end) = read_from(&written.segments, 2, &covered(&[(1, 9), (2, 9), (3, 9), (4, 9), (5, 9)]));
+    let lost_there = [lost(1, 4, 5), lost(2, 2, 3), lost(5, 0, 1)];
+    assert_eq!(end.damage.unwrap().lost, lost_there);
 }
 
 #[test]
@@ -233,7 +320,7 @@ fn bytes_of_another_store_segment_or_salt_are_no_batches() {
 #[test]
 fn a_refusal_names_the_record() {
     let written = three();
-    let mut judge = Judge::new(STORE);
+    let mut judge = Judge::new(STORE, 1, &Covered::default());
     let refusal = judge.segment(1, &written.segments[0].bytes, None, &mut |seen| match seen {
         Seen::Record(_, head, _) if head.slot == 3 => Err("no".into()),
         _ => Ok(()),
@@ -250,7 +337,7 @@ fn of_format(format: u16, summed: usize, change: impl Fn(&mut [u8])) -> Result<b
     let crc = crc32c::crc32c(&bytes[8..summed]);
     bytes[4..8].copy_from_slice(&crc.to_le_bytes());
     assert!(!matches!(BatchHead::decode(&bytes), Err(NotABatch::Broken)));
-    Judge::new(STORE).segment(1, &bytes, None, &mut |_| Ok(()))
+    Judge::new(STORE, 1, &Covered::default()).segment(1, &bytes, None, &mut |_| Ok(()))
 }
 
 #[test]
@@ -261,7 +348,11 @@ fn another_format_is_one_only_in_a_batch_of_this_store_and_segment() {
     assert_eq!(of_format(9, HEADER, |bytes| bytes[40] ^= 1), Ok(true), "of another segment");
     let mut bytes = three().segments.remove(0).bytes;
     bytes[8] = 9;
-    assert_eq!(Judge::new(STORE).segment(1, &bytes, None, &mut |_| Ok(())), Ok(true), "its sum is wrong");
+    assert_eq!(
+        Judge::new(STORE, 1, &Covered::default()).segment(1, &bytes, None, &mut |_| Ok(())),
+        Ok(true),
+        "its sum is wrong"
+    );
 }
 
 /// Batches, as slots and lengths of their records, and whether a segment begins before them.

@@ -193,7 +193,7 @@ struct Written {
     used: u64,
 }
 
-const IDENT: Ident = Ident { store: 1, segment: 1, salt: 1, begins: 1 };
+const IDENT: Ident = Ident { store: 1, segment: 1, salt: 1, begins: 1, recycled: false };
 
 impl Written {
     fn new(sizes: Sizes) -> Written {

@@ -43,7 +43,8 @@ fn append_until_killed(folder: &Path) {
         Ok(())
     };
     let on_durable = Box::new(|position: Position| say(&format!("durable {}", position.0)));
-    let (log, _) = Log::open(&store, SMALL, &mut count, &Progress::default(), on_durable).unwrap();
+    let (log, _) =
+        Log::open(&store, SMALL, &Covered::default(), &mut count, &Progress::default(), on_durable).unwrap();
     loop {
         let records: Records = (n..n + 1 + n % 40).map(nth).collect();
         n += records.len() as u64;
@@ -83,7 +84,9 @@ fn append_where_no_sync_works(folder: &Path) {
     let (log_folder, chain) = (folder.join("log"), Chain::new(store.id(), 1, chain::Until::nothing()));
     let counts = Arc::new(Counts::default());
     let pool = Arc::new(Pool::open(&log_folder, SMALL, counts.clone(), Vec::new(), 1).unwrap());
-    let mut writer = Writer::new(&log_folder, chain, pool.clone(), store.watch(), counts, Arc::default());
+    let watch = store.watch();
+    let mut writer =
+        Writer::new(&log_folder, chain, pool.clone(), watch, counts, Arc::default(), Arc::default());
     writer.write_into(disk::open_to_write(Path::new("/dev/null")).unwrap());
     let intake = Arc::new(Intake::new(Position(0)));
     let used = room::cost(1, 1);

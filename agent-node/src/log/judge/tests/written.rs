@@ -3,7 +3,7 @@
 use super::super::super::chain::{Chain, Until};
 use super::super::super::format::{BatchHead, Head, Ident, RECORD, frame, framed_length, record};
 use super::super::super::scan::Segment;
-use super::super::{End, Judge, Seen};
+use super::super::{Covered, End, Judge, Seen};
 use std::ops::Range;
 
 pub const STORE: u128 = 0xabc;
@@ -60,7 +60,7 @@ impl Written {
             segments: Vec::new(),
             records: Vec::new(),
             chain: Chain::new(STORE, 1, Until::nothing()),
-            ident: Ident { store: STORE, segment: 0, salt: 1, begins: 1 },
+            ident: Ident { store: STORE, segment: 0, salt: 1, begins: 1, recycled: false },
             lsns: vec![0; 1 << 16],
             items: Vec::new(),
             recycled: Vec::new(),
@@ -81,6 +81,7 @@ impl Written {
         self.ident.salt += 99;
         self.ident.begins = self.chain.number;
         let recycled = std::mem::take(&mut self.recycled);
+        self.ident.recycled = !recycled.is_empty();
         self.add_file(recycled);
         let mut opening = Vec::new();
         self.chain.opening(&self.ident, &mut opening);
@@ -190,17 +191,28 @@ impl Written {
 
 /// Reads as the log does when it is opened.
 pub fn read(segments: &[File]) -> (Records, End) {
+    read_from(segments, 1, &Covered::default())
+}
+
+/// The same, where the segments before `first` have gone. Those that are lost otherwise have no bytes.
+pub fn read_from(segments: &[File], first: u64, covered: &Covered) -> (Records, End) {
     let files = segments.iter().enumerate().map(|(n, file)| (n as u64 + 1, &file.bytes[..]));
-    let files: Vec<(u64, &[u8])> = files.filter(|(_, bytes)| !bytes.is_empty()).collect();
+    let files: Vec<(u64, &[u8])> =
+        files.filter(|(index, bytes)| !bytes.is_empty() && *index >= first).collect();
+    let mut next = None;
     let begins =
         |&(index, bytes): &(u64, &[u8])| Segment { store: STORE, index, bytes, until: None }.begins();
     let begins: Vec<Option<u64>> = files.iter().map(begins).collect();
-    let (mut records, mut judge) = (Vec::new(), Judge::new(STORE));
+    let (mut records, mut judge) = (Vec::new(), Judge::new(STORE, first, covered));
     for (place, (index, bytes)) in files.iter().enumerate() {
         let until = begins[place + 1..].iter().find_map(|begins| *begins);
         let mut each = |seen: Seen| {
             if let Seen::Record(position, head, body) = seen {
-                assert_eq!(position.0, records.len() as u64);
+                assert!(
+                    next.is_none_or(|next| position.0 == next)
+                        && (first > 1 || next.is_some() || position.0 == 0)
+                );
+                next = Some(position.0 + 1);
                 records.push((head, body.to_vec()));
             }
             Ok(())
