@@ -50,11 +50,12 @@ pub enum Next {
 pub fn next(waits: &Waits, seen: &Seen) -> Next {
     let may_leave = waits.release.is_some_and(|release| release <= seen.durable);
     let may_run = waits.parked && seen.room;
-    let due = waits.behind || seen.events || may_leave || may_run || waits.timer <= seen.now;
+    let due = waits.behind || seen.events || may_leave || may_run;
     match seen.end {
         Some(End::Abandon) => Next::End,
-        _ if due => Next::Run,
-        Some(End::Drain) if waits.release.is_none() && !waits.parked => Next::End,
+        // Timers are not waited for: they are durable.
+        Some(End::Drain) if !due && waits.release.is_none() && !waits.parked => Next::End,
+        _ if due || waits.timer <= seen.now => Next::Run,
         Some(End::Drain) | None => Next::Sleep,
     }
 }
@@ -93,16 +94,20 @@ mod tests {
             ("abandoned", |_, seen| seen.end == Some(End::Abandon), Next::End),
             ("events that were taken out", |waits, _| waits.behind, Next::Run),
             ("events in the inbox", |_, seen| seen.events, Next::Run),
-            ("a timer that has fired", |waits, seen| waits.timer <= seen.now, Next::Run),
             (
                 "an effect that may leave",
                 |waits, seen| waits.release.is_some_and(|at| at <= seen.durable),
                 Next::Run,
             ),
             ("room for who is parked", |waits, seen| waits.parked && seen.room, Next::Run),
+            (
+                "all has left, and it drains",
+                |waits, seen| seen.end == Some(End::Drain) && waits.release.is_none() && !waits.parked,
+                Next::End,
+            ),
+            ("a timer that has fired", |waits, seen| waits.timer <= seen.now, Next::Run),
             ("who is parked, while it drains too", |waits, _| waits.parked, Next::Sleep),
             ("an effect that is held, while it drains too", |waits, _| waits.release.is_some(), Next::Sleep),
-            ("all has left, and it drains", |_, seen| seen.end == Some(End::Drain), Next::End),
             ("nothing to do", |_, _| true, Next::Sleep),
         ];
         let mut used = [0; 10];
