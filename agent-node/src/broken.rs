@@ -44,6 +44,14 @@ pub enum Broken {
     UntoldRemove,
     /// Tombstones of a Map are dropped early, and nobody is told.
     EarlyTombstone,
+    /// A start forgets which timers are set, and which have fired.
+    ForgottenTimers,
+    /// A start forgets which timers have fired.
+    ForgottenFired,
+    /// A timer that was cancelled fires.
+    IgnoredCancel,
+    /// A timer fires before its time.
+    EarlyTimer,
 }
 
 #[cfg(not(test))]
@@ -72,7 +80,7 @@ pub mod simulated {
         BROKEN.set(broken);
     }
 
-    pub const ALL: [Broken; 19] = [
+    pub const ALL: [Broken; 23] = [
         Broken::OpenGate,
         Broken::EarlyRead,
         Broken::EarlyRetry,
@@ -92,5 +100,9 @@ pub mod simulated {
         Broken::UnaskedSynced,
         Broken::EagerToken,
         Broken::UntoldRemove,
+        Broken::ForgottenTimers,
+        Broken::ForgottenFired,
+        Broken::IgnoredCancel,
+        Broken::EarlyTimer,
     ];
 }

@@ -11,7 +11,9 @@ mod agent;
 mod agents;
 mod attach;
 mod codec;
+mod due;
 mod event;
+mod fire;
 mod gate;
 mod kept;
 mod lane;
@@ -25,6 +27,7 @@ mod rules;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod watches;
 mod window;
 
@@ -32,10 +35,10 @@ pub use crate::holds::Stream;
 pub use crate::link::{Body, Got};
 pub use event::{
     Assignment, Command, Counts, Effect, Event, Fetch, Key, Message, Ownership, Place, Read, RouteCounts,
-    Taken, Verdict,
+    Taken, TimerCounts, Verdict,
 };
 pub use names::{Held, Room, of_node as name_of_node};
-pub use record::{Change, Record, Sent, messages};
+pub use record::{Change, Fired, Record, Sent, Set, TimerChange, messages};
 pub use records::{RECORD_MAX, Records};
 
 use crate::broken::{self, Broken};
@@ -44,6 +47,7 @@ use crate::log::Position;
 use crate::map::Map;
 use crate::refusal::Refusal;
 use agent::Layouts;
+use due::Due;
 use gate::Gate;
 use hashbrown::HashMap;
 use names::Names;
@@ -76,6 +80,9 @@ pub struct Shard<R, W> {
     /// Slots that have a record among them.
     touched: Vec<address::Slot>,
     gate: Gate<R, W>,
+    due: Due,
+    /// What timers may take of the memory.
+    timer_bytes_max: usize,
     messages: u64,
     faults: u64,
     /// By index of the kind.
@@ -90,6 +97,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             configuration: None,
             layouts: Layouts::default(),
             slots: Vec::new(),
+            due: Due::default(),
+            timer_bytes_max: room.timers,
             names: Names::new(room),
             watches: Watches::new(),
             holds: Holds::default(),
@@ -125,7 +134,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             Event::Fetched { from, to, messages } => self.fetched(from, to, messages),
             Event::Resend(slots) => self.resend(Again::To(&slots)),
             Event::NodeStarted { store, incarnation } => self.names.started(store, incarnation),
-            Event::Configured(configuration) => self.configured(&configuration),
+            Event::Configured(configuration) => self.configured(&configuration, now_ms),
         }
     }
 
@@ -165,6 +174,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// About once a second: what was refused is sent again, and what is old is forgotten, by records that take no more
     /// than `granted` bytes of the log. [`TIDY_MAX`] are enough for one turn, and with 0 it waits for a later one.
     pub fn tick(&mut self, now_ms: u64, granted: usize) {
+        self.look_at_clock(now_ms);
         self.resend(Again::Held);
         self.tidy(now_ms, granted);
         for slot in self.slots.iter_mut().flatten() {
@@ -216,6 +226,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             client_names: self.names.clients(),
             node_names: self.names.nodes(),
             holds: self.holds.len() as u64,
+            timers: self.due.counts,
             routes: self.routes.clone(),
         }
     }
@@ -286,17 +297,19 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 
     /// A newer plan, another ring, or both.
-    fn configured(&mut self, configuration: &Arc<Assignment>) {
+    fn configured(&mut self, configuration: &Arc<Assignment>, now_ms: u64) {
         let before = self.configuration.replace(configuration.clone());
         if before.is_none_or(|before| !Arc::ptr_eq(&before.plan, &configuration.plan)) {
             self.layouts.change(&configuration.plan);
             self.count_routes_of(&configuration.plan);
+            self.show_timers();
         }
         for (id, owned) in configuration.owned.iter().enumerate() {
             if let Some(ownership) = owned {
                 self.slot(id as address::Slot).adopt(*ownership);
             }
         }
+        self.rekey_all(now_ms);
         self.end_watches(configuration);
         self.resend(Again::All);
     }

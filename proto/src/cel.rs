@@ -59,6 +59,8 @@ pub struct Names {
     pub lanes: Vec<Name>,
     /// There is an `item` as well.
     pub item: bool,
+    /// There is a `key` as well.
+    pub key: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -86,6 +88,8 @@ pub trait Scope {
     fn event(&self) -> &Value;
     /// The element that a step runs for. Asked for only if [`Names`] have one.
     fn item(&self) -> &Value;
+    /// What a timer was scheduled with. Asked for only if [`Names`] have one.
+    fn key(&self) -> &Value;
     /// The parameters of the route, decoded: a record of texts.
     fn agent(&self) -> &Value;
     fn here(&self) -> &str;
@@ -166,6 +170,31 @@ impl Program {
             Value::List(items) => Ok(items),
             other => Ok([other].into()),
         }
+    }
+}
+
+impl Program {
+    /// For `after` and `every`: a duration, or its text, in whole milliseconds, rounded up.
+    pub fn span_ms(&self, scope: &dyn Scope, cost: &mut Cost) -> Result<i64, Fault> {
+        let value = Run::new(scope, cost).eval(&self.root)?;
+        time::span_millis(&value).ok_or_else(|| expected("a duration such as duration('5m')", &value))
+    }
+
+    /// For `at`: a timestamp, or its text, in milliseconds since 1970, rounded up.
+    pub fn time_ms(&self, scope: &dyn Scope, cost: &mut Cost) -> Result<i64, Fault> {
+        let value = Run::new(scope, cost).eval(&self.root)?;
+        let text = "a timestamp such as now + duration('5m') or '2013-01-31T05:00:00Z'";
+        time::time_millis(&value).ok_or_else(|| expected(text, &value))
+    }
+}
+
+/// The value is not what the field is for.
+fn expected(what: &str, value: &val::Val) -> Fault {
+    match value.as_text() {
+        Some(text) => {
+            Fault(format!("{what} is expected, not '{}'", text.chars().take(64).collect::<String>()))
+        }
+        None => Fault(format!("{what} is expected, not one of type {}", value.kind())),
     }
 }
 

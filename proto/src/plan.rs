@@ -108,6 +108,7 @@ pub struct Kind {
     pub partition_by: Vec<usize>,
     /// As the plan lists them, then the built-in Map lane `faults`.
     pub lanes: Vec<Lane>,
+    pub timers: Vec<Timer>,
     pub rules: Vec<Rule>,
 }
 
@@ -119,6 +120,32 @@ impl LaneId {
     pub fn of(route: &str, lane: &str) -> LaneId {
         LaneId(xxhash_rust::xxh3::xxh3_64(format!("{route}#{lane}").as_bytes()))
     }
+}
+
+/// `xxh3_64(route + "@" + timer)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TimerId(pub u64);
+
+impl TimerId {
+    pub fn of(route: &str, timer: &str) -> TimerId {
+        TimerId(xxhash_rust::xxh3::xxh3_64(format!("{route}@{timer}").as_bytes()))
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Timer {
+    pub name: Text,
+    pub id: TimerId,
+    pub after_outage: AfterOutage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum AfterOutage {
+    /// It fires once for all that it has missed.
+    #[default]
+    Once,
+    /// It fires for each that it has missed, in order.
+    Each,
 }
 
 #[derive(Debug, Clone)]
@@ -203,10 +230,18 @@ pub enum Overflow {
 
 #[derive(Debug)]
 pub struct Rule {
-    /// Index of a Command lane.
-    pub command: usize,
+    pub on: On,
     pub when: Option<Expr>,
     pub steps: Vec<Step>,
+}
+
+/// What runs a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// Index of a Command lane.
+    Command(usize),
+    /// Index of a timer.
+    Timer(usize),
 }
 
 #[derive(Debug)]
@@ -254,6 +289,24 @@ pub enum Act {
     Answer {
         with: Expr,
     },
+    /// The timer by its index.
+    Schedule {
+        timer: usize,
+        key: Option<Expr>,
+        time: Time,
+    },
+    Cancel {
+        timer: usize,
+        key: Option<Expr>,
+    },
+}
+
+/// When a timer fires.
+#[derive(Debug)]
+pub enum Time {
+    After(Expr),
+    At(Expr),
+    Every(Expr),
 }
 
 #[derive(Debug)]
@@ -294,6 +347,10 @@ impl std::fmt::Display for LaneKind {
 impl Kind {
     pub fn lane(&self, name: &str) -> Option<(usize, &Lane)> {
         self.lanes.iter().enumerate().find(|(_, lane)| lane.name == name)
+    }
+
+    pub fn timer(&self, name: &str) -> Option<(usize, &Timer)> {
+        self.timers.iter().enumerate().find(|(_, timer)| timer.name == name)
     }
 
     /// The parameters of an address that matches: a record of decoded texts.

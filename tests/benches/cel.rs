@@ -92,8 +92,11 @@ fn costs(rounds: usize, turns: u32) {
 
 /// The median ratio.
 fn compared(text: &str, lanes: &[OneLane], agent: &Agent, rounds: usize, turns: u32) -> f64 {
-    let names =
-        Names { lanes: lanes.iter().enumerate().map(|(lane, of)| of.name(lane)).collect(), item: false };
+    let names = Names {
+        lanes: lanes.iter().enumerate().map(|(lane, of)| of.name(lane)).collect(),
+        item: false,
+        key: false,
+    };
     let program = Program::compile(text, &names).expect(text);
     let env = Arc::new(cel::Env::stdlib());
     let other = env.compile(text).expect(text);
@@ -246,6 +249,10 @@ impl Scope for Agent {
     }
 
     fn item(&self) -> &Value {
+        &self.event
+    }
+
+    fn key(&self) -> &Value {
         &self.event
     }
 

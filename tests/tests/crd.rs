@@ -121,7 +121,7 @@ fn what_is_wrong_is_refused_with_its_path() -> Result<()> {
         ("command: c", "command: d", agent("rules") + "|" + &agent("rules[0].command")),
         ("command: c", "command: v", agent("rules") + "|" + &agent("rules[0].command")),
         ("command: c", "command: c\n      when: true", agent("rules[0].when")),
-        ("command: c", "timer: t", agent("rules[0].timer")),
+        ("command: c", "timer: t", agent("rules") + "|" + &agent("rules[0].timer")),
         ("- set: {lane: v, to: event}", "- {}", agent("rules[0].do[0]")),
         ("- set: {lane: v, to: event}", "- set: null", agent("rules[0].do[0]")),
         ("to: event}", "to: event}\n        clear: {lane: m}", agent("rules[0].do[0]")),

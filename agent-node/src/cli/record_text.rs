@@ -2,29 +2,40 @@
 
 use crate::log::{Head, Position};
 use crate::refusal::Refusal;
-use crate::shard::{Change, Place, Record, Sent};
+use crate::shard::{Change, Fired, Place, Record, Sent, Set, TimerChange};
 use jiff::Timestamp;
 use proto::json;
-use proto::plan::{LaneId, Plan};
+use proto::plan::{LaneId, Plan, TimerId};
 use proto::ring::version;
 use proto::value::Value;
 use serde_json::{Map, json};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-/// What lanes are called by the plan that the folder holds.
+/// What lanes and timers are called by the plan that the folder holds.
 #[derive(Debug, Default)]
-pub struct Names(HashMap<LaneId, String>);
+pub struct Names {
+    lanes: HashMap<LaneId, String>,
+    timers: HashMap<TimerId, String>,
+}
 
 impl Names {
     pub fn of(plan: &Plan) -> Names {
         let lanes = plan.kinds.iter().flat_map(|kind| &kind.lanes);
-        Names(lanes.map(|lane| (lane.id, lane.name.to_string())).collect())
+        let timers = plan.kinds.iter().flat_map(|kind| &kind.timers);
+        Names {
+            lanes: lanes.map(|lane| (lane.id, lane.name.to_string())).collect(),
+            timers: timers.map(|timer| (timer.id, timer.name.to_string())).collect(),
+        }
     }
 
     /// A lane that the plan does not have any more is shown by its id.
     fn lane(&self, id: LaneId) -> String {
-        self.0.get(&id).cloned().unwrap_or_else(|| format!("{:016x}", id.0))
+        self.lanes.get(&id).cloned().unwrap_or_else(|| format!("{:016x}", id.0))
+    }
+
+    fn timer(&self, id: TimerId) -> String {
+        self.timers.get(&id).cloned().unwrap_or_else(|| format!("{:016x}", id.0))
     }
 }
 
@@ -45,8 +56,7 @@ impl Wanted {
 /// One line for people.
 pub fn text(at: Position, head: &Head, record: &Record, names: &Names) -> String {
     let Head { slot, epoch, incarnation, lsn } = head;
-    let time = Timestamp::from_millisecond(record.time_ms as i64)
-        .map_or_else(|_| format!("{} ms", record.time_ms), |time| time.to_string());
+    let time = time_text(record.time_ms);
     let mut line =
         format!("{} slot {slot} LSN {lsn} (epoch {epoch}, incarnation {incarnation}) {time}", at.0);
     let mut add = |part: String| {
@@ -65,11 +75,18 @@ pub fn text(at: Position, head: &Head, record: &Record, names: &Names) -> String
     if let Some((from, place)) = record.origin {
         add(format!("message {} of slot {from}", place_text(place)));
     }
+    if let Some(Fired { timer, key, due_ms, next_ms }) = &record.fired {
+        let next = next_ms.map_or_else(String::new, |next_ms| format!(", next at {}", time_text(next_ms)));
+        add(format!("timer {} was due at {}{next}", timer_text(names, *timer, key), time_text(*due_ms)));
+    }
     for (lane, change) in &record.changes {
         add(change_text(&names.lane(*lane), change));
     }
     for Sent { agent, lane, body, .. } in &record.sends {
         add(format!("sends {agent} {lane} {}", written(body)));
+    }
+    for TimerChange { timer, key, set } in &record.timers {
+        add(format!("timer {} {}", timer_text(names, *timer, key), set_text(*set)));
     }
     for (to, place) in &record.trims {
         add(format!("slot {to} has all messages up to {}", place_text(*place)));
@@ -100,6 +117,8 @@ pub fn object(at: Position, head: &Head, record: &Record, names: &Names) -> Stri
         trims,
         idle,
         gone,
+        fired,
+        timers,
     } = record;
     let mut object = json!({
         "position": at.0,
@@ -126,6 +145,9 @@ pub fn object(at: Position, head: &Head, record: &Record, names: &Names) -> Stri
     if let Some((from, place)) = origin {
         add("from", json!({"slot": from, "place": place_text(*place)}));
     }
+    if let Some(fired) = fired {
+        add("fired", fired_object(names, fired));
+    }
     if !changes.is_empty() {
         add(
             "changes",
@@ -140,12 +162,46 @@ pub fn object(at: Position, head: &Head, record: &Record, names: &Names) -> Stri
         let trim = |(to, place): &(u16, Place)| json!({"slot": to, "place": place_text(*place)});
         add("taken", trims.iter().map(trim).collect());
     }
+    if !timers.is_empty() {
+        add("timers", timers.iter().map(|change| timer_object(names, change)).collect());
+    }
     for (name, clients) in [("idle", idle), ("gone", gone)] {
         if !clients.is_empty() {
             add(name, clients.iter().map(|client| json!(&**client)).collect());
         }
     }
     object.to_string()
+}
+
+fn time_text(ms: u64) -> String {
+    Timestamp::from_millisecond(ms as i64).map_or_else(|_| format!("{ms} ms"), |time| time.to_string())
+}
+
+fn timer_text(names: &Names, timer: TimerId, key: &Value) -> String {
+    let key = if *key == Value::Null { String::new() } else { format!("[{}]", written(key)) };
+    format!("{}{key}", names.timer(timer))
+}
+
+fn set_text(set: Option<Set>) -> String {
+    match set {
+        None => "is cancelled".into(),
+        Some(Set { due_ms, every_ms: 0 }) => format!("is due at {}", time_text(due_ms)),
+        Some(Set { due_ms, every_ms }) => format!("is due at {} and every {every_ms} ms", time_text(due_ms)),
+    }
+}
+
+fn fired_object(names: &Names, Fired { timer, key, due_ms, next_ms }: &Fired) -> serde_json::Value {
+    json!({"timer": names.timer(*timer), "key": parsed(key), "dueMs": due_ms, "nextMs": next_ms})
+}
+
+fn timer_object(names: &Names, TimerChange { timer, key, set }: &TimerChange) -> serde_json::Value {
+    let (timer, key) = (names.timer(*timer), parsed(key));
+    match set {
+        None => json!({"timer": timer, "key": key, "cancelled": true}),
+        Some(Set { due_ms, every_ms }) => {
+            json!({"timer": timer, "key": key, "dueMs": due_ms, "everyMs": every_ms})
+        }
+    }
 }
 
 fn place_text(place: Place) -> String {
@@ -219,6 +275,20 @@ mod tests {
             trims: vec![(5, Place { history: 2, lsn: 8, index: 2 })],
             idle: vec!["old".into()],
             gone: vec!["older".into()],
+            fired: Some(Fired {
+                timer: TimerId::of("/airport/:code", "remind"),
+                key: Value::Int(7),
+                due_ms: 1_767_225_600_000,
+                next_ms: Some(1_767_225_610_000),
+            }),
+            timers: vec![
+                TimerChange {
+                    timer: TimerId::of("/airport/:code", "remind"),
+                    key: Value::Null,
+                    set: Some(Set { due_ms: 1_767_225_601_000, every_ms: 1_000 }),
+                },
+                TimerChange { timer: TimerId(5), key: Value::Int(3), set: None },
+            ],
             ..Record::default()
         }
     }
@@ -227,14 +297,19 @@ mod tests {
 
     #[test]
     fn a_record_is_a_line_for_people_and_an_object_for_programs() {
-        let names = Names([(LaneId::of("/airport/:code", "late"), "late".to_owned())].into());
+        let names = Names {
+            lanes: [(LaneId::of("/airport/:code", "late"), "late".to_owned())].into(),
+            timers: [(TimerId::of("/airport/:code", "remind"), "remind".to_owned())].into(),
+        };
         let recent = format!("{:016x}", LaneId::of("/airport/:code", "recent").0);
         let bell = format!("{:016x}", LaneId::of("/airport/:code", "bell").0);
         let line = text(Position(12), &HEAD, &record(), &names);
         let expected = format!(
             "12 slot 17 LSN 5 (epoch 1, incarnation 3) 2026-01-01T00:00:00.123Z; /airport/JFK; client `loader` sequence \
-             7; answer [1]; message 2199023255555/1 of slot 9; late = 3; {recent}[\"UA1\"] = true; {recent}[\"UA0\"] removed; \
-             {recent} cleared; {bell} emits null; slot 5 has all messages up to 2199023255560/2; client `old` keeps \
+             7; answer [1]; message 2199023255555/1 of slot 9; timer \
+             remind[7] was due at 2026-01-01T00:00:00Z, next at 2026-01-01T00:00:10Z; late = 3; {recent}[\"UA1\"] = true; {recent}[\"UA0\"] removed; \
+             {recent} cleared; {bell} emits null; timer remind is due at 2026-01-01T00:00:01Z and every 1000 ms; timer \
+             0000000000000005[3] is cancelled; slot 5 has all messages up to 2199023255560/2; client `old` keeps \
              its highest sequence only; client `older` is forgotten"
         );
         assert_eq!(line, expected);
@@ -252,6 +327,11 @@ mod tests {
                     {"lane": recent, "remove": {"key": "UA0"}},
                     {"lane": recent, "clear": {}},
                     {"lane": bell, "event": null},
+                ],
+                "fired": {"timer": "remind", "key": 7, "dueMs": 1_767_225_600_000_u64, "nextMs": 1_767_225_610_000_u64},
+                "timers": [
+                    {"timer": "remind", "key": null, "dueMs": 1_767_225_601_000_u64, "everyMs": 1_000},
+                    {"timer": "0000000000000005", "key": 3, "cancelled": true},
                 ],
                 "taken": [{"slot": 5, "place": "2199023255560/2"}], "idle": ["old"], "gone": ["older"],
             })

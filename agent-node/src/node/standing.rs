@@ -44,6 +44,7 @@ impl Core {
             client_names: sum.client_names + counts.client_names,
             node_names: sum.node_names + counts.node_names,
             holds: sum.holds + counts.holds,
+            timers: sum.timers + counts.timers,
             routes: with_routes(sum.routes, counts.routes),
         })
     }
@@ -94,7 +95,8 @@ impl Core {
     }
 
     pub fn measured(&self) -> Measured {
-        let Counts { messages, faults, outbox, client_names, node_names, holds, routes, .. } = self.count();
+        let Counts { messages, faults, outbox, client_names, node_names, holds, timers, routes, .. } =
+            self.count();
         let (forwards, held) = self.forwards(|forwards, _| (forwards.count() as u64, forwards.held() as u64));
         Measured {
             messages,
@@ -104,6 +106,7 @@ impl Core {
             node_names,
             forwards,
             holds: holds + held,
+            timers,
             routes,
             delivered: self.serving.delivered(),
             read_bytes: self.reads.bytes() as u64,

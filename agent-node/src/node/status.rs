@@ -1,7 +1,7 @@
 //! What a node says of itself: how it stands, and what it has counted.
 
 use crate::peer::Report;
-use crate::shard::{Held, RouteCounts};
+use crate::shard::{Held, RouteCounts, TimerCounts};
 use std::time::Duration;
 
 /// What a node says of itself to anyone.
@@ -30,6 +30,7 @@ pub struct Measured {
     pub forwards: u64,
     /// Slots in which a stream is held back after a refusal.
     pub holds: u64,
+    pub timers: TimerCounts,
     /// For each route of the plan.
     pub routes: Vec<RouteCounts>,
     /// Events given to links.

@@ -25,6 +25,10 @@ const COUNT: Duration = Duration::from_millis(50);
 /// After so many events, or so many bytes of records, what there is goes to the log, and a turn ends.
 const BATCH_EVENTS: usize = 512;
 const BATCH_BYTES: usize = 256 << 10;
+/// So many timers fire in a turn at most, so that commands come to their turn beside them.
+const BATCH_TIMERS: usize = 128;
+/// After so long a timer that found no room in the log asks again.
+const FIRE_AGAIN: Duration = Duration::from_millis(100);
 /// What the shard writes of itself is mostly in longer records than this.
 const TIDY_RECORD: usize = 128;
 /// The memory of more events than these is given back when they are done.
@@ -55,6 +59,8 @@ pub(super) struct Ran {
     behind: bool,
     /// When the oldest that is parked has waited for too long.
     parked_until: Option<Instant>,
+    /// When the next timer of an agent is due.
+    due: Option<Instant>,
 }
 
 /// Takes turns until the inbox ends.
@@ -99,7 +105,7 @@ impl<R, W> Turns<R, W> {
         } else if ran.any || tidied {
             self.count = self.count.or(Some(now + COUNT));
         }
-        let timers = [self.count, ran.parked_until];
+        let timers = [self.count, ran.parked_until, ran.due];
         self.waits = Waits {
             behind: ran.behind || !self.events.is_empty(),
             parked: ran.parked_until.is_some(),
@@ -148,6 +154,22 @@ impl Thread {
         }
     }
 
+    /// Lets timers of agents fire that are due, for each of which there is room in the log. If there is none: when it is
+    /// looked for again.
+    fn fire(&mut self, now_ms: u64, now: Instant, ran: &mut Ran) -> Option<Instant> {
+        for _ in 0..BATCH_TIMERS {
+            if self.is_full() || self.shard.next_due().is_none_or(|due_ms| due_ms > now_ms) {
+                return None;
+            }
+            if !matches!(reserve(&mut self.log, &self.shard), Room::Granted) {
+                return Some(now + FIRE_AGAIN);
+            }
+            self.shard.fire(now_ms);
+            ran.any = true;
+        }
+        None
+    }
+
     /// Asks the log for room for one tick of the shard's own records. False: there is none now, and they wait for a later
     /// tick.
     fn reserve_to_tidy(&mut self) -> bool {
@@ -167,6 +189,7 @@ fn reserve(log: &mut Appender, shard: &Shard<Reply, Watch>) -> Room {
 impl Work<Reply, Watch> for Thread {
     fn run(&mut self, events: &mut VecDeque<Event>, now: Instant) -> Ran {
         let (now_ms, mut ran, mut left) = (clock::wall_ms(), Ran::default(), BATCH_EVENTS);
+        self.shard.at(self.delivery.core.now_ms());
         ran.behind = true;
         while left > 0 && !self.is_full() {
             let Some(passage) = self.parking.next(now, || reserve(&mut self.log, &self.shard)) else {
@@ -176,6 +199,7 @@ impl Work<Reply, Watch> for Thread {
             left -= 1;
             self.pass(passage, now_ms, &mut ran);
         }
+        let retry = self.fire(now_ms, now, &mut ran);
         while left > 0 && !self.is_full() {
             let Some(event) = events.pop_front() else { break };
             left -= 1;
@@ -186,11 +210,15 @@ impl Work<Reply, Watch> for Thread {
             events.shrink_to(EVENTS_KEPT);
         }
         ran.parked_until = self.parking.deadline();
+        let next =
+            self.shard.next_due().map(|due_ms| now + Duration::from_millis(due_ms.saturating_sub(now_ms)));
+        ran.due = retry.or(next);
         ran
     }
 
     fn tick(&mut self) -> bool {
         let now_ms = clock::wall_ms();
+        self.shard.at(self.delivery.core.now_ms());
         let granted = self.shard.has_to_tidy(now_ms) && self.reserve_to_tidy();
         let before = self.shard.records().heads().len();
         self.shard.tick(now_ms, if granted { TIDY_MAX } else { 0 });

@@ -36,7 +36,6 @@ impl Agents {
         self.places.find(hash, |place| entry(&self.chunks, *place).address == *address).copied()
     }
 
-    #[cfg(test)]
     pub fn get(&self, place: u32) -> (&Address, &Agent) {
         let Entry { address, agent } = entry(&self.chunks, place);
         (address, agent)

@@ -207,6 +207,31 @@ pub struct RouteCounts {
     pub messages: u64,
 }
 
+/// Timers of agents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimerCounts {
+    /// Those that are scheduled.
+    pub scheduled: u64,
+    /// What they take of the memory.
+    pub bytes: u64,
+    pub fired: u64,
+    /// By how much those that fired were late, in all.
+    pub late_ms: u64,
+}
+
+impl std::ops::Add for TimerCounts {
+    type Output = TimerCounts;
+
+    fn add(self, more: TimerCounts) -> TimerCounts {
+        TimerCounts {
+            scheduled: self.scheduled + more.scheduled,
+            bytes: self.bytes + more.bytes,
+            fired: self.fired + more.fired,
+            late_ms: self.late_ms + more.late_ms,
+        }
+    }
+}
+
 /// What `status` and the metrics say of a shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -222,6 +247,7 @@ pub struct Counts {
     pub node_names: Held,
     /// Slots in which a stream is held back after a refusal.
     pub holds: u64,
+    pub timers: TimerCounts,
     /// As many as the plan has routes, in its order.
     pub routes: Vec<RouteCounts>,
 }

@@ -35,7 +35,7 @@ const RECORD: usize = 128;
 const LOOK: usize = 4_096;
 const LOOK_TO_REFUSE: usize = 64;
 
-/// How many bytes names may take, answers included.
+/// How many bytes names may take, answers included, and timers.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     /// Beyond it no new one is let in.
@@ -44,15 +44,22 @@ pub struct Room {
     pub growth: usize,
     /// Room for names of nodes' earlier starts: beyond it they go at once.
     pub ended: usize,
+    /// No more timers are scheduled beyond it.
+    pub timers: usize,
 }
 
 impl Room {
-    pub const OF_NODE: Room = Room { new: 256 << 20, growth: 512 << 20, ended: 32 << 20 };
+    pub const OF_NODE: Room = Room { new: 256 << 20, growth: 512 << 20, ended: 32 << 20, timers: 256 << 20 };
 
     /// One shard's of so many.
     #[must_use]
     pub fn share(self, shards: usize) -> Room {
-        Room { new: self.new / shards, growth: self.growth / shards, ended: self.ended / shards }
+        Room {
+            new: self.new / shards,
+            growth: self.growth / shards,
+            ended: self.ended / shards,
+            timers: self.timers / shards,
+        }
     }
 }
 

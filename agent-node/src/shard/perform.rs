@@ -2,10 +2,11 @@
 
 use super::agent::Agent;
 use super::codec::SECTION;
+use super::due;
 use super::event::{Assignment, Command, Effect, Message, Place, Taken, Verdict};
 use super::names::{self, Look, Piece};
 use super::outbox::{Again, Outbox, RecordAt, TRIM_BYTES};
-use super::record::{self, Begin, Change, Parts, Sent};
+use super::record::{self, Begin, Change, Fired, Parts, Sent};
 use super::records::{Full, RECORD_MAX, Records};
 use super::rules::{Given, Run, fits, is_key};
 use super::slot::{Numbers, Slot};
@@ -18,7 +19,7 @@ use crate::log::{Head, Position, RECORD_HEAD};
 use crate::refusal::{BODY, Fate, Refusal};
 use proto::address::{self, Address};
 use proto::json;
-use proto::plan::{Access, Kind, LaneKind};
+use proto::plan::{Access, Kind, LaneKind, On};
 use proto::value::{BODY_MAX, Text, Value};
 use std::sync::Arc;
 
@@ -29,25 +30,34 @@ const NAMES_PIECE: usize = 256 << 10;
 /// A message at the end of a longer chain is a fault.
 const HOPS_MAX: u8 = 64;
 
-/// Where an effect comes from: a client, with or without a key, or another slot.
-enum Origin<'a> {
+/// Where an effect comes from: a client, with or without a key, another slot, or a timer.
+pub(super) enum Origin<'a> {
     Client(Option<&'a super::Key>),
     Slot(address::Slot, Place),
+    Timer(&'a Fired),
 }
 
-/// What one command or message asks of its agent.
-enum Ask<'a> {
+/// What one command, message or timer asks of its agent.
+pub(super) enum Ask<'a> {
     /// For a Command lane.
     Command(usize),
     Set(usize),
     /// A change of a Map lane, as clients write it.
     Map(usize),
+    /// The rules of a timer.
+    Timer(usize),
     /// What the agent's `faults` will show.
     Fault {
-        sender: &'a str,
-        lane: &'a str,
+        of: Source<'a>,
         error: &'a str,
     },
+}
+
+/// What was refused without anybody who hears of it.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    Message { sender: &'a str, lane: &'a str },
+    Timer { name: &'a str, key: &'a Value },
 }
 
 /// What a slot writes of itself, beside its trims.
@@ -61,22 +71,24 @@ struct OwnRecord<'a> {
 }
 
 /// One command to one agent, whoever it comes from.
-struct Call<'a> {
-    agent: &'a Address,
-    slot: address::Slot,
-    ask: Ask<'a>,
-    event: &'a Value,
+pub(super) struct Call<'a> {
+    pub agent: &'a Address,
+    pub slot: address::Slot,
+    pub ask: Ask<'a>,
+    pub event: &'a Value,
+    /// The timer's, or null.
+    pub key: &'a Value,
     /// Address of the agent that sent it, or nothing.
-    sender: &'a str,
-    hops: u8,
-    origin: Origin<'a>,
+    pub sender: &'a str,
+    pub hops: u8,
+    pub origin: Origin<'a>,
 }
 
 impl<'a> Call<'a> {
     fn sent(message: &'a Message, ask: Ask<'a>, event: &'a Value, hops: u8) -> Call<'a> {
         let Message { from, to, place, sender, agent, .. } = message;
         let origin = Origin::Slot(*from, *place);
-        Call { agent, slot: *to, ask, event, sender: sender.as_str(), hops, origin }
+        Call { agent, slot: *to, ask, event, key: &Value::Null, sender: sender.as_str(), hops, origin }
     }
 }
 
@@ -182,7 +194,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         };
         let Command { agent, slot, key, .. } = command;
         let origin = Origin::Client(key.as_ref());
-        let call = Call { agent, slot: *slot, ask, event: &event, sender: "", hops: 1, origin };
+        let (event, key) = (&event, &Value::Null);
+        let call = Call { agent, slot: *slot, ask, event, key, sender: "", hops: 1, origin };
         self.perform(&configuration, kind, &call, now_ms)
     }
 
@@ -238,7 +251,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 return false;
             }
             self.faults += 1;
-            let ask = Ask::Fault { sender, lane: &message.lane, error: &refusal.with_place() };
+            let of = Source::Message { sender, lane: &message.lane };
+            let ask = Ask::Fault { of, error: &refusal.with_place() };
             let kept = self.perform(configuration, kind, &Call::sent(message, ask, &Value::Null, 1), now_ms);
             if kept.is_err() {
                 return self.consumed(to, from, now_ms);
@@ -249,17 +263,24 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 
     /// Runs what is asked of an agent of the kind with this index, writes its record, and holds back what it sends and
     /// shows.
-    fn perform(&mut self, configuration: &Assignment, kind: usize, call: &Call, now_ms: u64) -> End {
-        let index = kind;
+    pub(super) fn perform(
+        &mut self,
+        configuration: &Assignment,
+        kind: usize,
+        call: &Call,
+        clock_ms: u64,
+    ) -> End {
+        let (index, since_ms) = (kind, self.due.since_ms);
         let (layout, kind) = (self.layouts.of(kind).clone(), &configuration.plan.kinds[kind]);
-        let Call { agent: address, slot: id, ref ask, event, sender, hops, ref origin } = *call;
+        let Call { agent: address, slot: id, ref ask, event, key, sender, hops, ref origin } = *call;
         self.slot(id);
         let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
             unreachable!("it has just been made")
         };
-        let Slot { numbers, agents, outbox, seen } = &mut **slot;
-        let (version, now_ms) = (numbers.next_version(), numbers.time(now_ms));
-        let given = Given { plan: &configuration.plan, kind, address, event, sender, now_ms, version, hops };
+        let Slot { numbers, agents, outbox, timers: scheduled, seen } = &mut **slot;
+        let (version, now_ms) = (numbers.next_version(), numbers.time(clock_ms, since_ms));
+        let plan = &configuration.plan;
+        let given = Given { plan, kind, address, event, key, sender, now_ms, version, hops };
         let mut new = None;
         let agent = match agents.get_mut(address) {
             Some(agent) => agent,
@@ -268,6 +289,10 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let mut run = Run::new(&given, agent.lanes(&layout));
         let done = asked(&mut run, ask, &given);
         let done = done.and_then(|()| self.watches.room(address, kind, &run.changes, now_ms));
+        let done = done.and_then(|()| {
+            let room = due::admit(&self.due, scheduled, &run.timers, self.timer_bytes_max);
+            room.map_err(|why| due::refused(why, address, matches!(origin, Origin::Client(_))))
+        });
         let done = done.and_then(|()| {
             let begin = Begin {
                 history: numbers.history,
@@ -283,6 +308,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             return Err(refusal);
         }
         let (changes, sends) = (std::mem::take(&mut run.changes), std::mem::take(&mut run.sends));
+        let timers = std::mem::take(&mut run.timers);
         let said = run.answer.take();
         if let Some(agent) = new {
             agents.add(address.clone(), agent);
@@ -292,17 +318,23 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             Origin::Client(_) => counts.done += 1,
             Origin::Slot(..) if matches!(ask, Ask::Fault { .. }) => {}
             Origin::Slot(..) => counts.messages += 1,
+            Origin::Timer(_) => {}
         }
         match origin {
             Origin::Client(Some((client, sequence))) => {
                 self.names.settle(id, client, *sequence, (version, said.clone()), now_ms);
             }
-            Origin::Client(None) => {}
+            Origin::Client(None) | Origin::Timer(_) => {}
             Origin::Slot(from, place) => {
                 seen.insert(*from, *place);
             }
         }
         self.touched.push(id);
+        let fired = if let Origin::Timer(fired) = origin { Some(*fired) } else { None };
+        if fired.is_some() || !timers.is_empty() {
+            self.change_timers(id, address, fired, &timers);
+            self.rekey(id, clock_ms);
+        }
         self.show(kind, address, version, &changes);
         self.post(address, id, sends);
         Ok(Done { version, said: said.map_or(Said::Nothing, Said::Json) })
@@ -447,10 +479,10 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// A record of the slot itself, of at most `most` bytes. The answer is how many it has; `None`: there is none.
     fn control(&mut self, id: address::Slot, now_ms: u64, most: usize, said: &OwnRecord) -> Option<usize> {
         let configuration = self.owns(id).ok()?;
-        let incarnation = self.incarnation;
+        let (incarnation, since_ms) = (self.incarnation, self.due.since_ms);
         self.slot(id);
         let slot = self.slots.get_mut(usize::from(id))?.as_mut()?;
-        let time_ms = slot.numbers.time(now_ms);
+        let time_ms = slot.numbers.time(now_ms, since_ms);
         let begin =
             Begin { history: slot.numbers.history, time_ms, generation: configuration.generation, agent: "" };
         let head = head(&configuration, incarnation, id, slot.numbers.lsn + 1);
@@ -478,7 +510,8 @@ fn asked(run: &mut Run, ask: &Ask, given: &Given) -> Result<(), Refusal> {
             Ok(())
         }
         Ask::Map(lane) => change_map(run, *lane, given),
-        Ask::Fault { sender, lane, error } => keep_fault(run, given, sender, lane, error),
+        Ask::Timer(timer) => run.rules(On::Timer(*timer)),
+        Ask::Fault { of, error } => keep_fault(run, given, *of, error),
     }
 }
 
@@ -516,17 +549,21 @@ fn change_map(run: &mut Run, lane: usize, given: &Given) -> Result<(), Refusal> 
     }
 }
 
-fn keep_fault(run: &mut Run, given: &Given, sender: &str, lane: &str, error: &str) -> Result<(), Refusal> {
+fn keep_fault(run: &mut Run, given: &Given, of: Source, error: &str) -> Result<(), Refusal> {
     let Some((index, _)) = given.kind.lane("faults") else { return Ok(()) };
     let number = match run.lanes()[index].map().last_key() {
         Some(Value::Int(last)) => last + 1,
         _ => 1,
     };
     let short: String = error.chars().take(1000).collect();
+    let [first, second] = match of {
+        Source::Message { sender, lane } => [("sender", Value::text(sender)), ("lane", Value::text(lane))],
+        Source::Timer { name, key } => [("timer", Value::text(name)), ("key", key.clone())],
+    };
     let members = [
         (Text::new("at"), Value::text(given.address.as_str())),
-        (Text::new("sender"), Value::text(sender)),
-        (Text::new("lane"), Value::text(lane)),
+        (Text::new(first.0), first.1),
+        (Text::new(second.0), second.1),
         (Text::new("error"), Value::text(&short)),
         (Text::new("time"), Value::Int(given.now_ms as i64)),
     ];
@@ -544,9 +581,10 @@ fn write(
     given: &Given,
     origin: &Origin,
 ) -> Result<(), Refusal> {
-    let (key, from) = match origin {
-        Origin::Client(key) => (*key, None),
-        Origin::Slot(from, place) => (None, Some((*from, *place))),
+    let (key, from, fired) = match origin {
+        Origin::Client(key) => (*key, None, None),
+        Origin::Slot(from, place) => (None, Some((*from, *place)), None),
+        Origin::Timer(fired) => (None, None, Some(*fired)),
     };
     for index in 0..run.sends.len() {
         let to = run.sends[index].to;
@@ -570,6 +608,8 @@ fn write(
         lanes: &given.kind.lanes,
         sends: &run.sends,
         trims,
+        fired,
+        timers: &run.timers,
         ..Parts::of_slot(begin)
     };
     if let Err(Full { bytes }) = records.add(head, &parts, most) {

@@ -3,7 +3,7 @@
 //! Version 2: a format byte, history, slot time, plan generation, agent (empty: of the slot itself). Then sections, in the
 //! order of their tags, each with its length, and only those that say something: event (a value that changes and sends
 //! may refer to), key of a command that was done or refused, answer, origin, changes, sends, trims, idle clients, gone
-//! clients. The highest bit of a tag lets a reader pass over a section that it does not know.
+//! clients, timers that fired, were set or cancelled. The highest bit of a tag lets a reader pass over a section that it does not know.
 
 use super::codec::{Broken, Reader, SKIPPABLE, place, section, text, varint};
 use super::event::{Message, Place};
@@ -17,7 +17,10 @@ use proto::value::{Text, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+mod timers;
+
 pub use crate::link::Change;
+pub use timers::{Fired, Set, TimerChange};
 
 const FORMAT: u8 = 2;
 /// A value is the record's event.
@@ -38,6 +41,10 @@ mod tag {
     pub const TRIMS: u8 = 8;
     pub const IDLE: u8 = 9;
     pub const GONE: u8 = 10;
+    /// The timer whose turn this is.
+    pub const FIRED: u8 = 11;
+    /// Timers that are set or cancelled.
+    pub const TIMERS: u8 = 12;
 }
 
 /// A record, as it is read back.
@@ -58,6 +65,8 @@ pub struct Record {
     pub trims: Vec<(Slot, Place)>,
     pub idle: Vec<Arc<str>>,
     pub gone: Vec<Arc<str>>,
+    pub fired: Option<Fired>,
+    pub timers: Vec<TimerChange>,
 }
 
 /// A send in the record of its sender. Its place is the record's, and its index in it.
@@ -96,6 +105,8 @@ pub struct Parts<'a> {
     pub trims: Trims<'a>,
     pub idle: &'a [Arc<str>],
     pub gone: &'a [Arc<str>],
+    pub fired: Option<&'a Fired>,
+    pub timers: &'a [TimerChange],
 }
 
 static NO_TRIMS: BTreeMap<Slot, Place> = BTreeMap::new();
@@ -116,12 +127,28 @@ impl<'a> Parts<'a> {
             trims: NO_TRIMS.iter().take(0),
             idle: &[],
             gone: &[],
+            fired: None,
+            timers: &[],
         }
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
-        let Parts { begin, event, key, is_refused, answer, origin, changes, lanes, sends, trims, idle, gone } =
-            self;
+        let Parts {
+            begin,
+            event,
+            key,
+            is_refused,
+            answer,
+            origin,
+            changes,
+            lanes,
+            sends,
+            trims,
+            idle,
+            gone,
+            fired,
+            timers,
+        } = self;
         out.push(FORMAT);
         varint(begin.history.into(), out);
         varint(begin.time_ms, out);
@@ -156,6 +183,8 @@ impl<'a> Parts<'a> {
         for (tag, clients) in [(tag::IDLE, idle), (tag::GONE, gone)] {
             list(tag, clients.iter(), out, |client, out| text(client, out));
         }
+        list(tag::FIRED, fired.iter(), out, |fired, out| fired.write(out));
+        list(tag::TIMERS, timers.iter(), out, TimerChange::write);
     }
 
     fn change(&self, lane: LaneId, change: &Change, out: &mut Vec<u8>) {
@@ -315,6 +344,8 @@ fn read_section(
         tag::TRIMS => record.trims = section.all(|each| Ok((each.slot()?, each.place()?)))?,
         tag::IDLE => record.idle = section.all(|each| Ok(each.text()?.into()))?,
         tag::GONE => record.gone = section.all(|each| Ok(each.text()?.into()))?,
+        tag::FIRED => record.fired = Some(Fired::read(section)?),
+        tag::TIMERS => record.timers = section.all(TimerChange::read)?,
         _ if tag & SKIPPABLE != 0 => drop(section.take(section.bytes.len())?),
         _ => return Err("a section that this version does not know"),
     }

@@ -44,6 +44,12 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             }
         }
         self.names.forget(head.slot, &record.idle, &record.gone);
+        let fired = record.fired.as_ref().filter(|_| !broken::is(Broken::ForgottenFired));
+        if (fired.is_some() || !record.timers.is_empty()) && !broken::is(Broken::ForgottenTimers) {
+            let address = Address::trusted(&record.agent);
+            self.slot(head.slot).agents.get_or_add(address.clone());
+            self.change_timers(head.slot, &address, fired, &record.timers);
+        }
         if !record.changes.is_empty() {
             let agent = self.slot(head.slot).agents.get_or_add(Address::trusted(&record.agent));
             for ((lane, change), index) in record.changes.into_iter().zip(0..) {

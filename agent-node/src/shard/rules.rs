@@ -4,14 +4,15 @@
 //! *Guarantees*: after an error the lanes are as they were. The cost of a command is bounded.
 
 use super::lane::{LaneState, Undo};
-use super::record::{self, Change, Sent, is_same};
+use super::record::{self, Change, Sent, Set, TimerChange, is_same};
+use super::timers::{DUE_MAX, EVERY_MAX, kept_every};
 use crate::map::Stamp;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use proto::address::Address;
-use proto::cel::{COST_MAX, Cost, Entries, Scope};
+use proto::cel::{COST_MAX, Cost, Entries, Fault, Program, Scope};
 use proto::json;
-use proto::plan::{Act, Expr, Kind, LaneKind, Plan, Step, noun};
+use proto::plan::{Act, Expr, Kind, LaneKind, On, Plan, Step, Time, noun};
 use proto::value::{BODY_MAX, DEPTH_MAX, Text, Value};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -24,8 +25,13 @@ const ITEMS_MAX: usize = 1_024;
 const ANSWER_MAX: usize = 1 << 10;
 /// So many entries go with one command because a plan has made their lanes smaller, beside the one for each new entry.
 const SURPLUS_MAX: usize = 64;
+/// The shortest time between two turns of a timer.
+const EVERY_MIN: u64 = 100;
 /// Below it a value's JSON can't be over the limit, whatever is in it.
 const SMALL: usize = BODY_MAX / 8;
+
+/// Reads a time or a duration.
+type Read = fn(&Program, &dyn Scope, &mut Cost) -> Result<i64, Fault>;
 
 /// What a command comes with.
 pub struct Given<'a> {
@@ -33,6 +39,8 @@ pub struct Given<'a> {
     pub kind: &'a Kind,
     pub address: &'a Address,
     pub event: &'a Value,
+    /// What the timer was scheduled with that runs rules.
+    pub key: &'a Value,
     pub sender: &'a str,
     pub now_ms: u64,
     /// The version of the record that is to be.
@@ -53,6 +61,7 @@ pub struct Run<'a> {
     pub surplus_bytes: usize,
     pub changes: Vec<(usize, Change)>,
     pub sends: Vec<Sent>,
+    pub timers: Vec<TimerChange>,
     /// As JSON.
     pub answer: Option<Bytes>,
     /// What the step that runs has as `item`.
@@ -85,6 +94,10 @@ impl Scope for View<'_> {
 
     fn item(&self) -> &Value {
         self.item
+    }
+
+    fn key(&self) -> &Value {
+        self.given.key
     }
 
     fn agent(&self) -> &Value {
@@ -121,6 +134,7 @@ impl<'a> Run<'a> {
             surplus_bytes: 0,
             changes: Vec::new(),
             sends: Vec::new(),
+            timers: Vec::new(),
             answer: None,
             item: Value::Null,
         }
@@ -128,13 +142,18 @@ impl<'a> Run<'a> {
 
     /// A command to a Command lane.
     pub fn command(&mut self, lane: usize) -> Result<(), Refusal> {
-        let rules = &self.given.kind.rules;
-        for rule in rules.iter().filter(|rule| rule.command == lane) {
+        self.rules(On::Command(lane))?;
+        self.changes.push((lane, Change::Event(self.given.event.clone())));
+        Ok(())
+    }
+
+    /// Those that begin with this.
+    pub fn rules(&mut self, on: On) -> Result<(), Refusal> {
+        for rule in self.given.kind.rules.iter().filter(|rule| rule.on == on) {
             if self.holds(rule.when.as_ref())? {
                 rule.steps.iter().try_for_each(|step| self.step(step))?;
             }
         }
-        self.changes.push((lane, Change::Event(self.given.event.clone())));
         Ok(())
     }
 
@@ -150,6 +169,7 @@ impl<'a> Run<'a> {
         }
         self.changes.clear();
         self.sends.clear();
+        self.timers.clear();
     }
 
     fn holds(&mut self, when: Option<&Expr>) -> Result<bool, Refusal> {
@@ -231,8 +251,48 @@ impl<'a> Run<'a> {
             Act::Send { agent, lane, body } => self.send(agent, lane, body)?,
             Act::Refuse { with, code, at } => return Err(self.refusal(with, *code, at)),
             Act::Answer { with } => self.answer(with)?,
+            Act::Schedule { timer, key, time } => self.schedule(*timer, key.as_ref(), time)?,
+            Act::Cancel { timer, key } => {
+                let (timer, key) = (self.given.kind.timers[*timer].id, self.timer_key(key.as_ref())?);
+                self.timers.push(TimerChange { timer, key, set: None });
+            }
         }
         Ok(())
+    }
+
+    fn timer_key(&mut self, key: Option<&Expr>) -> Result<Value, Refusal> {
+        key.map_or(Ok(Value::Null), |key| self.key(key))
+    }
+
+    fn schedule(&mut self, timer: usize, key: Option<&Expr>, time: &Time) -> Result<(), Refusal> {
+        let (timer, key) = (self.given.kind.timers[timer].id, self.timer_key(key)?);
+        let now_ms = self.given.now_ms;
+        let (expr, due_ms, every_ms) = match time {
+            Time::After(expr) => (expr, now_ms.saturating_add(self.millis(expr, Program::span_ms)?), 0),
+            Time::At(expr) => (expr, self.millis(expr, Program::time_ms)?, 0),
+            Time::Every(expr) => {
+                let every_ms = self.millis(expr, Program::span_ms)?;
+                if !(EVERY_MIN..=EVERY_MAX).contains(&every_ms) {
+                    let error =
+                        format!("a timer fires every {EVERY_MIN} ms at most, and every 68 years at least");
+                    return Err(fault(expr, error));
+                }
+                (expr, now_ms.saturating_add(kept_every(every_ms)), kept_every(every_ms))
+            }
+        };
+        if due_ms > DUE_MAX {
+            return Err(fault(expr, "it would fire after the year 9999"));
+        }
+        self.timers.push(TimerChange { timer, key, set: Some(Set { due_ms, every_ms }) });
+        Ok(())
+    }
+
+    /// What is before 1970, or negative, is 0.
+    fn millis(&mut self, expr: &Expr, read: Read) -> Result<u64, Refusal> {
+        let view =
+            View { given: self.given, lanes: self.lanes, parameters: &self.parameters, item: &self.item };
+        let millis = read(&expr.program, &view, &mut self.cost).map_err(|error| fault(expr, error.0))?;
+        Ok(u64::try_from(millis).unwrap_or(0))
     }
 
     fn refusal(&mut self, with: &Expr, code: u16, at: &str) -> Refusal {

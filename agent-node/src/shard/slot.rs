@@ -4,6 +4,7 @@ use super::agents::Agents;
 use super::event::{Ownership, Place};
 use super::gate::GATHERED;
 use super::outbox::Outbox;
+use super::timers::Timers;
 use crate::log::Position;
 use proto::address;
 use proto::ring::version;
@@ -14,6 +15,7 @@ pub struct Slot {
     pub numbers: Numbers,
     pub agents: Agents,
     pub outbox: Outbox,
+    pub timers: Timers,
     /// Up to where messages of other slots have had their effect.
     pub seen: HashMap<address::Slot, Place>,
 }
@@ -25,6 +27,8 @@ pub struct Numbers {
     pub history: u16,
     /// Never falls.
     pub time_ms: u64,
+    /// When it was that, by how long it is since the node began.
+    time_since_ms: u64,
     /// Where the last record ends.
     pub end: Position,
     /// It had a record since the last tick.
@@ -52,9 +56,21 @@ impl Numbers {
         version(self.history, self.lsn)
     }
 
-    pub fn time(&mut self, now_ms: u64) -> u64 {
-        self.time_ms = self.time_ms.max(now_ms);
-        self.time_ms
+    /// The time in this slot: the wall clock, unless that was set back. Then time goes on at half the speed until the clock
+    /// has come up with it. `since_ms` is a clock that nobody sets.
+    pub fn now_ms(&self, now_ms: u64, since_ms: u64) -> u64 {
+        now_ms.max(self.time_ms + since_ms.saturating_sub(self.time_since_ms) / 2)
+    }
+
+    /// The same, for a record.
+    pub fn time(&mut self, now_ms: u64, since_ms: u64) -> u64 {
+        let time_ms = self.now_ms(now_ms, since_ms);
+        if time_ms > self.time_ms {
+            let slowly = self.time_since_ms + 2 * (time_ms - self.time_ms);
+            self.time_since_ms = if time_ms == now_ms { since_ms } else { slowly };
+            self.time_ms = time_ms;
+        }
+        time_ms
     }
 
     /// The next record is being made.

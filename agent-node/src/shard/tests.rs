@@ -5,6 +5,7 @@ mod plans;
 mod refused;
 mod room;
 mod steps;
+mod timers;
 
 use super::*;
 use crate::log::Head;
@@ -71,7 +72,27 @@ const PLAN: &str = r#"{
          {"remove": {"lane": "stock", "each": "event.?gone.orValue([])", "key": "item", "when": "item != 'keep'"}},
          {"clear": {"lane": "stock", "each": "event.?gone.orValue([])", "when": "item == 'all'"}}]},
        {"command": "say", "when": "has(event.first)", "do": [{"answer": "event.first"}]},
-       {"command": "say", "when": "has(event.second)", "do": [{"answer": "event.second"}]}]}
+       {"command": "say", "when": "has(event.second)", "do": [{"answer": "event.second"}]}]},
+    {"route": "/clock/:id",
+     "timers": [{"name": "once"}, {"name": "each", "afterOutage": "Each"}],
+     "lanes": [{"name": "after", "type": "Command"}, {"name": "at", "type": "Command"}, {"name": "every", "type": "Command"},
+               {"name": "cancel", "type": "Command"}, {"name": "fired", "type": "Value", "initial": []},
+               {"name": "poke", "type": "Command"}],
+     "rules": [
+       {"command": "after", "do": [{"schedule": {"timer": "once", "key": "event.?key.orValue(0)", "after": "event.after"}}]},
+       {"command": "at", "do": [{"schedule": {"timer": "once", "key": "event.?key.orValue(0)", "at": "event.at"}}]},
+       {"command": "every", "when": "!has(event.each)", "do": [{"schedule": {"timer": "once", "every": "event.every"}}]},
+       {"command": "every", "when": "has(event.each)", "do": [{"schedule": {"timer": "each", "every": "event.every"}}]},
+       {"command": "cancel", "do": [{"cancel": {"timer": "once", "key": "item", "each": "event"}},
+                                    {"cancel": {"timer": "once"}}, {"cancel": {"timer": "each"}}]},
+       {"timer": "once", "when": "key != 'wrong' && key != 'no' && key != 'again' && key != 'to'", "do": [
+         {"set": {"lane": "fired", "to": "fired + [[key, event.due, string(now)]]"}}]},
+       {"timer": "once", "when": "key == 'wrong'", "do": [{"set": {"lane": "fired", "to": "1 / 0"}}]},
+       {"timer": "once", "when": "key == 'no'", "do": [{"refuse": {"with": "'no'", "code": 429}}]},
+       {"timer": "once", "when": "key == 'again'", "do": [
+         {"set": {"lane": "fired", "to": "fired + [key]"}}, {"schedule": {"timer": "once", "key": "key", "after": "'1s'"}}]},
+       {"timer": "once", "when": "key == 'to'", "do": [{"send": {"agent": "'/sum/x'", "lane": "take", "body": "4"}}]},
+       {"timer": "each", "do": [{"set": {"lane": "fired", "to": "fired + [event.due]"}}]}]}
   ]}"#;
 
 /// A shard with its log, which forgets what was not synced when it is killed.
@@ -273,7 +294,13 @@ fn what_comes_of_commands_and_messages_is_counted_by_route() {
     let counts: Vec<_> = counts.iter().map(|of| (&*of.route, of.done, of.refused, of.messages)).collect();
     assert_eq!(
         counts,
-        [("/counter/:id", 3, 2, 0), ("/sum/:id", 0, 0, 4), ("/echo/:id", 0, 0, 0), ("/shop/:id", 0, 0, 0)],
+        [
+            ("/counter/:id", 3, 2, 0),
+            ("/sum/:id", 0, 0, 4),
+            ("/echo/:id", 0, 0, 0),
+            ("/shop/:id", 0, 0, 0),
+            ("/clock/:id", 0, 0, 0)
+        ],
         "a repeat is counted once"
     );
 }

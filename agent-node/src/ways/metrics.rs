@@ -3,6 +3,8 @@
 //! Metrics are fields, so that each is registered once and a misspelt one does not compile. No label ever carries an
 //! agent's or a client's name.
 
+mod timers;
+
 use crate::{
     connections::{self, Counted, Port, RequestBody},
     done::End,
@@ -25,6 +27,7 @@ use std::sync::{
     Arc, Mutex, OnceLock,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
+use timers::TimerGauges;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -190,6 +193,7 @@ struct NodeGauges {
     node_names_bytes: Gauge,
     forwards: Gauge,
     holds: Gauge,
+    timers: TimerGauges,
     updates: Counter,
     peer_handshakes_refused: Counter,
     peer_certificate_ends_seconds: Gauge,
@@ -328,6 +332,7 @@ impl NodeGauges {
                 "holds",
                 "Slots in which a stream of commands was refused and is held back",
             ),
+            timers: TimerGauges::register(registry),
             updates: counter(registry, "updates", "Events given to clients' watches"),
             peer_handshakes_refused: counter(
                 registry,
@@ -369,6 +374,7 @@ impl NodeGauges {
         self.node_names_bytes.set(node_names.bytes as i64);
         self.forwards.set(*forwards as i64);
         self.holds.set(*holds as i64);
+        self.timers.set(&measured.timers);
         self.updates.inner().store(*delivered, Relaxed);
         self.log.set(log);
     }

@@ -79,6 +79,7 @@ impl Compiler<'_> {
         Ok(match name {
             "event" => Node::Event,
             "item" if self.names.item => Node::Item,
+            "key" if self.names.key => Node::Key,
             "agent" => Node::Agent,
             "here" => Node::Here,
             "sender" => Node::Sender,
@@ -101,7 +102,8 @@ impl Compiler<'_> {
     fn unknown(&self, expr: &IdedExpr, name: &str) -> String {
         let lanes: Vec<String> = self.names.lanes.iter().map(|lane| format!("`{}`", lane.name)).collect();
         let item = if self.names.item { ", `item`" } else { "" };
-        let known = format!("`event`, `agent`, `here`, `sender`, `now`{item}");
+        let key = if self.names.key { ", `key`" } else { "" };
+        let known = format!("`event`, `agent`, `here`, `sender`, `now`{key}{item}");
         let offer = self.offer(expr, name);
         match &lanes[..] {
             [] => format!("there is no `{name}` here, only {known}{offer}"),
@@ -115,6 +117,8 @@ impl Compiler<'_> {
             format!("; {own}")
         } else if name == "item" {
             "; `item` is there in a step with `each`, but not in `each` itself".into()
+        } else if name == "key" {
+            "; `key` is there in a rule of a timer".into()
         } else if self.places.is_whole(name) {
             format!(
                 "; write \"'{name}'\" if a text is meant: the quotes of YAML are not those of the expression"

@@ -36,6 +36,7 @@ impl<'a, 'c> Run<'a, 'c> {
             Node::DoubleMapLane(lane) => Ok(Val::Map(Map::DoubleLane(self.scope.map(*lane)))),
             Node::Event => Ok(Val::of(self.scope.event())),
             Node::Item => Ok(Val::of(self.scope.item())),
+            Node::Key => Ok(Val::of(self.scope.key())),
             Node::Agent => Ok(Val::of(self.scope.agent())),
             Node::Here => Ok(Val::Str(self.scope.here())),
             Node::Sender => Ok(Val::Str(self.scope.sender())),
@@ -73,6 +74,7 @@ impl<'a, 'c> Run<'a, 'c> {
             Node::Lane(lane) => self.scope.value(*lane),
             Node::Event => self.scope.event(),
             Node::Item => self.scope.item(),
+            Node::Key => self.scope.key(),
             Node::Agent => self.scope.agent(),
             _ => return Ok(None),
         };

@@ -17,6 +17,7 @@ pub enum Node {
     DoubleMapLane(usize),
     Event,
     Item,
+    Key,
     Agent,
     Here,
     Sender,

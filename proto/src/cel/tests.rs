@@ -51,6 +51,10 @@ impl Scope for Agent {
         &self.event
     }
 
+    fn key(&self) -> &Value {
+        &self.event
+    }
+
     fn agent(&self) -> &Value {
         &self.parameters
     }
@@ -122,6 +126,7 @@ fn names() -> Names {
             })
             .collect(),
         item: false,
+        key: false,
     }
 }
 

@@ -16,6 +16,7 @@ const SECOND_MIN: i64 = -62_135_596_800;
 const SECOND_MAX: i64 = 253_402_300_799;
 
 const NANOS: i64 = 1_000_000_000;
+const MILLI: i64 = 1_000_000;
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
@@ -109,6 +110,27 @@ pub fn to_time<'a>(value: &Val<'a>) -> Result<Val<'a>, Fault> {
         _ => return Err(wrong("timestamp", value)),
     };
     within(at.0).map(Val::Time).ok_or_else(beyond)
+}
+
+/// The milliseconds of a duration or its text, rounded up. `None`: it is something else.
+pub fn span_millis(value: &Val<'_>) -> Option<i64> {
+    let nanos = match (value, value.as_text()) {
+        (Val::Span(span), _) => span.0,
+        (_, Some(text)) => parse_span(text)?,
+        _ => return None,
+    };
+    Some(nanos.div_euclid(MILLI) + i64::from(nanos.rem_euclid(MILLI) > 0))
+}
+
+/// The milliseconds from 1970 to a timestamp or its text, rounded up. `None`: it is something else.
+pub fn time_millis(value: &Val<'_>) -> Option<i64> {
+    let at = match (value, value.as_text()) {
+        (Val::Time(at), _) => at.0,
+        (_, Some(text)) => within(parse(text)?.0)?.0,
+        _ => return None,
+    };
+    let millis = i64::try_from(at.as_millis()).ok()?;
+    Some(millis + i64::from(at.subsec_nanos() % MILLI as i32 > 0))
 }
 
 /// A time such as expressions read, in milliseconds since 1970.

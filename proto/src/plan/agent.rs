@@ -1,7 +1,7 @@
 //! The fields of a kind of agents: its lanes and rules, as the plan has them.
 
-pub use super::step::{Clear, Emit, Put, Refuse, Remove, Send, Set};
-use super::{Access, LaneKind, Overflow, Schema};
+pub use super::step::{Cancel, Clear, Emit, Put, Refuse, Remove, Schedule, Send, Set};
+use super::{Access, AfterOutage, LaneKind, Overflow, Schema};
 use crate::value::Value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,8 +25,13 @@ pub(super) const ROUTE: &str = "^(/(:[A-Za-z][A-Za-z0-9_]{0,31}|[A-Za-z0-9][A-Za
         "fieldPath": ".partitionBy"
     },
     {
-        "rule": "!has(self.rules) || self.rules.all(r, self.lanes.exists(l, l.name == r.command && l.type == 'Command'))",
+        "rule": "!has(self.rules) || self.rules.all(r, !has(r.command) || self.lanes.exists(l, l.name == r.command && l.type == 'Command'))",
         "message": "command names a Command lane of this agent",
+        "fieldPath": ".rules"
+    },
+    {
+        "rule": "!has(self.rules) || self.rules.all(r, !has(r.timer) || (has(self.timers) && self.timers.exists(t, t.name == r.timer)))",
+        "message": "timer names one of the timers of this agent",
         "fieldPath": ".rules"
     }
 ]))]
@@ -59,7 +64,15 @@ pub struct Agent {
     )]
     pub lanes: Vec<LaneSpec>,
 
-    /// What commands do, in this order.
+    /// What its rules can schedule for later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub timers: Vec<TimerSpec>,
+
+    /// What commands and timers do, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub rules: Vec<Rule>,
@@ -147,13 +160,37 @@ pub struct Queue {
     pub overflow: Overflow,
 }
 
-/// What one kind of command does. Either all of it takes effect, or the command is refused.
+/// A timer that rules can schedule. An agent has any number of them under one name, each with a key of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TimerSpec {
+    /// A letter, then letters, digits and `_`; rules name the timer by it.
+    #[schemars(length(max = 63), regex(pattern = NAME))]
+    pub name: String,
+    /// What one does that is scheduled with `every` and could not fire for longer than that: Once (it fires once for all
+    /// that it has missed), Each (it fires for each of them, in order).
+    #[serde(default)]
+    pub after_outage: AfterOutage,
+}
+
+/// What one kind of command, or one timer, does. Either all of it takes effect, or the command is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.command) != has(self.timer)",
+    "message": "exactly one of command, timer is expected"
+}]))]
 pub struct Rule {
     /// The Command lane whose commands run this rule.
-    #[schemars(length(max = 63), regex(pattern = NAME))]
-    pub command: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 63), regex(pattern = NAME))]
+    pub command: Option<String>,
+
+    /// The timer that runs this rule when it fires. Its expressions see the key that it was scheduled with as `key`, and
+    /// the time at which it was due as `event.due`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 63), regex(pattern = NAME))]
+    pub timer: Option<String>,
 
     /// A CEL expression: whether the steps run. Evaluated once, before them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,6 +229,12 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Refuse")]
     pub refuse: Option<Refuse>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Schedule")]
+    pub schedule: Option<Schedule>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Cancel")]
+    pub cancel: Option<Cancel>,
     /// A CEL expression: what the answer to the command has beside the version, at most 1 KiB as JSON. Of the steps that
     /// run for one command, one answers. Nobody hears the answer to a message of an agent, so that it is not evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -154,13 +154,25 @@ fn stands(error: &Error, spec: &Value, left_out: &BTreeSet<Path>, known: &[Error
     !left_out.iter().any(|lost| misses(error, &path, lost, spec))
 }
 
-/// Whether an error at a path may only say that a lane is not there, since it was left out, or all of its agent.
+/// Whether an error at a path may only say that a lane or a timer is not there, since it was left out, or all of its agent;
+/// or that one of some fields is.
 fn misses(error: &Error, path: &[Step], lost: &[Step], spec: &Value) -> bool {
+    if error.error.starts_with("exactly one of")
+        && lost.split_last().is_some_and(|(_, parent)| parent == path)
+    {
+        return true;
+    }
+    // What begins the rule says whether there is a `key`.
+    if let [rule @ .., Step::Field(timer)] = lost
+        && (timer == "timer" && error.error.contains("`key`") && path.starts_with(rule))
+    {
+        return true;
+    }
     let sends =
         matches!(path, [.., Step::Field(send), Step::Field(lane)] if send == "send" && lane == "lane");
     let (agent, part) = match lost {
         [_, Step::Item(_)] => return sends,
-        [_, agent, Step::Field(lanes), part @ ..] if lanes == "lanes" => (agent, part),
+        [_, agent, Step::Field(lists), part @ ..] if lists == "lanes" || lists == "timers" => (agent, part),
         _ => return false,
     };
     if !sends && path.get(1) != Some(agent) {

@@ -10,8 +10,8 @@ const NAMES: &[(&str, &str)] = &[
     ("spec.agents[].lanes[].type", "Demand DemandMap JoinValue JoinMap Window Model"),
     ("spec.agents[].lanes[].retain", "age"),
     ("spec.agents[].lanes[].schema", "fields key"),
-    ("spec.agents[].rules[]", "update remove start timer linked unlinked"),
-    ("spec.agents[].rules[].do[]", "schedule cancel join leave call end"),
+    ("spec.agents[].rules[]", "update remove start linked unlinked"),
+    ("spec.agents[].rules[].do[]", "join leave call end"),
 ];
 
 pub fn is_later(at: &str, name: &str) -> bool {

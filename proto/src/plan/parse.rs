@@ -3,10 +3,10 @@
 use super::agent;
 use super::reserved::FAULTS;
 use super::spec::AgentPlanSpec;
-use super::step::Only;
+use super::step::{Cancel, Only, Schedule};
 use super::{
-    Access, Act, Error, Expr, Kind, Lane, LaneId, LaneKind, Plan, Queue, Retain, Rule, Schema, Step, pods,
-    reserved, shape,
+    Access, Act, Error, Expr, Kind, Lane, LaneId, LaneKind, On, Plan, Queue, Retain, Rule, Schema, Step,
+    Time, Timer, TimerId, pods, reserved, shape,
 };
 use crate::address::Route;
 use crate::cel::{Name, Names, Program};
@@ -55,6 +55,7 @@ pub fn of(spec: &AgentPlanSpec) -> Result<Plan, Vec<Error>> {
     let kinds: Vec<_> = agents.map(|(n, agent)| Parser::new(spec, n, &mut errors).kind(agent)).collect();
     find_same_shape(&kinds, &mut errors);
     find_same_id(&kinds, &mut errors);
+    find_same_timer_id(&kinds, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -112,18 +113,33 @@ fn find_same_id(kinds: &[Option<Kind>], errors: &mut Vec<Error>) {
     }
 }
 
+fn find_same_timer_id(kinds: &[Option<Kind>], errors: &mut Vec<Error>) {
+    let mut ids = HashMap::new();
+    for (n, kind) in kinds.iter().enumerate() {
+        for (timer, Timer { id, .. }) in kind.iter().flat_map(|kind| kind.timers.iter().enumerate()) {
+            if let Some((kind, other)) = ids.insert(*id, (n, timer)) {
+                let error =
+                    format!("has the same id as spec.agents[{kind}].timers[{other}]: choose another name");
+                errors.push(Error::invalid(format!("spec.agents[{n}].timers[{timer}].name"), error));
+            }
+        }
+    }
+}
+
 /// Parses one kind of agents.
 struct Parser<'a> {
     spec: &'a AgentPlanSpec,
     at: String,
     lanes: Vec<Lane>,
+    timers: Vec<Timer>,
     names: Names,
     errors: &'a mut Vec<Error>,
 }
 
 impl<'a> Parser<'a> {
     fn new(spec: &'a AgentPlanSpec, agent: usize, errors: &'a mut Vec<Error>) -> Self {
-        Self { spec, at: format!("spec.agents[{agent}]"), lanes: Vec::new(), names: Names::default(), errors }
+        let at = format!("spec.agents[{agent}]");
+        Self { spec, at, lanes: Vec::new(), timers: Vec::new(), names: Names::default(), errors }
     }
 
     fn fault(&mut self, at: &str, error: impl Into<String>) -> Reported {
@@ -139,7 +155,13 @@ impl<'a> Parser<'a> {
         }
         self.lanes.push(faults(&agent.route));
         let lanes = self.lanes.iter().enumerate().filter_map(name).collect();
-        self.names = Names { lanes, item: false };
+        self.names = Names { lanes, item: false, key: false };
+        let timer = |timer: &agent::TimerSpec| Timer {
+            name: Text::new(&timer.name),
+            id: TimerId::of(&agent.route, &timer.name),
+            after_outage: timer.after_outage,
+        };
+        self.timers = agent.timers.iter().map(timer).collect();
         self.find_second_answers(&agent.rules);
         let rules = agent.rules.iter().enumerate().filter_map(|(n, rule)| self.rule(n, rule).ok()).collect();
         let route = match Route::parse(&agent.route) {
@@ -150,7 +172,7 @@ impl<'a> Parser<'a> {
             }
         };
         let partition_by = self.partition_by(&route, agent.partition_by.as_deref().unwrap_or_default());
-        Some(Kind { route, partition_by, lanes: self.lanes, rules })
+        Some(Kind { route, partition_by, lanes: self.lanes, timers: self.timers, rules })
     }
 
     fn partition_by(&mut self, route: &Route, parameters: &[String]) -> Vec<usize> {
@@ -229,11 +251,38 @@ impl<'a> Parser<'a> {
 
     fn rule(&mut self, n: usize, rule: &agent::Rule) -> Result<Rule, Reported> {
         let at = format!("rules[{n}]");
-        let command = self.lane_of(&format!("{at}.command"), &rule.command, LaneKind::Command);
+        let on = self.trigger(&at, rule);
+        self.names.key = rule.timer.is_some();
         let when = self.optional(&format!("{at}.when"), rule.when.as_deref());
         let steps = rule.steps.iter().enumerate();
         let steps: Vec<_> = steps.map(|(n, step)| self.step(&format!("{at}.do[{n}]"), step)).collect();
-        Ok(Rule { command: command?, when: when?, steps: steps.into_iter().collect::<Result<_, _>>()? })
+        if rule.timer.is_some() {
+            for n in (0..rule.steps.len()).filter(|n| rule.steps[*n].answer.is_some()) {
+                self.fault(&format!("{at}.do[{n}].answer"), "nobody hears the answer to a timer");
+            }
+        }
+        self.names.key = false;
+        Ok(Rule { on: on?, when: when?, steps: steps.into_iter().collect::<Result<_, _>>()? })
+    }
+
+    /// What runs a rule.
+    fn trigger(&mut self, at: &str, rule: &agent::Rule) -> Result<On, Reported> {
+        match (&rule.command, &rule.timer) {
+            (Some(command), None) => {
+                self.lane_of(&format!("{at}.command"), command, LaneKind::Command).map(On::Command)
+            }
+            (None, Some(timer)) => self.timer_of(&format!("{at}.timer"), timer).map(On::Timer),
+            _ => Err(self.fault(at, "exactly one of command, timer is expected")),
+        }
+    }
+
+    fn timer_of(&mut self, at: &str, name: &str) -> Result<usize, Reported> {
+        if let Some(place) = self.timers.iter().position(|timer| timer.name == name) {
+            return Ok(place);
+        }
+        let names: Vec<_> = self.timers.iter().map(|timer| &*timer.name).collect();
+        let error = format!("there is no timer `{name}` among the `timers` here, only {}", list(&names));
+        Err(self.fault(at, error))
     }
 
     fn step(&mut self, at: &str, step: &agent::Step) -> Result<Step, Reported> {
@@ -252,7 +301,8 @@ impl<'a> Parser<'a> {
     fn find_second_answers(&mut self, rules: &[agent::Rule]) {
         let mut always: HashMap<&str, String> = HashMap::new();
         for (n, rule) in rules.iter().enumerate() {
-            let mut first = always.get(&*rule.command).cloned();
+            let Some(command) = rule.command.as_deref() else { continue };
+            let mut first = always.get(command).cloned();
             for (k, _) in rule.steps.iter().enumerate().filter(|(_, step)| step.answer.is_some()) {
                 let at = format!("rules[{n}].do[{k}].answer");
                 match &first {
@@ -264,7 +314,7 @@ impl<'a> Parser<'a> {
                 }
             }
             if let (None, Some(first)) = (&rule.when, first) {
-                always.entry(&rule.command).or_insert(first);
+                always.entry(command).or_insert(first);
             }
         }
     }
@@ -279,6 +329,9 @@ impl<'a> Parser<'a> {
             Only::Clear(clear) => lane(&clear.lane, LaneKind::Map),
             Only::Emit(emit) => lane(&emit.lane, LaneKind::Supply),
             Only::Send(send) => self.receiver(&format!("{at}.lane"), &send.lane).map(|()| 0),
+            Only::Schedule(Schedule { timer, .. }) | Only::Cancel(Cancel { timer, .. }) => {
+                self.timer_of(&format!("{at}.timer"), timer)
+            }
             Only::Refuse(_) | Only::Answer(_) => Ok(0),
         };
         let path = format!("{}.{at}", self.at);
@@ -310,8 +363,28 @@ impl<'a> Parser<'a> {
             Only::Refuse(refuse) => {
                 Act::Refuse { with: expression("with", &refuse.with)?, code: refuse.code as u16, at: path }
             }
+            Only::Schedule(schedule) => {
+                let key = self.optional(&format!("{at}.key"), schedule.key.as_deref());
+                let time = self.time(at, schedule);
+                Act::Schedule { timer: lane?, key: key?, time: time? }
+            }
+            Only::Cancel(cancel) => {
+                let key = self.optional(&format!("{at}.key"), cancel.key.as_deref());
+                Act::Cancel { timer: lane?, key: key? }
+            }
             Only::Answer(text) => Act::Answer { with: self.expression(at, text)? },
         })
+    }
+
+    fn time(&mut self, at: &str, schedule: &Schedule) -> Result<Time, Reported> {
+        let Schedule { after, at: moment, every, .. } = schedule;
+        let mut expression = |name: &str, text: &str| self.expression(&format!("{at}.{name}"), text);
+        match (after, moment, every) {
+            (Some(after), None, None) => expression("after", after).map(Time::After),
+            (None, Some(moment), None) => expression("at", moment).map(Time::At),
+            (None, None, Some(every)) => expression("every", every).map(Time::Every),
+            _ => Err(self.fault(at, "exactly one of after, at, every is expected")),
+        }
     }
 
     fn lane_of(&mut self, at: &str, name: &str, kind: LaneKind) -> Result<usize, Reported> {

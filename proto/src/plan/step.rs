@@ -156,6 +156,68 @@ pub struct Refuse {
     pub each: Option<String>,
 }
 
+/// Lets a timer of this agent fire. One that is scheduled already with the same key is replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "(has(self.after) ? 1 : 0) + (has(self.at) ? 1 : 0) + (has(self.every) ? 1 : 0) == 1",
+    "message": "exactly one of after, at, every is expected"
+}]))]
+pub struct Schedule {
+    /// One of the agent's `timers`.
+    #[schemars(length(max = 63), regex(pattern = NAME))]
+    pub timer: String,
+    /// A CEL expression: which of the timers of this name. Any value that can be the key of a Map lane. Unset: the one
+    /// without a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub key: Option<String>,
+    /// A CEL expression: a duration. It fires once, when so much time has gone by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub after: Option<String>,
+    /// A CEL expression: a timestamp. It fires once, at that time, or at once if that has gone by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub at: Option<String>,
+    /// A CEL expression: a duration of at least 100 ms. It fires each time when so much time has gone by, until it is
+    /// cancelled or scheduled anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub every: Option<String>,
+    /// A CEL expression: whether this step runs. Evaluated just before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub when: Option<String>,
+    /// A CEL expression: a list, or a map, which stands for its keys. The step runs once for each element, in order, and
+    /// its other expressions see the element as `item`; `when` is evaluated for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub each: Option<String>,
+}
+
+/// Lets a timer of this agent not fire any more; if it is not scheduled, nothing happens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cancel {
+    /// One of the agent's `timers`.
+    #[schemars(length(max = 63), regex(pattern = NAME))]
+    pub timer: String,
+    /// A CEL expression: the key that it was scheduled with. Unset: the one without a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub key: Option<String>,
+    /// A CEL expression: whether this step runs. Evaluated just before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub when: Option<String>,
+    /// A CEL expression: a list, or a map, which stands for its keys. The step runs once for each element, in order, and
+    /// its other expressions see the element as `item`; `when` is evaluated for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub each: Option<String>,
+}
+
 fn refuse_code() -> i32 {
     422
 }
@@ -170,12 +232,14 @@ pub enum Only<'a> {
     Emit(&'a Emit),
     Send(&'a Send),
     Refuse(&'a Refuse),
+    Schedule(&'a Schedule),
+    Cancel(&'a Cancel),
     Answer(&'a str),
 }
 
 impl Step {
     pub fn only(&self) -> Option<Only<'_>> {
-        let Step { set, put, remove, clear, emit, send, refuse, answer } = self;
+        let Step { set, put, remove, clear, emit, send, refuse, schedule, cancel, answer } = self;
         let set = set.as_ref().map(Only::Set);
         set.or(put.as_ref().map(Only::Put))
             .or(remove.as_ref().map(Only::Remove))
@@ -183,6 +247,8 @@ impl Step {
             .or(emit.as_ref().map(Only::Emit))
             .or(send.as_ref().map(Only::Send))
             .or(refuse.as_ref().map(Only::Refuse))
+            .or(schedule.as_ref().map(Only::Schedule))
+            .or(cancel.as_ref().map(Only::Cancel))
             .or(answer.as_deref().map(Only::Answer))
     }
 }
@@ -197,6 +263,8 @@ impl<'a> Only<'a> {
             Only::Emit(_) => "emit",
             Only::Send(_) => "send",
             Only::Refuse(_) => "refuse",
+            Only::Schedule(_) => "schedule",
+            Only::Cancel(_) => "cancel",
             Only::Answer(_) => "answer",
         }
     }
@@ -218,7 +286,9 @@ impl<'a> Only<'a> {
             | Only::Clear(Clear { when, each, .. })
             | Only::Emit(Emit { when, each, .. })
             | Only::Send(Send { when, each, .. })
-            | Only::Refuse(Refuse { when, each, .. }) => (when, each),
+            | Only::Refuse(Refuse { when, each, .. })
+            | Only::Schedule(Schedule { when, each, .. })
+            | Only::Cancel(Cancel { when, each, .. }) => (when, each),
             Only::Answer(_) => return (None, None),
         };
         (when.as_deref(), each.as_deref())

@@ -7,7 +7,7 @@ const SLOT: Slot = 7;
 const MIB: usize = 1 << 20;
 
 fn names(new: usize) -> Names {
-    Names::new(Room { new, growth: 2 * new, ended: new })
+    Names::new(Room { new, growth: 2 * new, ended: new, ..Room::OF_NODE })
 }
 
 /// As the shard does it: looks, and settles what may run.
@@ -124,7 +124,7 @@ fn windows_grow_as_far_as_there_is_room_and_full_ones_need_none() {
     assert!(grown > 100, "{grown}");
     assert!(names.clients().bytes as usize <= 2 * MIB);
     // Whoever has a full window goes on as before.
-    let mut names = super::Names::new(Room { new: 12 << 10, growth: 24 << 10, ended: 0 });
+    let mut names = super::Names::new(Room { new: 12 << 10, growth: 24 << 10, ended: 0, ..Room::OF_NODE });
     for sequence in 1..2_000 {
         assert_eq!(send(&mut names, SLOT, "old", sequence, 1_000), NEW);
     }
@@ -269,8 +269,8 @@ proptest! {
     /// to be done while its name is remembered; memory is what is counted, and not more than there is room for; and who replays what was written holds the same.
     #[test]
     fn nothing_is_forgotten_within_the_hour(turns in proptest::collection::vec(any_turn(), 1..300)) {
-        let mut names = Names::new(Room { new: 4_000, growth: 8_000, ended: 1_000 });
-        let mut replayed = Names::new(Room { new: 0, growth: 8_000, ended: 0 });
+        let mut names = Names::new(Room { new: 4_000, growth: 8_000, ended: 1_000, ..Room::OF_NODE });
+        let mut replayed = Names::new(Room { new: 0, growth: 8_000, ended: 0, ..Room::OF_NODE });
         let (mut now_ms, mut done) = (1_000, BTreeMap::<(Slot, String), (u64, BTreeSet<u64>)>::new());
         let (mut refused, mut version) = (BTreeSet::new(), 1 << 40);
         for turn in turns {

@@ -204,7 +204,7 @@ fn an_answer_comes_again_with_its_key_and_is_in_the_record_only_then() {
 #[test]
 fn an_answer_that_is_not_kept_any_more_is_said_to_be_gone() {
     let mut rig = Rig::new();
-    rig.shard = Shard::new(1, Room { new: 64 << 10, growth: 128 << 10, ended: 0 });
+    rig.shard = Shard::new(1, Room { new: 64 << 10, growth: 128 << 10, ended: 0, ..Room::OF_NODE });
     rig.shard.handle(Event::Configured(configuration()), 0);
     let body = |sequence: u64| format!("{{\"first\": \"{sequence:0>1022}\"}}");
     for sequence in 1..=40 {

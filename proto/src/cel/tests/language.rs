@@ -1,6 +1,6 @@
 //! Names, operators, macros and optionals.
 
-use super::{COST_MAX, Cost, Name, Names, Program, Value, agent, check};
+use super::{COST_MAX, Cost, Name, Names, Program, Value, agent, check, names};
 use crate::cel::function::{Form, SPACES};
 use crate::cel::library;
 
@@ -220,7 +220,7 @@ fn optionals_hold_a_value_or_nothing() {
 /// What an expression gives beside Value lanes of these names, which have the values of `late` and those after it.
 fn beside(lanes: &[&str], text: &str) -> Result<Value, String> {
     let name = |(lane, name): (usize, &&str)| Name { name: (*name).into(), lane, map: false, double: false };
-    let names = Names { lanes: lanes.iter().enumerate().map(name).collect(), item: false };
+    let names = Names { lanes: lanes.iter().enumerate().map(name).collect(), item: false, key: false };
     let program = Program::compile(text, &names).map_err(|error| error.error)?;
     program.run(&agent(), &mut Cost(COST_MAX)).map_err(|fault| fault.0)
 }
@@ -261,4 +261,44 @@ fn no_method_has_the_name_of_a_function_of_a_library() {
     let unknown: Vec<_> =
         all().filter(|(form, _)| matches!(form, Form::Of(space) if !SPACES.contains(space))).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn times_are_read_as_they_are_or_from_their_texts() {
+    let read = |text: &str, time: bool| {
+        let program = Program::compile(text, &names()).unwrap();
+        let read = if time { Program::time_ms } else { Program::span_ms };
+        read(&program, &agent(), &mut Cost(1000)).map_err(|fault| fault.0)
+    };
+    for (text, millis) in [
+        ("duration('90s')", 90_000),
+        ("'1h'", 3_600_000),
+        ("duration('1ns')", 1),
+        ("'-1.0001ms'", -1),
+        ("'-1.9ms'", -1),
+        ("'0'", 0),
+    ] {
+        assert_eq!(read(text, false), Ok(millis), "{text}");
+    }
+    for (text, millis) in [
+        ("now", 1_357_034_400_123),
+        ("now + duration('1s')", 1_357_034_401_123),
+        ("'1970-01-01T00:00:01Z'", 1_000),
+        ("timestamp('1970-01-01T00:00:01.0000001Z')", 1_001),
+        ("'1969-12-31T23:59:59.9995Z'", 0),
+        ("'9999-12-31T23:59:59.999Z'", 253_402_300_799_999),
+    ] {
+        assert_eq!(read(text, true), Ok(millis), "{text}");
+    }
+    for (text, time, part) in [
+        ("5", false, "a duration such as duration('5m') is expected, not one of type int"),
+        ("now", false, "not one of type timestamp"),
+        ("'5'", false, "not '5'"),
+        ("duration('1s')", true, "a timestamp such as now + duration('5m')"),
+        ("'2013-01-31'", true, "not '2013-01-31'"),
+        ("1 / 0", true, "divided by zero"),
+    ] {
+        let error = read(text, time).unwrap_err();
+        assert!(error.contains(part), "{text}: {error}");
+    }
 }

@@ -7,7 +7,12 @@ use expect_test::{Expect, expect};
 fn check_rule(rule: &str, expected: &Expect) {
     let lanes =
         "{name: c, type: Command}, {name: v, type: Value}, {name: m, type: Map}, {name: s, type: Supply}";
-    check(&format!("{{agents: [{{route: '/a/:x', lanes: [{lanes}], rules: [{rule}]}}]}}"), expected);
+    check(
+        &format!(
+            "{{agents: [{{route: '/a/:x', timers: [{{name: t}}], lanes: [{lanes}], rules: [{rule}]}}]}}"
+        ),
+        expected,
+    );
 }
 
 /// Rules, and what is wrong with each.
@@ -37,17 +42,12 @@ const RULES: &[(&str, Expect)] = &[
         I spec.agents[0].rules[0].command: `v` is a Value lane, a Command lane is expected
     "#]],
     ),
-    (
-        "{timer: t, do: [{clear: {lane: m}}]}",
-        expect![[r#"
-        N spec.agents[0].rules[0].timer: `timer` is not supported yet
-    "#]],
-    ),
+    ("{timer: t, do: [{clear: {lane: m}}]}", expect![""]),
     (
         "{when: 'true', do: [{clear: {lane: m}}]}",
         expect![[r#"
-        I spec.agents[0].rules[0].command: is missing
-    "#]],
+            I spec.agents[0].rules[0]: exactly one of command, timer is expected
+        "#]],
     ),
     (
         "{command: c, when: true, do: [{clear: {lane: m}}]}",
@@ -64,32 +64,82 @@ const RULES: &[(&str, Expect)] = &[
     (
         "{command: c, do: [{}]}",
         expect![[r#"
-            I spec.agents[0].rules[0].do[0]: exactly one of answer, clear, emit, put, refuse, remove, send, set is expected
+            I spec.agents[0].rules[0].do[0]: exactly one of answer, cancel, clear, emit, put, refuse, remove, schedule, send, set is expected
         "#]],
     ),
     (
         "{command: c, do: [{set: null}]}",
         expect![[r#"
-            I spec.agents[0].rules[0].do[0]: exactly one of answer, clear, emit, put, refuse, remove, send, set is expected
+            I spec.agents[0].rules[0].do[0]: exactly one of answer, cancel, clear, emit, put, refuse, remove, schedule, send, set is expected
         "#]],
     ),
     (
         "{command: c, do: [{set: {lane: v, to: '1'}, clear: {lane: m}}]}",
         expect![[r#"
-            I spec.agents[0].rules[0].do[0]: exactly one of answer, clear, emit, put, refuse, remove, send, set is expected
+            I spec.agents[0].rules[0].do[0]: exactly one of answer, cancel, clear, emit, put, refuse, remove, schedule, send, set is expected
         "#]],
     ),
     (
         "{command: c, do: [{sett: {lane: v, to: '1'}}]}",
         expect![[r#"
-            I spec.agents[0].rules[0].do[0].sett: there is no field `sett` here, only answer, clear, emit, put, refuse, remove, send, set
+            I spec.agents[0].rules[0].do[0].sett: there is no field `sett` here, only answer, cancel, clear, emit, put, refuse, remove, schedule, send, set
         "#]],
+    ),
+    (
+        "{timer: t, when: key == 'a', do: [{set: {lane: v, to: '[key, event.due]', when: key != null}}]}",
+        expect![[""]],
+    ),
+    (
+        "{command: c, timer: t, do: [{clear: {lane: m}}]}",
+        expect![[r#"
+        I spec.agents[0].rules[0]: exactly one of command, timer is expected
+    "#]],
+    ),
+    (
+        "{timer: x, do: [{set: {lane: v, to: key}}]}",
+        expect![[r#"
+        I spec.agents[0].rules[0].timer: there is no timer `x` among the `timers` here, only t
+    "#]],
+    ),
+    (
+        "{timer: t, do: [{answer: key}, {schedule: {timer: t, every: \"duration('1h')\"}}]}",
+        expect![[r#"
+        I spec.agents[0].rules[0].do[0].answer: nobody hears the answer to a timer
+    "#]],
+    ),
+    (
+        "{command: c, do: [{set: {lane: v, to: key}}]}",
+        expect![[r#"
+        I spec.agents[0].rules[0].do[0].set.to:1: there is no `key` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; `key` is there in a rule of a timer
+    "#]],
+    ),
+    (
+        "{command: c, do: [{schedule: {timer: t, key: item, after: event.x, each: event.of}}, {cancel: {timer: t, key: v}}, {cancel: {timer: t}}, \
+         {schedule: {timer: t, at: now, when: v == 1}}]}",
+        expect![[""]],
+    ),
+    (
+        "{command: c, do: [{schedule: {timer: x, key: nope, after: nope}}, {cancel: {timer: c, key: nope}}]}",
+        expect![[r#"
+        I spec.agents[0].rules[0].do[0].schedule.timer: there is no timer `x` among the `timers` here, only t
+        I spec.agents[0].rules[0].do[0].schedule.key:1: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; write "'nope'" if a text is meant: the quotes of YAML are not those of the expression
+        I spec.agents[0].rules[0].do[0].schedule.after:1: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; write "'nope'" if a text is meant: the quotes of YAML are not those of the expression
+        I spec.agents[0].rules[0].do[1].cancel.timer: there is no timer `c` among the `timers` here, only t
+        I spec.agents[0].rules[0].do[1].cancel.key:1: there is no `nope` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `v`, `m`; write "'nope'" if a text is meant: the quotes of YAML are not those of the expression
+    "#]],
+    ),
+    (
+        "{command: c, do: [{schedule: {timer: t, after: v, every: v}}, {schedule: {timer: t, key: v, at: 5, do: x}}]}",
+        expect![[r#"
+        I spec.agents[0].rules[0].do[1].schedule.at: a text is expected: quote it, "5"
+        I spec.agents[0].rules[0].do[1].schedule.do: there is no field `do` here, only after, at, each, every, key, timer, when
+    "#]],
     ),
     (
         "{command: c, do: [{schedule: {timer: t}}]}",
         expect![[r#"
-        N spec.agents[0].rules[0].do[0].schedule: `schedule` is not supported yet
-    "#]],
+            I spec.agents[0].rules[0].do[0].schedule: exactly one of after, at, every is expected
+        "#]],
     ),
     (
         "{command: c, do: [{set: {lane: v}}]}",
