@@ -21,6 +21,8 @@ pub const FORMAT: u32 = 3;
 
 /// The folder of the log, which is there before the folder counts as one of a store.
 pub const LOG: &str = "log";
+/// The folder of snapshots, which is there from the first one on.
+pub const SNAPSHOTS: &str = "snapshots";
 
 const STORE: &str = "store";
 const LOCK: &str = "lock";
@@ -316,7 +318,7 @@ fn refuse_foreign(folder: &Path) -> Result<(), Error> {
         return Ok(());
     }
     if names.iter().any(|name| [HAD_RING, CONFIGURATION, ROLLED_BACK].contains(&name.as_str()))
-        || holds_records(folder)
+        || [LOG, SNAPSHOTS].iter().any(|name| holds_files(&folder.join(name)))
     {
         let path = folder.join(STORE);
         return Err(Error::Damaged {
@@ -326,7 +328,7 @@ fn refuse_foreign(folder: &Path) -> Result<(), Error> {
         });
     }
     let ours = |name: &String| {
-        [LOCK, INCARNATION, LOG, "lost+found"].contains(&name.as_str())
+        [LOCK, INCARNATION, LOG, SNAPSHOTS, "lost+found"].contains(&name.as_str())
             || name.strip_suffix(NEW).is_some_and(|name| [STORE, INCARNATION].contains(&name))
     };
     names.retain(|name| !ours(name));
@@ -340,8 +342,8 @@ fn refuse_foreign(folder: &Path) -> Result<(), Error> {
     Err(Error::Foreign { folder: folder.to_path_buf(), found })
 }
 
-fn holds_records(folder: &Path) -> bool {
-    disk::list(&folder.join(LOG)).is_ok_and(|names| !names.is_empty())
+fn holds_files(folder: &Path) -> bool {
+    disk::list(folder).is_ok_and(|names| !names.is_empty())
 }
 
 pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
