@@ -202,6 +202,12 @@ impl Map {
         Some(Undo { key: key.clone(), was: Some(was), tombstone: None, dropped, version, gone })
     }
 
+    /// The same entries, as a snapshot has them with this version and what is known of those that are gone.
+    #[must_use]
+    pub fn as_known(self, version: u64, gone: Gone) -> Map {
+        Map { version, gone, ..self }
+    }
+
     /// The map as it was before.
     #[must_use]
     pub fn clear(&mut self, stamp: Stamp) -> Map {

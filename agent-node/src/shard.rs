@@ -15,6 +15,7 @@ mod due;
 mod event;
 mod fire;
 mod gate;
+mod install;
 mod kept;
 mod lane;
 mod names;
@@ -24,7 +25,9 @@ mod record;
 mod records;
 mod replay;
 mod rules;
+mod saved;
 mod slot;
+mod taking;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -46,10 +49,12 @@ use crate::holds::Holds;
 use crate::log::Position;
 use crate::map::Map;
 use crate::refusal::Refusal;
+use crate::snapshot::Asked;
 use agent::Layouts;
 use due::Due;
 use gate::Gate;
 use hashbrown::HashMap;
+use install::Installing;
 use names::Names;
 use outbox::Again;
 use proto::address::{self, Address};
@@ -57,6 +62,7 @@ use proto::plan::{LaneKind, Plan};
 use proto::value::Value;
 use slot::Slot;
 use std::sync::Arc;
+use taking::Taking;
 use watches::Watches;
 
 /// The most that a tick writes, heads of records counted.
@@ -83,6 +89,8 @@ pub struct Shard<R, W> {
     due: Due,
     /// What timers may take of the memory.
     timer_bytes_max: usize,
+    taking: Taking,
+    installing: Option<Installing>,
     messages: u64,
     faults: u64,
     /// By index of the kind.
@@ -107,6 +115,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             in_log: Vec::new(),
             touched: Vec::new(),
             gate: Gate::new(),
+            taking: Taking::default(),
+            installing: None,
             messages: 0,
             faults: 0,
             routes: Vec::new(),
@@ -135,6 +145,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             Event::Resend(slots) => self.resend(Again::To(&slots)),
             Event::NodeStarted { store, incarnation } => self.names.started(store, incarnation),
             Event::Configured(configuration) => self.configured(&configuration, now_ms),
+            Event::Snapshot(Asked::Take { round, slots }) => self.take_snapshots(round, slots),
+            Event::Snapshot(Asked::Room) => {}
         }
     }
 
@@ -160,7 +172,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             | Event::Fetched { .. }
             | Event::Resend(_)
             | Event::NodeStarted { .. }
-            | Event::Configured(_) => {
+            | Event::Configured(_)
+            | Event::Snapshot(_) => {
                 self.handle(event, 0);
             }
         }

@@ -6,6 +6,7 @@
 use super::lane::LaneState;
 use super::record::Change;
 use crate::map::Stamp;
+use hashbrown::HashMap;
 use proto::plan::{Kind, LaneId, Plan};
 use std::sync::Arc;
 
@@ -14,7 +15,11 @@ pub type Layout = Arc<Box<[LaneId]>>;
 
 /// For each kind of a plan, how its agents are laid out.
 #[derive(Debug, Default)]
-pub struct Layouts(Vec<Layout>);
+pub struct Layouts {
+    kinds: Vec<Layout>,
+    /// The kind that has a lane: no two have the same.
+    by_lane: HashMap<LaneId, usize>,
+}
 
 #[derive(Debug, Default)]
 pub struct Agent {
@@ -29,18 +34,30 @@ pub struct Agent {
 impl Layouts {
     /// Those of a plan. Kinds that have kept their lanes keep their layout, and with it all that is laid out so.
     pub fn change(&mut self, plan: &Plan) {
-        let before = std::mem::take(&mut self.0);
+        let before = std::mem::take(&mut self.kinds);
         let layout = |kind: &Kind| -> Layout {
             let ids: Box<[LaneId]> = kind.lanes.iter().map(|lane| lane.id).collect();
             let same = before.iter().find(|before| ***before == ids);
             same.cloned().unwrap_or_else(|| Arc::new(ids))
         };
-        self.0 = plan.kinds.iter().map(layout).collect();
+        self.kinds = plan.kinds.iter().map(layout).collect();
+        let lanes =
+            self.kinds.iter().zip(0..).flat_map(|(layout, kind)| layout.iter().map(move |id| (*id, kind)));
+        self.by_lane = lanes.collect();
     }
 
     /// By index of the kind.
     pub fn of(&self, kind: usize) -> &Layout {
-        &self.0[kind]
+        &self.kinds[kind]
+    }
+
+    /// An agent with nothing in it, laid out as one that has such a lane.
+    pub fn begin(&self, lane: Option<LaneId>) -> Agent {
+        let mut agent = Agent::default();
+        if let Some(kind) = lane.and_then(|lane| self.by_lane.get(&lane)) {
+            agent.lay_out(&self.kinds[*kind]);
+        }
+        agent
     }
 }
 
@@ -72,15 +89,32 @@ impl Agent {
         self.layout = Some(layout.clone());
     }
 
-    /// Makes a change that a record has, before there is a plan.
-    pub fn replay(&mut self, lane: LaneId, change: Change, stamp: Stamp) {
+    /// Lanes that have a state, whether the plan has them or not.
+    pub fn states(&self) -> impl Iterator<Item = (LaneId, &LaneState)> + Clone {
+        let ids = self.layout.iter().flat_map(|layout| layout.iter().copied());
+        let hidden = self.hidden.iter().flat_map(|hidden| hidden.iter());
+        let all = ids.zip(&self.lanes).chain(hidden.map(|(id, lane)| (*id, lane)));
+        all.filter(|(_, lane)| **lane != LaneState::Untouched)
+    }
+
+    /// A lane by its id, whether the plan has it or not.
+    pub fn lane(&mut self, id: LaneId) -> &mut LaneState {
+        let laid_out = self.layout.as_ref().and_then(|layout| layout.iter().position(|own| *own == id));
+        if let Some(place) = laid_out {
+            return &mut self.lanes[place];
+        }
         let hidden = self.hidden.get_or_insert_default();
-        let place = hidden.iter().position(|(id, _)| *id == lane).unwrap_or_else(|| {
+        let place = hidden.iter().position(|(own, _)| *own == id).unwrap_or_else(|| {
             hidden.reserve_exact(1);
-            hidden.push((lane, LaneState::Untouched));
+            hidden.push((id, LaneState::Untouched));
             hidden.len() - 1
         });
-        let lane = &mut hidden[place].1;
+        &mut hidden[place].1
+    }
+
+    /// Makes a change that a record has.
+    pub fn replay(&mut self, lane: LaneId, change: Change, stamp: Stamp) {
+        let lane = self.lane(lane);
         match change {
             Change::Set(value) => drop(lane.set(value, stamp.version)),
             Change::Put(key, value) => drop(lane.put(key, value, stamp)),

@@ -67,8 +67,8 @@ impl Agents {
         place
     }
 
-    pub fn get_or_add(&mut self, address: Address) -> &mut Agent {
-        let place = self.find(&address).unwrap_or_else(|| self.add(address, Agent::default()));
+    pub fn get_or_add(&mut self, address: Address, new: impl FnOnce() -> Agent) -> &mut Agent {
+        let place = self.find(&address).unwrap_or_else(|| self.add(address, new()));
         self.at(place)
     }
 
@@ -100,9 +100,9 @@ mod tests {
             assert_eq!(agents.get(n).0, &address(n));
         }
         assert!(agents.get_mut(&address(3_000)).is_none());
-        agents.get_or_add(address(5));
+        agents.get_or_add(address(5), Agent::default);
         assert_eq!(agents.len(), 3_000);
-        agents.get_or_add(address(3_000));
+        agents.get_or_add(address(3_000), Agent::default);
         assert_eq!((agents.len(), agents.find(&address(3_000))), (3_001, Some(3_000)));
     }
 }

@@ -6,6 +6,7 @@ use crate::holds::Stream;
 use crate::link::{Got, Update};
 use crate::log::Position;
 use crate::refusal::Refusal;
+use crate::snapshot::Asked;
 use bytes::Bytes;
 use proto::address::{Address, Slot};
 use proto::plan::Plan;
@@ -64,6 +65,8 @@ pub enum Event<R, W> {
     },
     /// A new plan, a new ring, or both.
     Configured(Arc<Assignment>),
+    /// Snapshots are wanted, or there is room for their pieces.
+    Snapshot(Asked),
 }
 
 /// A client's command, wherever it is on its way. `R` says where the answer goes; `K` is the key: a client may leave it

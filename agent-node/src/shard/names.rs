@@ -14,6 +14,8 @@
 //! Each shard has an equal share of the node's room. A name is forgotten by a record of its own slot, and only that
 //! slot's shard writes those: were the room one for all, a shard would have to wait until another one makes room.
 
+mod saved;
+
 use super::kept::Kept;
 use super::window::{Known, Window};
 use bytes::Bytes;
@@ -260,16 +262,7 @@ impl Names {
         let client = if let Some(client) = clients.get_mut(name) {
             client
         } else {
-            let of = match node(name) {
-                None => Of::Client,
-                Some((store, start)) if self.starts.get(&store).is_some_and(|latest| *latest > start) => {
-                    Of::Ended
-                }
-                Some((store, start)) => {
-                    self.nodes.insert((store, start, slot));
-                    Of::Node
-                }
-            };
+            let of = whose(name, slot, &self.starts, &mut self.nodes);
             self.groups[of as usize].held.gain(1, NAME + name.len());
             clients.entry(name.clone()).or_insert(Client { of, ..Client::default() })
         };
@@ -448,6 +441,22 @@ impl Names {
         }
         let until_ms = group.active.first().map_or(0, |first| (first.0 + IDLE_MS).saturating_sub(now_ms));
         until_ms.div_ceil(1_000).clamp(1, IDLE_MS / 1_000) as u32
+    }
+}
+
+fn whose(
+    name: &str,
+    slot: Slot,
+    starts: &HashMap<StoreId, u64>,
+    nodes: &mut BTreeSet<(StoreId, u64, Slot)>,
+) -> Of {
+    match node(name) {
+        None => Of::Client,
+        Some((store, start)) if starts.get(&store).is_some_and(|latest| *latest > start) => Of::Ended,
+        Some((store, start)) => {
+            nodes.insert((store, start, slot));
+            Of::Node
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 //! message, of which commands from outside make no more than [`FULL`]. *Assumptions*: what `fetch` asks for comes back
 //! by `fetched`, or the shard ends.
 
+mod saved;
+
 use super::event::{Fetch, Message, Place, Taken, Verdict};
 use crate::broken::{self, Broken};
 use crate::log::Position;

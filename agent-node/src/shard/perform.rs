@@ -282,8 +282,11 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let plan = &configuration.plan;
         let given = Given { plan, kind, address, event, key, sender, now_ms, version, hops };
         let mut new = None;
-        let agent = match agents.get_mut(address) {
-            Some(agent) => agent,
+        let agent = match agents.find(address) {
+            Some(place) => {
+                self.taking.before_change(id, place, agents);
+                agents.at(place)
+            }
             None => new.insert(Agent::default()),
         };
         let mut run = Run::new(&given, agent.lanes(&layout));
@@ -491,7 +494,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let parts = Parts { key: refused, is_refused, origin, trims, idle, gone, ..Parts::of_slot(begin) };
         let bytes = self.records.add(head, &parts, most).ok()?;
         slot.outbox.trims_said();
-        slot.numbers.count();
+        slot.numbers.count(head);
         self.touched.push(id);
         Some(bytes)
     }
@@ -617,6 +620,6 @@ fn write(
         return Err(Refusal::new(422, text, given.address.as_str()));
     }
     outbox.trims_said();
-    numbers.count();
+    numbers.count(head);
     Ok(())
 }

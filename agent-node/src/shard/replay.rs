@@ -6,7 +6,7 @@ use super::record::{self, Record};
 use crate::broken::{self, Broken};
 use crate::log::{Head, Position};
 use crate::map::Stamp;
-use proto::address::Address;
+use proto::address::{self, Address};
 use proto::ring::version;
 
 impl<R: Clone, W: Clone + Eq> Shard<R, W> {
@@ -17,7 +17,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         if head.lsn != slot.numbers.lsn + 1 {
             return Err(format!("it follows record {} of its slot", slot.numbers.lsn));
         }
-        slot.numbers.lsn = head.lsn;
+        slot.numbers.follow(head);
         slot.numbers.history = record.history;
         slot.numbers.time_ms = slot.numbers.time_ms.max(record.time_ms);
         let version = version(record.history, head.lsn);
@@ -44,18 +44,26 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             }
         }
         self.names.forget(head.slot, &record.idle, &record.gone);
-        let fired = record.fired.as_ref().filter(|_| !broken::is(Broken::ForgottenFired));
-        if (fired.is_some() || !record.timers.is_empty()) && !broken::is(Broken::ForgottenTimers) {
-            let address = Address::trusted(&record.agent);
-            self.slot(head.slot).agents.get_or_add(address.clone());
-            self.change_timers(head.slot, &address, fired, &record.timers);
-        }
-        if !record.changes.is_empty() {
-            let agent = self.slot(head.slot).agents.get_or_add(Address::trusted(&record.agent));
-            for ((lane, change), index) in record.changes.into_iter().zip(0..) {
-                agent.replay(lane, change, Stamp { version, index });
-            }
+        if !record.agent.is_empty() {
+            self.replay_agent(head.slot, record, version);
         }
         Ok(())
+    }
+
+    /// What a record says of its agent, which may be new.
+    fn replay_agent(&mut self, id: address::Slot, record: Record, version: u64) {
+        let address = Address::trusted(&record.agent);
+        let first = record.changes.first().map(|(lane, _)| *lane);
+        let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
+            unreachable!("it has just been made")
+        };
+        let agent = slot.agents.get_or_add(address.clone(), || self.layouts.begin(first));
+        for ((lane, change), index) in record.changes.into_iter().zip(0..) {
+            agent.replay(lane, change, Stamp { version, index });
+        }
+        let fired = record.fired.as_ref().filter(|_| !broken::is(Broken::ForgottenFired));
+        if (fired.is_some() || !record.timers.is_empty()) && !broken::is(Broken::ForgottenTimers) {
+            self.change_timers(id, &address, fired, &record.timers);
+        }
     }
 }

@@ -5,7 +5,8 @@ use super::event::{Ownership, Place};
 use super::gate::GATHERED;
 use super::outbox::Outbox;
 use super::timers::Timers;
-use crate::log::Position;
+use crate::log::{Head, Position};
+use crate::snapshot::{TERMS_MAX, Term};
 use proto::address;
 use proto::ring::version;
 use std::collections::HashMap;
@@ -31,6 +32,8 @@ pub struct Numbers {
     time_since_ms: u64,
     /// Where the last record ends.
     pub end: Position,
+    /// Who wrote its records, the last [`TERMS_MAX`].
+    pub terms: Vec<Term>,
     /// It had a record since the last tick.
     pub busy: bool,
 }
@@ -74,9 +77,21 @@ impl Numbers {
     }
 
     /// The next record is being made.
-    pub fn count(&mut self) {
-        self.lsn += 1;
+    pub fn count(&mut self, head: Head) {
+        self.follow(head);
         self.end = GATHERED;
         self.busy = true;
+    }
+
+    /// This is the next record.
+    pub fn follow(&mut self, head: Head) {
+        self.lsn = head.lsn;
+        let (epoch, incarnation) = (head.epoch, head.incarnation);
+        if self.terms.last().is_none_or(|last| (last.epoch, last.incarnation) != (epoch, incarnation)) {
+            if self.terms.len() == TERMS_MAX {
+                self.terms.remove(0);
+            }
+            self.terms.push(Term { epoch, incarnation, first: head.lsn });
+        }
     }
 }

@@ -4,6 +4,7 @@ mod blocking;
 mod plans;
 mod refused;
 mod room;
+mod snapshots;
 mod steps;
 mod timers;
 
@@ -102,6 +103,7 @@ struct Rig {
     durable: usize,
     now_ms: u64,
     next: u64,
+    snapshots: snapshots::Snapshots,
 }
 
 fn configuration() -> Arc<Assignment> {
@@ -117,7 +119,14 @@ impl Rig {
     fn new() -> Rig {
         let mut shard = Shard::new(1, Room::OF_NODE);
         shard.handle(Event::Configured(configuration()), 0);
-        Rig { shard, log: Vec::new(), durable: 0, now_ms: 1000, next: 0 }
+        Rig {
+            shard,
+            log: Vec::new(),
+            durable: 0,
+            now_ms: 1000,
+            next: 0,
+            snapshots: snapshots::Snapshots::default(),
+        }
     }
 
     fn handle(&mut self, event: Event<u32, u32>) {
@@ -154,8 +163,11 @@ impl Rig {
     fn restart(&mut self) {
         self.log.truncate(self.durable);
         let mut shard = Shard::new(2, Room::OF_NODE);
+        self.snapshots.install(&mut shard, self.durable);
         for (position, (head, body)) in (0..).zip(&self.log) {
-            shard.replay(Position(position), *head, body).unwrap();
+            if !self.snapshots.has(head) {
+                shard.replay(Position(position), *head, body).unwrap();
+            }
         }
         shard.handle(Event::Configured(configuration()), self.now_ms);
         self.shard = shard;
@@ -600,13 +612,29 @@ mod laws {
 
     #[derive(Debug, Clone)]
     enum Turn {
-        Add { agent: u8, n: i64, to: Option<u8>, key: Option<u64> },
-        Both { agent: u8 },
-        Mark { agent: u8, key: u8, value: Option<i64> },
-        Deliver { drop: bool },
+        Add {
+            agent: u8,
+            n: i64,
+            to: Option<u8>,
+            key: Option<u64>,
+        },
+        Both {
+            agent: u8,
+        },
+        Mark {
+            agent: u8,
+            key: u8,
+            value: Option<i64>,
+        },
+        Deliver {
+            drop: bool,
+        },
         Sync,
         Kill,
         Tick,
+        /// Asks for snapshots of all slots.
+        Snapshots,
+        Walk(usize),
     }
 
     fn turn() -> impl Strategy<Value = Turn> {
@@ -619,6 +647,8 @@ mod laws {
             2 => Just(Turn::Sync),
             1 => Just(Turn::Kill),
             1 => Just(Turn::Tick),
+            1 => Just(Turn::Snapshots),
+            4 => (1..400_usize).prop_map(Turn::Walk),
         ]
     }
 
@@ -701,6 +731,8 @@ mod laws {
                         rig.restart();
                     }
                     Turn::Tick => rig.tick(),
+                    Turn::Snapshots => rig.ask_for_snapshots(),
+                    Turn::Walk(bytes) => rig.walk(bytes),
                 }
             }
             wire.clear();
@@ -708,6 +740,7 @@ mod laws {
             let live = state(&mut rig);
             rig.restart();
             prop_assert_eq!(&live, &state(&mut rig));
+            rig.snapshots_follow_from_the_log();
             // All that is left goes on until nothing moves; then every send of a record has had its effect.
             rig.tick();
             rig.deliver();

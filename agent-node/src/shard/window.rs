@@ -7,6 +7,8 @@
 //! it is twice as much. It grows with the refusals up to 8 KiB more. What rules have said in an answer is not kept here,
 //! but that they have.
 
+mod saved;
+
 use std::collections::VecDeque;
 
 const ANSWERS: usize = 1024;
