@@ -236,6 +236,11 @@ impl Map {
         (self.version, self.gone) = (version, gone);
     }
 
+    /// A tombstone that a snapshot has.
+    pub fn bury(&mut self, key: Value, stamp: Stamp) {
+        self.entomb(key, stamp);
+    }
+
     fn entomb(&mut self, key: Value, stamp: Stamp) {
         self.bytes += tombstone_bytes(&key);
         let before = self.tombstones.get_or_insert_default().insert(key.clone(), stamp);

@@ -80,7 +80,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         tag: Tag,
         mut items: Reader,
     ) -> Result<(), super::codec::Broken> {
-        if tag != tag::ENTRIES {
+        if tag != tag::ENTRIES && tag != tag::REMOVED {
             self.install_map(installing);
         }
         let id = installing.id;
@@ -101,9 +101,10 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                     }
                 })?,
                 tag::MAP => installing.map = Some(saved::read_large_map(&mut items)?),
-                tag::ENTRIES => {
+                tag::ENTRIES | tag::REMOVED => {
                     let (_, _, reading) = installing.map.as_mut().ok_or("entries without a map")?;
-                    saved::read_entry(&mut items, reading)?;
+                    let read = if tag == tag::ENTRIES { saved::read_entry } else { saved::read_removed };
+                    read(&mut items, reading)?;
                 }
                 _ if tag.may_be_skipped() => return Ok(()),
                 _ => return Err("this version does not know it"),

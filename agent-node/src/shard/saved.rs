@@ -2,7 +2,7 @@
 //!
 //! An item of [`tag::AGENTS`] is an agent: its address, then each lane that has a state, by id: a value with its version,
 //! a map with its entries, or that the map comes by itself. That is then a [`tag::MAP`] followed by its
-//! [`tag::ENTRIES`].
+//! [`tag::ENTRIES`] and [`tag::REMOVED`].
 
 use super::agent::Agent;
 use super::codec::{Broken, Reader, text, varint};
@@ -27,6 +27,8 @@ pub mod tag {
     pub const MAP: Tag = Tag(5);
     /// Of the map before it.
     pub const ENTRIES: Tag = Tag(6);
+    /// Tombstones of the map before it.
+    pub const REMOVED: Tag = Tag(7);
 }
 
 /// The item goes on in the next piece, which has the same tag.
@@ -66,6 +68,8 @@ pub fn agent(address: &Address, agent: &Agent, out: &mut Vec<u8>, mut large: imp
                 map_head(map, out);
                 varint(map.len() as u64, out);
                 map.entries().for_each(|(key, value)| entry(key, value, out));
+                varint(map.tombstones() as u64, out);
+                map.removed(None, Stamp::default()).for_each(|(key, stamp)| removed(key, stamp, out));
             }
         }
     }
@@ -91,6 +95,9 @@ pub fn read_agent(
                 let mut map = read_map_head(reader)?;
                 for _ in 0..reader.varint()? {
                     read_entry(reader, &mut map)?;
+                }
+                for _ in 0..reader.varint()? {
+                    read_removed(reader, &mut map)?;
                 }
                 LaneState::Map(Box::new(map.whole()))
             }
@@ -150,6 +157,18 @@ pub fn entry(key: &Value, entry: &Entry, out: &mut Vec<u8>) {
 pub fn read_entry(reader: &mut Reader, reading: &mut Reading) -> Result<(), Broken> {
     let (key, stamp) = (reader.value()?, read_stamp(reader)?);
     drop(reading.map.put(key, reader.value()?, stamp));
+    Ok(())
+}
+
+/// A tombstone.
+pub fn removed(key: &Value, at: Stamp, out: &mut Vec<u8>) {
+    binary::encode(key, out);
+    stamp(at, out);
+}
+
+pub fn read_removed(reader: &mut Reader, reading: &mut Reading) -> Result<(), Broken> {
+    let key = reader.value()?;
+    reading.map.bury(key, read_stamp(reader)?);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use super::codec::{place, varint};
 use super::saved::{self, GOES_ON, tag};
 use super::slot::Slot;
 use super::{Shard, agent::Agent};
-use crate::map::Map;
+use crate::map::{Map, Stamp};
 use crate::snapshot::{BYTES_MAX, Begin, Given, Piece, Tag};
 use proto::address::{self, Address};
 use proto::plan::LaneId;
@@ -39,9 +39,17 @@ struct Walk {
     next: u32,
     /// Those that were written before their turn, a bit for each.
     early: Vec<u64>,
-    /// Maps that come by themselves; of the first, the last key that was written.
+    /// Maps that come by themselves, and what of the first is next.
     large: VecDeque<(Address, LaneId, Map)>,
-    at: Option<Value>,
+    part: Part,
+}
+
+/// What of a map is next: what comes after this key.
+#[derive(Debug, PartialEq)]
+enum Part {
+    Head,
+    Entries(Option<Value>),
+    Removed(Option<Value>),
 }
 
 /// Sections that are being filled.
@@ -119,7 +127,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         self.names.encode(id, |item| pieces.item(tag::NAMES, item));
         let early = vec![0; agents.len().div_ceil(64) as usize];
         let (agents, large) = (agents.len(), VecDeque::new());
-        Some(Walk { slot: id, pieces, agents, next: 0, early, large, at: None })
+        Some(Walk { slot: id, pieces, agents, next: 0, early, large, part: Part::Head })
     }
 }
 
@@ -165,21 +173,39 @@ impl Walk {
         self.next == self.agents && self.pieces.written < bytes && self.step_large(bytes)
     }
 
-    /// The maps that come by themselves.
+    /// The maps that come by themselves: what each begins with, its entries, its tombstones.
     fn step_large(&mut self, bytes: usize) -> bool {
         while let Some((address, lane, map)) = self.large.front() {
-            if self.at.is_none() {
+            if self.part == Part::Head {
                 self.pieces.item(tag::MAP, |out| saved::large_map(address, *lane, map, out));
+                self.part = Part::Entries(None);
             }
-            for (key, entry) in map.after(self.at.as_ref()) {
-                self.pieces.item(tag::ENTRIES, |out| saved::entry(key, entry, out));
-                if self.pieces.written >= bytes {
-                    self.at = Some(key.clone());
+            if let Part::Entries(at) = &self.part {
+                for (key, entry) in map.after(at.as_ref()) {
+                    self.pieces.item(tag::ENTRIES, |out| saved::entry(key, entry, out));
+                    if self.pieces.written >= bytes {
+                        self.part = Part::Entries(Some(key.clone()));
+                        return false;
+                    }
+                }
+                self.part = Part::Removed(None);
+            }
+            if let Part::Removed(at) = &self.part {
+                let mut last = None;
+                for (key, stamp) in map.removed(at.as_ref(), Stamp::default()) {
+                    self.pieces.item(tag::REMOVED, |out| saved::removed(key, stamp, out));
+                    if self.pieces.written >= bytes {
+                        last = Some(key.clone());
+                        break;
+                    }
+                }
+                if last.is_some() {
+                    self.part = Part::Removed(last);
                     return false;
                 }
             }
             self.large.pop_front();
-            self.at = None;
+            self.part = Part::Head;
         }
         self.pieces.cut();
         true
