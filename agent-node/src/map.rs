@@ -196,7 +196,7 @@ impl Map {
     pub fn remove(&mut self, key: &Value, stamp: Stamp) -> Option<Undo> {
         let was = self.extract(key)?;
         let gone = self.gone;
-        self.entomb(key.clone(), stamp);
+        self.entomb(key, stamp);
         let dropped = self.drop_tombstones();
         let version = std::mem::replace(&mut self.version, stamp.version);
         Some(Undo { key: key.clone(), was: Some(was), tombstone: None, dropped, version, gone })
@@ -219,33 +219,32 @@ impl Map {
     pub fn undo(&mut self, undo: Undo) {
         let Undo { key, was, tombstone, dropped, version, gone } = undo;
         for (key, stamp) in dropped {
-            self.entomb(key, stamp);
+            self.entomb(&key, stamp);
         }
         if tombstone.is_none() {
             self.unbury(&key);
         }
-        match was {
-            Some(was) => drop(self.insert(key, was)),
-            None => {
-                self.extract(&key);
-                if let Some(stamp) = tombstone {
-                    self.entomb(key, stamp);
-                }
+        if let Some(was) = was {
+            self.insert(key, was);
+        } else {
+            self.extract(&key);
+            if let Some(stamp) = tombstone {
+                self.entomb(&key, stamp);
             }
         }
         (self.version, self.gone) = (version, gone);
     }
 
     /// A tombstone that a snapshot has.
-    pub fn bury(&mut self, key: Value, stamp: Stamp) {
+    pub fn bury(&mut self, key: &Value, stamp: Stamp) {
         self.entomb(key, stamp);
     }
 
-    fn entomb(&mut self, key: Value, stamp: Stamp) {
-        self.bytes += tombstone_bytes(&key);
+    fn entomb(&mut self, key: &Value, stamp: Stamp) {
+        self.bytes += tombstone_bytes(key);
         let before = self.tombstones.get_or_insert_default().insert(key.clone(), stamp);
         if before.is_some() {
-            self.bytes -= tombstone_bytes(&key);
+            self.bytes -= tombstone_bytes(key);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::node::{answering, asking, control};
 use crate::peer::certificates::Certificates;
 use crate::peer::{Identity, Numbers, accepting};
 use crate::shard::{Event, Room, Shard};
+use crate::snapshot::Sink;
 use crate::store::{Store, StoreOptions};
 use anyhow::Context as _;
 use proto::plan::Plan;
@@ -102,11 +103,13 @@ pub(super) fn assemble(loaded: Loaded, certificates: Arc<Certificates>, adopted_
     let log = Arc::new(log);
     let (ask, asked) = mpsc::channel();
     let backlog = Backlog { core: core.clone(), reader: log.reader(), asked };
+    let snapshots = Sink::new(shards.len());
     let thread = |(index, shard): (usize, _)| {
         let delivery = Delivery::new(core.clone(), ask.clone());
         let inboxes = core.inboxes.clone();
         let log = log.appender(move || inboxes[index].room());
-        Thread { index, shard, log, parking: Parking::default(), delivery }
+        let snapshots = snapshots.clone();
+        Thread { index, shard, log, parking: Parking::default(), delivery, snapshots, pieces: Vec::new() }
     };
     let shards = shards.into_iter().enumerate().map(thread).collect();
     let hold = Arc::new(Hold {
@@ -129,6 +132,11 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Loaded> {
     let inboxes: Inboxes = (0..shards).map(|_| Inbox::default()).collect();
     let mut shards: Vec<_> =
         (0..shards).map(|_| Shard::new(incarnation, Room::OF_NODE.share(shards))).collect();
+    if let Some(Kept::InForce(routing)) = &kept {
+        for shard in &mut shards {
+            shard.expect(&routing.plan);
+        }
+    }
     let woken = inboxes.clone();
     let on_durable: OnDurable = Box::new(move |position| {
         for inbox in woken.iter() {

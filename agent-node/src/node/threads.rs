@@ -15,6 +15,7 @@ use crate::node::monitor::Monitor;
 use crate::node::parking::{Parking, Passage};
 use crate::node::turn::Waits;
 use crate::shard::{self, Effect, RECORD_MAX, Shard, TIDY_MAX};
+use crate::snapshot::{Given, Sink};
 use std::collections::VecDeque;
 use std::mem;
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ const BATCH_BYTES: usize = 256 << 10;
 const BATCH_TIMERS: usize = 128;
 /// After so long a timer that found no room in the log asks again.
 const FIRE_AGAIN: Duration = Duration::from_millis(100);
+/// So much of a snapshot is written in one turn.
+const WALK_BYTES: usize = 64 << 10;
 /// What the shard writes of itself is mostly in longer records than this.
 const TIDY_RECORD: usize = 128;
 /// The memory of more events than these is given back when they are done.
@@ -42,6 +45,8 @@ pub(super) trait Work<R, W> {
     fn tick(&mut self) -> bool;
     /// Gives the log what the events and the tick have written.
     fn append(&mut self);
+    /// Goes on with snapshots that were asked for. Whether there is more to do at once.
+    fn walk(&mut self) -> bool;
     /// Lets go what depends on nothing past `durable`, and says how far the log must be for the next to leave.
     fn release(&mut self, durable: Position) -> Option<Position>;
     fn count(&mut self);
@@ -98,6 +103,7 @@ impl<R, W> Turns<R, W> {
             self.tick = now + TICK;
         }
         work.append();
+        let walks = work.walk();
         let release = work.release(durable);
         if ran.configuration || self.count.is_some_and(|count| count <= now) {
             work.count();
@@ -107,7 +113,7 @@ impl<R, W> Turns<R, W> {
         }
         let timers = [self.count, ran.parked_until, ran.due];
         self.waits = Waits {
-            behind: ran.behind || !self.events.is_empty(),
+            behind: ran.behind || walks || !self.events.is_empty(),
             parked: ran.parked_until.is_some(),
             release,
             timer: timers.into_iter().flatten().fold(self.tick, Instant::min),
@@ -123,6 +129,9 @@ pub struct Thread {
     pub log: Appender,
     pub parking: Parking<Reply, Watch>,
     pub delivery: Delivery,
+    pub snapshots: Sink,
+    /// Empty, with the memory that it has already.
+    pub pieces: Vec<Given>,
 }
 
 impl Thread {
@@ -232,6 +241,16 @@ impl Work<Reply, Watch> for Thread {
         }
         let position = self.log.append(records.heads(), records.buffer());
         self.shard.appended(position);
+    }
+
+    fn walk(&mut self) -> bool {
+        let Some(round) = self.shard.takes_snapshots() else { return false };
+        if !self.snapshots.has_room(self.index) {
+            return false;
+        }
+        self.shard.walk(WALK_BYTES, &mut self.pieces);
+        self.snapshots.give(self.index, round, &mut self.pieces);
+        self.shard.takes_snapshots().is_some()
     }
 
     fn release(&mut self, durable: Position) -> Option<Position> {

@@ -53,14 +53,10 @@ impl Agents {
     pub fn add(&mut self, address: Address, agent: Agent) -> u32 {
         let (place, hash) = (self.count, self.hasher.hash_one(&address));
         // The first piece grows with the slot; it is all that most slots have.
-        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
-            Some(chunk) => chunk.push(Entry { address, agent }),
-            None => {
-                let mut chunk = Vec::with_capacity(if self.chunks.is_empty() { 1 } else { CHUNK });
-                chunk.push(Entry { address, agent });
-                self.chunks.push(chunk);
-            }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(if self.chunks.is_empty() { 1 } else { CHUNK }));
         }
+        self.chunks[place as usize / CHUNK].push(Entry { address, agent });
         let (hasher, chunks) = (&self.hasher, &self.chunks);
         self.places.insert_unique(hash, place, |other| hasher.hash_one(&entry(chunks, *other).address));
         self.count += 1;

@@ -48,6 +48,19 @@ impl Due {
         }
     }
 
+    /// A slot has come, with its timers.
+    pub fn gain(&mut self, timers: &Timers) {
+        self.counts.bytes += timers.bytes() as u64;
+        self.counts.scheduled += timers.len() as u64;
+    }
+
+    /// A slot is gone.
+    pub fn lose(&mut self, slot: address::Slot, timers: &Timers) {
+        self.list(slot, None);
+        self.counts.bytes -= timers.bytes() as u64;
+        self.counts.scheduled -= timers.len() as u64;
+    }
+
     /// Whether the wall clock was set since it was asked last.
     fn is_set(&mut self, now_ms: u64) -> bool {
         let offset_ms = now_ms.saturating_sub(self.since_ms);

@@ -4,6 +4,7 @@ use super::Shard;
 use super::codec::Reader;
 use super::saved::{self, Reading, goes_on, tag};
 use super::slot::Slot;
+use super::timers::Timer;
 use crate::snapshot::{Begin, Tag};
 use proto::address::{self, Address};
 use proto::plan::{LaneId, Plan};
@@ -17,6 +18,8 @@ pub struct Installing {
     /// The slot of the pair that the messages belong to.
     to: Option<address::Slot>,
     map: Option<(Address, LaneId, Reading)>,
+    /// They are set when their agents have come.
+    timers: Vec<(Address, Timer)>,
 }
 
 impl<R: Clone, W: Clone + Eq> Shard<R, W> {
@@ -33,13 +36,13 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         numbers.history = begin.history;
         numbers.time_ms = begin.time_ms;
         numbers.terms.clone_from(&begin.terms);
-        self.installing = Some(Installing { id, begun: Vec::new(), to: None, map: None });
+        self.installing = Some(Installing { id, begun: Vec::new(), to: None, map: None, timers: Vec::new() });
     }
 
     /// Nothing of a slot is here any more.
     pub fn drop_slot(&mut self, id: address::Slot) {
-        if let Some(slot) = self.slots.get_mut(usize::from(id)) {
-            *slot = None;
+        if let Some(dropped) = self.slots.get_mut(usize::from(id)).and_then(Option::take) {
+            self.due.lose(id, &dropped.timers);
         }
         self.names.drop_slot(id);
         self.installing = None;
@@ -71,6 +74,12 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             return Err("the snapshot ends too early".into());
         }
         self.install_map(&mut installing);
+        let Some(Some(slot)) = self.slots.get_mut(usize::from(installing.id)) else { return Ok(()) };
+        for (address, timer) in installing.timers {
+            let agent = slot.agents.find(&address).ok_or("a timer of an agent that is not there")?;
+            slot.timers.set(&Timer { agent, ..timer });
+        }
+        self.due.gain(&slot.timers);
         Ok(())
     }
 
@@ -100,6 +109,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                         *agent.lane(id) = state;
                     }
                 })?,
+                tag::TIMERS => installing.timers.push(saved::read_timer(&mut items)?),
                 tag::MAP => installing.map = Some(saved::read_large_map(&mut items)?),
                 tag::ENTRIES | tag::REMOVED => {
                     let (_, _, reading) = installing.map.as_mut().ok_or("entries without a map")?;

@@ -7,11 +7,12 @@
 use super::agent::Agent;
 use super::codec::{Broken, Reader, text, varint};
 use super::lane::LaneState;
+use super::timers::Timer;
 use crate::map::{Entry, Gone, Map, Stamp, Stamped};
 use crate::snapshot::Tag;
 use proto::address::Address;
 use proto::binary;
-use proto::plan::LaneId;
+use proto::plan::{LaneId, TimerId};
 use proto::value::Value;
 
 /// What the sections of a slot's snapshot hold, in this order. Their numbers are for ever.
@@ -29,6 +30,8 @@ pub mod tag {
     pub const ENTRIES: Tag = Tag(6);
     /// Tombstones of the map before it.
     pub const REMOVED: Tag = Tag(7);
+    /// Each with the address of its agent.
+    pub const TIMERS: Tag = Tag(8);
 }
 
 /// The item goes on in the next piece, which has the same tag.
@@ -109,6 +112,22 @@ pub fn read_agent(
     Ok(())
 }
 
+pub fn timer(address: &Address, timer: &Timer, out: &mut Vec<u8>) {
+    let Timer { agent: _, name, key, due_ms, every_ms } = timer;
+    text(address.as_str(), out);
+    out.extend_from_slice(&name.0.to_le_bytes());
+    binary::encode(key, out);
+    varint(*due_ms, out);
+    varint(*every_ms, out);
+}
+
+/// A timer, but for the place of its agent.
+pub fn read_timer(reader: &mut Reader) -> Result<(Address, Timer), Broken> {
+    let (address, name) = (Address::trusted(reader.text()?), TimerId(reader.u64()?));
+    let (key, due_ms, every_ms) = (reader.value()?, reader.varint()?, reader.varint()?);
+    Ok((address, Timer { agent: 0, name, key, due_ms, every_ms }))
+}
+
 /// A map that comes by itself.
 pub fn large_map(address: &Address, lane: LaneId, map: &Map, out: &mut Vec<u8>) {
     text(address.as_str(), out);
@@ -168,7 +187,7 @@ pub fn removed(key: &Value, at: Stamp, out: &mut Vec<u8>) {
 
 pub fn read_removed(reader: &mut Reader, reading: &mut Reading) -> Result<(), Broken> {
     let key = reader.value()?;
-    reading.map.bury(key, read_stamp(reader)?);
+    reading.map.bury(&key, read_stamp(reader)?);
     Ok(())
 }
 

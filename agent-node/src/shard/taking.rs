@@ -103,7 +103,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             out.push(Given { slot: id, piece: Piece::End });
             return None;
         };
-        let Slot { numbers, agents, outbox, seen } = &**slot;
+        let Slot { numbers, agents, outbox, seen, timers } = &**slot;
         let begin = Begin {
             history: numbers.history,
             lsn: numbers.lsn,
@@ -125,6 +125,10 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
         outbox.encode(|item| pieces.item(tag::OUTBOX, item));
         self.names.encode(id, |item| pieces.item(tag::NAMES, item));
+        for timer in timers.all() {
+            let address = agents.get(timer.agent).0;
+            pieces.item(tag::TIMERS, |out| saved::timer(address, &timer, out));
+        }
         let early = vec![0; agents.len().div_ceil(64) as usize];
         let (agents, large) = (agents.len(), VecDeque::new());
         Some(Walk { slot: id, pieces, agents, next: 0, early, large, part: Part::Head })

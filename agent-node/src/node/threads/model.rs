@@ -145,6 +145,10 @@ impl Work<(), ()> for Counting {
         false
     }
 
+    fn walk(&mut self) -> bool {
+        false
+    }
+
     fn append(&mut self) {
         if self.gathered > 0 {
             self.appended += std::mem::take(&mut self.gathered);

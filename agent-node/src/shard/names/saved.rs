@@ -11,7 +11,7 @@ impl Names {
     /// Gives `item` what writes each name of a slot: its window, and what rules have said that is still kept.
     pub fn encode(&self, slot: Slot, mut item: impl FnMut(&dyn Fn(&mut Vec<u8>))) {
         let mut clients: Vec<_> = self.slots.get(&slot).into_iter().flatten().collect();
-        clients.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        clients.sort_unstable_by_key(|(name, _)| *name);
         for (name, client) in clients {
             let kept = &self.said[of_whom(name)];
             let said = client.window.said().filter_map(|version| Some((version, kept.get(slot, version)?)));
@@ -50,7 +50,9 @@ impl Names {
         let listed = if window.is_active() { &mut group.active } else { &mut group.floors };
         listed.insert((last_ms, slot, name.clone()));
         let kept = &mut self.said[of_whom(&name)];
-        said.into_iter().for_each(|(version, said)| kept.add(slot, version, said));
+        for (version, said) in said {
+            kept.add(slot, version, said);
+        }
         let client = Client { window, last_ms, listed_ms: last_ms, of };
         self.slots.entry(slot).or_default().insert(name, client);
         self.let_said_give_way();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::shard::lane::LaneState;
+use crate::shard::timers::Timer;
 use crate::snapshot::{Asked, BYTES_MAX, Begin, Given, Piece, Tag};
 use proto::plan::LaneId;
 
@@ -59,7 +60,13 @@ impl Snapshots {
 }
 
 /// What a shard holds, without what may be in memory or in the log.
-type Held = Vec<(SlotId, u64, Vec<u8>, BTreeMap<SlotId, Place>, BTreeMap<String, Vec<(LaneId, LaneState)>>)>;
+type Held = Vec<(
+    SlotId,
+    u64,
+    Vec<u8>,
+    BTreeMap<SlotId, Place>,
+    BTreeMap<String, (Vec<(LaneId, LaneState)>, Vec<String>)>,
+)>;
 
 fn held(shard: &Shard<u32, u32>) -> Held {
     let slots = shard.slots.iter().enumerate().filter_map(|(id, slot)| Some((id as SlotId, slot.as_ref()?)));
@@ -70,7 +77,11 @@ fn held(shard: &Shard<u32, u32>) -> Held {
         let agents = slot.agents.all().map(|(address, agent)| {
             let mut states: Vec<_> = agent.states().map(|(id, state)| (id, state.clone())).collect();
             states.sort_by_key(|(id, _)| *id);
-            (address.to_string(), states)
+            let timers = slot.timers.all().filter(|timer| slot.agents.get(timer.agent).0 == address);
+            let mut timers: Vec<_> =
+                timers.map(|timer| format!("{:?}", Timer { agent: 0, ..timer })).collect();
+            timers.sort();
+            (address.to_string(), (states, timers))
         });
         (id, slot.numbers.version(), names, seen, agents.collect())
     };
