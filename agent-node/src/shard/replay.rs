@@ -31,8 +31,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         for message in record.messages(head).filter(|_| !forgets) {
             slot.outbox.push(message, cost, RecordAt::Log(at));
         }
-        for (to, place) in record.trims {
-            slot.outbox.drop_until(to, place);
+        for (to, place) in &record.trims {
+            slot.outbox.drop_until(*to, *place);
         }
         if let Some((client, sequence)) = &record.key
             && !broken::is(Broken::ForgottenWindow)
@@ -40,7 +40,13 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             if record.is_refused {
                 self.names.refuse(head.slot, client, *sequence, record.time_ms);
             } else {
-                self.names.settle(head.slot, client, *sequence, (version, record.answer), record.time_ms);
+                self.names.settle(
+                    head.slot,
+                    client,
+                    *sequence,
+                    (version, record.answer.take()),
+                    record.time_ms,
+                );
             }
         }
         self.names.forget(head.slot, &record.idle, &record.gone);

@@ -263,7 +263,6 @@ impl Timers {
         }
     }
 
-    #[cfg(test)]
     pub fn all(&self) -> impl Iterator<Item = Timer> {
         self.entries.iter().filter(|entry| entry.at != FREE).map(|entry| self.timer(entry))
     }

@@ -184,6 +184,30 @@ fn what_is_longer_than_a_piece_comes_in_several() {
 }
 
 #[test]
+fn timers_are_in_a_snapshot_and_counted_when_it_is_brought_in() {
+    let mut rig = Rig::new();
+    for key in ["1", "\"a\"", "[1, 2]"] {
+        rig.send("/clock/1", "after", &format!("{{\"key\": {key}, \"after\": \"5s\"}}"), None).unwrap();
+    }
+    rig.send("/clock/1", "every", "{\"every\": \"7s\"}", None).unwrap();
+    rig.take_all();
+    let counts = rig.shard.counts().timers;
+    rig.restart();
+    rig.snapshots_follow_from_the_log();
+    assert_eq!(
+        (rig.shard.counts().timers.scheduled, rig.shard.counts().timers.bytes),
+        (counts.scheduled, counts.bytes)
+    );
+    assert_eq!(rig.shard.next_due(), Some(6_001));
+    rig.send("/clock/1", "cancel", "[\"a\"]", None).unwrap();
+    rig.take_all();
+    rig.restart();
+    rig.snapshots_follow_from_the_log();
+    rig.shard.drop_slot(Rig::slot_of("/clock/1"));
+    assert_eq!((rig.shard.counts().timers.scheduled, rig.shard.next_due()), (0, None));
+}
+
+#[test]
 fn a_round_takes_the_place_of_the_one_before() {
     let mut rig = Rig::new();
     for agent in 0..9 {
