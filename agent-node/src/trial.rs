@@ -42,7 +42,7 @@ pub fn run(spec: &AgentPlanSpec, case: &Case) -> Result<Vec<Difference>, Vec<Err
         for expected in &step.lanes {
             node.watch(&expected.agent, &expected.lane);
         }
-        let outcome = node.command(&step.agent, &step.lane, &step.body, step.now_ms);
+        let outcome = node.step(step.command.as_ref(), step.now_ms);
         seen.compare_end(&outcome);
         for expected in &step.lanes {
             let got = node.state(&expected.agent, &expected.lane).unwrap_or_else(|refusal| refused(&refusal));
@@ -65,7 +65,8 @@ struct Seen<'a> {
 impl Seen<'_> {
     fn compare_end(&mut self, outcome: &Outcome) {
         let step = self.step;
-        let Step { agent, lane, refused: expected, faults, .. } = step;
+        let Step { command, refused: expected, faults, .. } = step;
+        let (agent, lane) = command.as_ref().map_or(("", ""), |asked| (asked.agent.as_str(), &*asked.lane));
         match (&outcome.end, expected) {
             (Ok(done), None) => {
                 let got = said(&done.said);
@@ -84,7 +85,7 @@ impl Seen<'_> {
             }
         }
         if outcome.is_endless {
-            let text = format!("more than {MESSAGES_MAX} messages follow from it");
+            let text = format!("more than {MESSAGES_MAX} messages and timers follow from it");
             self.differs(agent, lane, Value::text("an end"), Value::text(&text));
         }
         if outcome.faults.len() != *faults {
@@ -95,12 +96,12 @@ impl Seen<'_> {
 
     fn compare(&mut self, agent: &Address, lane: &str, expected: Value, got: Value) {
         if !is_same(&expected, &got) {
-            self.differs(agent, lane, expected, got);
+            self.differs(agent.as_str(), lane, expected, got);
         }
     }
 
-    fn differs(&mut self, agent: &Address, lane: &str, expected: Value, got: Value) {
-        let (agent, lane) = (agent.as_str().to_owned(), lane.to_owned());
+    fn differs(&mut self, agent: &str, lane: &str, expected: Value, got: Value) {
+        let (agent, lane) = (agent.to_owned(), lane.to_owned());
         let (line, command) = (self.step.line, self.command);
         self.differences.push(Difference { line, command, agent, lane, expected, got });
     }

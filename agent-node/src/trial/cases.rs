@@ -16,21 +16,28 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
-/// One command, and what is expected of it.
+/// One command, or a time that goes by, and what is expected of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     pub line: u64,
-    pub agent: Address,
-    pub lane: String,
-    pub body: Value,
+    /// `None`: only timers fire.
+    pub command: Option<Asked>,
     pub now_ms: u64,
     /// `None`: it is done.
     pub refused: Option<Refused>,
     /// What its rules answer. `None`: that may be anything.
     pub answer: Option<Value>,
-    /// How many messages that follow from it are refused by their receivers.
+    /// How many messages that follow from it are refused by their receivers, and timers by their rules.
     pub faults: usize,
     pub lanes: Vec<Expected>,
+}
+
+/// A client's command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    pub agent: Address,
+    pub lane: String,
+    pub body: Value,
 }
 
 /// What a lane holds afterwards; of a Command or Supply lane, what came on it.
@@ -161,24 +168,32 @@ impl Reader {
     fn step(&mut self, step: &Value, at: &str, now_ms: &mut u64) -> Option<Step> {
         let known = ["agent", "lane", "body", "now", "refused", "answer", "faults", "lanes"];
         let step = self.record(step, at, &known)?;
-        let agent = self.text(step, at, "agent");
-        let agent = agent.and_then(|agent| self.address(&agent, &format!("{at}.agent")));
-        let lane = self.text(step, at, "lane");
+        let is_command = ["agent", "lane", "body"].iter().any(|name| step.get(name).is_some());
+        let command = if is_command || step.get("now").is_none() {
+            self.command(step, at).map(Some)
+        } else {
+            Some(None)
+        };
         *now_ms = self.time(step, at).unwrap_or(*now_ms);
         let refused = step.get("refused").map(|refused| self.refused(refused, &format!("{at}.refused")));
         let faults = self.number(step, at, "faults").unwrap_or(0);
         let lanes = step.get("lanes").map(|lanes| self.lanes(lanes, &format!("{at}.lanes")));
         Some(Step {
             line: self.line(at),
-            agent: agent?,
-            lane: lane?,
-            body: step.get("body").cloned().unwrap_or_default(),
+            command: command?,
             now_ms: *now_ms,
             refused: refused.flatten(),
             answer: step.get("answer").cloned(),
             faults,
             lanes: lanes.unwrap_or_default(),
         })
+    }
+
+    fn command(&mut self, step: &Record, at: &str) -> Option<Asked> {
+        let agent = self.text(step, at, "agent");
+        let agent = agent.and_then(|agent| self.address(&agent, &format!("{at}.agent")));
+        let lane = self.text(step, at, "lane");
+        Some(Asked { agent: agent?, lane: lane?, body: step.get("body").cloned().unwrap_or_default() })
     }
 
     fn address(&mut self, text: &str, at: &str) -> Option<Address> {

@@ -1,6 +1,7 @@
 //! All slots of a plan in one shard, with its log in memory: what is written is durable at once.
 
-use crate::done::End;
+use super::cases::Asked;
+use crate::done::{Done, End, Said};
 use crate::link::{Change, Update};
 use crate::log::{Head, Position};
 use crate::refusal::Refusal;
@@ -15,7 +16,7 @@ use proto::value::Value;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// So many messages between agents follow from one command at most.
+/// So many messages between agents and timers follow from one command at most.
 pub const MESSAGES_MAX: usize = 10_000;
 
 const FAULTS: &str = "faults";
@@ -36,7 +37,7 @@ pub struct OneNode {
     watched: HashSet<Watch>,
     /// What came on event lanes since the command began.
     items: HashMap<Watch, Vec<Value>>,
-    /// Messages that their receivers refused since the command began.
+    /// Messages and timers that were refused since the command began.
     faults: Vec<Value>,
 }
 
@@ -45,7 +46,7 @@ pub struct Outcome {
     pub end: End,
     /// Each as the lane `faults` of its receiver has it.
     pub faults: Vec<Value>,
-    /// More messages were to be delivered than are.
+    /// More messages were to be delivered, and timers to fire, than are.
     pub is_endless: bool,
 }
 
@@ -85,9 +86,39 @@ impl OneNode {
         }
     }
 
-    /// Runs a command, and all messages that follow from it.
-    pub fn command(&mut self, agent: &Address, lane: &str, body: &Value, now_ms: u64) -> Outcome {
+    /// Lets fire what is due until then, each timer at its time; then runs a command, and all messages that follow from it.
+    pub fn step(&mut self, command: Option<&Asked>, now_ms: u64) -> Outcome {
         self.items.clear();
+        let mut left = MESSAGES_MAX;
+        let mut is_endless = !self.wait(now_ms, &mut left);
+        let mut end = Ok(Done { version: 0, said: Said::Nothing });
+        if let (Some(asked), false) = (command, is_endless) {
+            let (answer, effects) = self.command(asked, now_ms);
+            end = answer;
+            is_endless = !self.deliver(effects, now_ms, &mut left);
+        }
+        self.first += std::mem::take(&mut self.log).len() as u64;
+        Outcome { end, faults: std::mem::take(&mut self.faults), is_endless }
+    }
+
+    /// False: more is due than is right.
+    fn wait(&mut self, now_ms: u64, left: &mut usize) -> bool {
+        while let Some(due_ms) = self.shard.next_due().filter(|due_ms| *due_ms <= now_ms) {
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+            self.shard.fire(due_ms);
+            let effects = self.settle().into();
+            if !self.deliver(effects, due_ms, left) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn command(&mut self, Asked { agent, lane, body }: &Asked, now_ms: u64) -> (End, VecDeque<Out>) {
+        self.watch(agent, FAULTS);
         let mut text = Vec::new();
         json::write(body, &mut text);
         let command = Event::Command(Command {
@@ -119,21 +150,18 @@ impl OneNode {
             other => Some(other),
         });
         let effects = effects.collect();
-        let is_endless = !self.deliver(effects, now_ms);
-        self.first += std::mem::take(&mut self.log).len() as u64;
-        Outcome { end, faults: std::mem::take(&mut self.faults), is_endless }
+        (end, effects)
     }
 
     /// False: there are more than is right.
-    fn deliver(&mut self, mut effects: VecDeque<Out>, now_ms: u64) -> bool {
-        let mut delivered = 0;
+    fn deliver(&mut self, mut effects: VecDeque<Out>, now_ms: u64, left: &mut usize) -> bool {
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Send(message) => {
-                    delivered += 1;
-                    if delivered > MESSAGES_MAX {
+                    if *left == 0 {
                         return false;
                     }
+                    *left -= 1;
                     self.watch(&message.agent, FAULTS);
                     self.shard.handle(Event::Message(message), now_ms);
                 }

@@ -27,6 +27,10 @@ spec:
     - {name: note, type: Value, access: ReadWrite}
     - {name: by, type: Map}
     - {name: bell, type: Supply}
+    - {name: remind, type: Command}
+    timers:
+    - {name: later}
+    - {name: tick, afterOutage: Each}
     rules:
     - command: add
       do:
@@ -54,6 +58,19 @@ spec:
       - set: {lane: sum, each: event, to: sum + item}
       - refuse: {when: sum > 10, code: 409, with: \"'only 10 are there, not ' + string(sum)\"}
       - answer: \"{'left': 10 - sum, 'of': 10}\"
+    - command: remind
+      do:
+      - schedule: {timer: later, key: event.id, after: event.after}
+      - schedule: {timer: tick, every: \"'1m'\", when: has(event.tick)}
+      - cancel: {timer: tick, when: has(event.stop)}
+    - timer: later
+      do:
+      - set: {lane: at, to: now}
+      - set: {lane: sum, to: sum + key}
+      - send: {agent: \"'/a/2'\", lane: add, body: key}
+    - timer: tick
+      do:
+      - emit: {lane: bell, body: event.due}
 ";
 
 fn spec(plan: &str) -> AgentPlanSpec {
@@ -100,6 +117,12 @@ fn what_is_as_expected_is_ok() {
   - {agent: /a/1, lane: buy, body: [1, 2], answer: {of: 10, left: 7}}
   - {agent: /a/1, lane: buy, body: [8], refused: {code: 409, error: only 10, at: "spec.agents[0].rules[5].do[1].refuse"}, lanes: {/a/1: {sum: 3}}}
   - {agent: /a/1, lane: buy, body: [7]}
+- name: timers fire at their time, each before what comes later
+  commands:
+  - {agent: /a/1, lane: remind, body: {id: 5, after: 10m, tick: true}, lanes: {/a/1: {sum: 0, bell: []}}}
+  - {now: "2000-01-01T00:02:30Z", lanes: {/a/1: {sum: 0, bell: ["2000-01-01T00:01:00Z", "2000-01-01T00:02:00Z"]}}}
+  - {agent: /a/1, lane: remind, body: {id: x, after: 8m, stop: true}}
+  - {now: "2000-01-01T01:00:00Z", faults: 1, lanes: {/a/1: {sum: 5, at: "2000-01-01T00:10:00Z", bell: []}, /a/2: {sum: 5, at: "2000-01-01T00:10:00Z"}}}
 - name: messages that are refused are counted, and go around 64 times
   commands:
   - {agent: /a/1, lane: tell, body: {to: "2", of: x}, faults: 1, lanes: {/a/2: {sum: 0, bell: [secret]}}}
@@ -111,7 +134,8 @@ fn what_is_as_expected_is_ok() {
             f:11: ok: what clients may write
             f:14: ok: refusals by their parts
             f:21: ok: what rules answer, and what they refuse
-            f:26: ok: messages that are refused are counted, and go around 64 times
+            f:26: ok: timers fire at their time, each before what comes later
+            f:32: ok: messages that are refused are counted, and go around 64 times
         "#]],
     );
 }
@@ -151,7 +175,7 @@ fn what_differs_is_named() {
               f:11: command 1: /a/9 buy: expected {"answer":{"left":8,"of":10}}, got {"answer":{"left":9,"of":10}}
               f:12: command 2: /a/9 add: expected {"answer":null}, got "done"
             f:13: differs: more messages than are delivered
-              f:15: command 1: /a/1 flood: expected "an end", got "more than 10000 messages follow from it"
+              f:15: command 1: /a/1 flood: expected "an end", got "more than 10000 messages and timers follow from it"
         "#]],
     );
 }
