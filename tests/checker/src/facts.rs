@@ -5,13 +5,21 @@ use crate::history::{Change, End, Final, Happening, History, Kind, Lane, Op, Sta
 use crate::violation::{Rule, Violation};
 use std::collections::{HashMap, HashSet};
 
-/// The changes that one record makes: those of a write, or of one message that it sends.
+/// What of a write a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Itself,
+    /// By its place among the messages.
+    Message(usize),
+    Timer(usize),
+}
+
+/// The changes that one record makes: those of a write, of one message that it sends, or of one timer that it schedules.
 #[derive(Debug)]
 pub struct Record<'a> {
     pub op: Op,
     pub slot: u32,
-    /// Its place among the messages of the write; `None`: it is the write itself.
-    pub message: Option<usize>,
+    pub part: Part,
     pub changes: &'a [(Lane, Change)],
     /// When the write was sent for the first time.
     pub sent: usize,
@@ -43,7 +51,7 @@ pub struct Facts<'a> {
     pub finals: &'a [Final],
     pub records: Vec<Record<'a>>,
     pub damaged: HashSet<u32>,
-    /// The records of each write: its own, then those of its messages.
+    /// The records of each write: its own, then those of its messages, then those of its timers.
     pub of_write: Vec<std::ops::Range<u32>>,
     /// Who sets what.
     sources: HashMap<(Lane, &'a str, &'a str), u32>,
@@ -95,12 +103,13 @@ impl<'a> Facts<'a> {
 
     /// The name of a record for a violation.
     pub fn name(&self, record: u32) -> String {
-        let Record { op, message, sent, .. } = &self.records[record as usize];
+        let Record { op, part, sent, .. } = &self.records[record as usize];
         let what = self.history.write(*op);
-        message.map_or_else(
-            || format!("[{sent}] {what}"),
-            |number| format!("message {number} of [{sent}] {what}"),
-        )
+        match part {
+            Part::Itself => format!("[{sent}] {what}"),
+            Part::Message(number) => format!("message {number} of [{sent}] {what}"),
+            Part::Timer(number) => format!("timer {number} of [{sent}] {what}"),
+        }
     }
 
     pub fn value_name(&self, source: Source) -> String {
@@ -116,15 +125,18 @@ impl<'a> Facts<'a> {
             let Happening::Sent(op) = happening else { continue };
             let write = &history.writes[op.0 as usize];
             let first = self.records.len() as u32;
-            self.add_record(*op, None, &write.changes, at);
+            self.add_record(*op, Part::Itself, &write.changes, at);
             for (number, changes) in write.sends.iter().enumerate() {
-                self.add_record(*op, Some(number), changes, at);
+                self.add_record(*op, Part::Message(number), changes, at);
+            }
+            for (number, changes) in write.timers.iter().enumerate() {
+                self.add_record(*op, Part::Timer(number), changes, at);
             }
             self.of_write.push(first..self.records.len() as u32);
         }
     }
 
-    fn add_record(&mut self, op: Op, message: Option<usize>, changes: &'a [(Lane, Change)], sent: usize) {
+    fn add_record(&mut self, op: Op, part: Part, changes: &'a [(Lane, Change)], sent: usize) {
         let id = self.records.len() as u32;
         let slot = changes.first().map_or(u32::MAX, |(lane, _)| self.history.declared(*lane).slot);
         for (place, (lane, change)) in changes.iter().enumerate() {
@@ -140,7 +152,7 @@ impl<'a> Facts<'a> {
         self.records.push(Record {
             op,
             slot,
-            message,
+            part,
             changes,
             sent,
             dead: false,
@@ -183,12 +195,12 @@ impl<'a> Facts<'a> {
                 let record = &mut self.records[id as usize];
                 record.dead = !done && !doubt && open == 0;
                 let sound = !self.damaged.contains(&sender) && !self.damaged.contains(&record.slot);
-                record.happened = done && sound;
-                if record.message.is_none()
-                    && sound
-                    && let Some(version) = version
-                {
-                    self.versioned(id, version);
+                record.happened = done && sound && !self.history.may_not_fire(record.op, record.part);
+                match (version, record.part) {
+                    (Some(version), Part::Itself) if sound => self.versioned(id, version),
+                    // It fires after it was scheduled.
+                    (Some(version), Part::Timer(_)) if sound => record.above = version,
+                    _ => {}
                 }
             }
         }
@@ -288,7 +300,8 @@ impl<'a> Facts<'a> {
                 continue;
             }
             for record in &mut self.records[ids] {
-                record.happened = !self.damaged.contains(&record.slot);
+                let must = !self.history.may_not_fire(record.op, record.part);
+                record.happened |= must && !self.damaged.contains(&record.slot);
             }
         }
     }
@@ -364,5 +377,12 @@ impl<'a> Facts<'a> {
             let text = format!("{seen}, and {} was refused or not done.", self.name(id));
             self.broken(Rule::Refused, text);
         }
+    }
+}
+
+impl History {
+    /// Whether it is a timer that somebody may have cancelled.
+    fn may_not_fire(&self, op: Op, part: Part) -> bool {
+        matches!(part, Part::Timer(_)) && self.cancelled.contains(&op)
     }
 }

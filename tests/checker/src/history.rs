@@ -3,7 +3,7 @@
 //! Texts of keys, values and items are JSON. They are compared as texts, so that whoever writes a history writes one
 //! value always in the same way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// A lane of an agent, by its number in one history.
@@ -44,7 +44,8 @@ pub enum Change {
     Emit(String),
 }
 
-/// What a client asks for: all changes that it makes if it takes effect, and those of the messages that it sends.
+/// What a client asks for: all changes that it makes if it takes effect, and those of the messages that it sends and the
+/// timers that it schedules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Write {
     /// Client and sequence.
@@ -53,6 +54,9 @@ pub struct Write {
     pub changes: Vec<(Lane, Change)>,
     /// For each message, in order, the changes of its receiver, which take effect at one version of that one's slot.
     pub sends: Vec<Vec<(Lane, Change)>>,
+    /// For each timer, the changes of the same agent when it fires, which take effect at one version, in any order beside
+    /// messages and other timers.
+    pub timers: Vec<Vec<(Lane, Change)>>,
 }
 
 impl Write {
@@ -68,6 +72,12 @@ impl Write {
     #[must_use]
     pub fn sends(mut self, changes: impl Into<Vec<(Lane, Change)>>) -> Write {
         self.sends.push(changes.into());
+        self
+    }
+
+    #[must_use]
+    pub fn schedules(mut self, changes: impl Into<Vec<(Lane, Change)>>) -> Write {
+        self.timers.push(changes.into());
         self
     }
 }
@@ -131,6 +141,8 @@ pub struct History {
     pub(crate) reads: Vec<Reading>,
     pub(crate) watches: Vec<Watching>,
     pub(crate) happened: Vec<Happening>,
+    /// Writes whose timers may never fire.
+    pub(crate) cancelled: HashSet<Op>,
 }
 
 #[derive(Clone, Debug)]
@@ -186,6 +198,11 @@ impl History {
         self.writes.push(write);
         self.happened.push(Happening::Sent(op));
         op
+    }
+
+    /// Somebody asks that timers of a write do not fire: it may have been done before they did.
+    pub fn cancels(&mut self, timers_of: Op) {
+        self.cancelled.insert(timers_of);
     }
 
     /// A client sends a write with a key once more.
@@ -267,7 +284,7 @@ impl History {
     }
 
     pub(crate) fn write(&self, op: Op) -> String {
-        let Write { key, changes, sends } = &self.writes[op.0 as usize];
+        let Write { key, changes, sends, timers } = &self.writes[op.0 as usize];
         let key =
             key.as_ref().map_or_else(String::new, |(client, sequence)| format!(" ({client} {sequence})"));
         let texts = |changes: &[(Lane, Change)]| {
@@ -276,7 +293,8 @@ impl History {
             texts.join(", ")
         };
         let records: Vec<String> = [changes].into_iter().chain(sends).map(|changes| texts(changes)).collect();
-        format!("write {}{key}: {}", op.0, records.join("; sends "))
+        let timers: String = timers.iter().map(|changes| format!("; later {}", texts(changes))).collect();
+        format!("write {}{key}: {}{timers}", op.0, records.join("; sends "))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What watchers of Command and Supply lanes are told: each item once and in order, or a `gap`.
 
-use crate::facts::Facts;
+use crate::facts::{Facts, Part};
 use crate::folds::{Course, begins_with_reset, wanted};
 use crate::history::{Change, Kind, Lane, Told, Watch};
 use crate::violation::Rule;
@@ -141,7 +141,7 @@ impl Queue<'_> {
         let record = &facts.records[item.0 as usize];
         let version = record.version;
         let is_old = facts.acknowledged[record.op.0 as usize].is_some_and(|done| done < self.opened)
-            && record.message.is_none();
+            && record.part == Part::Itself;
         let wrong = if !self.told.insert(item) {
             Some((Rule::Duplicate, "again"))
         } else if self.start.is_none() {
@@ -173,7 +173,7 @@ impl Queue<'_> {
     fn keeps_order(&mut self, facts: &mut Facts, at: usize, item: Item) {
         let record = &facts.records[item.0 as usize];
         let own = &facts.records[facts.of_write[record.op.0 as usize].start as usize];
-        let (Some(number), Some(version)) = (record.message, own.version) else { return };
+        let (Part::Message(number), Some(version)) = (record.part, own.version) else { return };
         let last = self.senders.entry(own.slot).or_default();
         if (version, number) < *last {
             let text = format!(
@@ -206,7 +206,7 @@ impl Queue<'_> {
         for item in self.items {
             let record = &facts.records[item.0 as usize];
             let is_old = facts.acknowledged[record.op.0 as usize].is_some_and(|done| done < self.opened)
-                && record.message.is_none();
+                && record.part == Part::Itself;
             if self.told.contains(item) || is_old && !self.resumed {
                 continue;
             }

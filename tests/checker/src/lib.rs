@@ -11,6 +11,7 @@
 //! | reads | each is the state of its lane at its version, whoever asks; none lacks what was known before it was asked, but those that are local |
 //! | watches | at each id a watcher holds the state of that version; ids fall only after `reset`; who is `synced` holds what was known before the watch was opened; no event comes twice or out of order; who comes back with a token goes on from there, or is told `reset` |
 //! | items | of a Command or Supply lane, after `synced`, come once each and in order, or in a `gap` |
+//! | timers | of an acknowledged write have their effects, once each and after it; of those that somebody has cancelled, each has it once or never |
 //! | messages | of an acknowledged write have their effects, once each and in order per pair of slots |
 //! | the end | each watch that is there holds the final state |
 //!

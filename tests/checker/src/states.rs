@@ -4,7 +4,7 @@
 //! them. The others have bounds, which each sight makes narrower. Key by key, each sight must be what the last change
 //! before it left; what no known change explains, one that is not known must, once.
 
-use crate::facts::{Facts, Source};
+use crate::facts::{Facts, Part, Source};
 use crate::history::{Change, Lane};
 use crate::seen::{Absent, By, LaneSeen, Seen, Sights};
 use crate::violation::Rule;
@@ -399,7 +399,7 @@ fn messages_keep_their_order(facts: &mut Facts) {
     let mut pairs: BTreeMap<(u32, u32), Vec<Place>> = BTreeMap::new();
     for (id, record) in facts.records.iter().enumerate() {
         let own = &facts.records[facts.of_write[record.op.0 as usize].start as usize];
-        if let (Some(number), Some(version)) = (record.message, own.version) {
+        if let (Part::Message(number), Some(version)) = (record.part, own.version) {
             pairs.entry((own.slot, record.slot)).or_default().push((version, number, id as u32));
         }
     }

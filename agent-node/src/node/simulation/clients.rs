@@ -1,7 +1,7 @@
 //! Clients: they write, read and watch through any node that runs, and go on at another one when theirs is gone.
 
 use super::machine::Machine;
-use super::plan::{self, Asked, Name};
+use super::plan::{self, Alarm, Asked, Name};
 use crate::link::{EventKind, LinkOutput, Links};
 use crate::node::commands::Commands;
 use crate::node::handle::Node;
@@ -31,6 +31,8 @@ pub struct Room<'a> {
     pub random: &'a mut SmallRng,
     /// Counts all writes.
     pub writes: &'a mut u64,
+    /// Timers that were scheduled.
+    pub alarms: &'a mut Vec<Alarm>,
     /// All is to settle: nobody leaves who need not.
     pub calm: bool,
 }
@@ -127,14 +129,16 @@ impl Sender {
             self.left -= 1;
             self.last += 1;
             *room.writes += 1;
-            let Asked { name: Name { agent, lane }, body, mut write } =
-                plan::write(room.history, *room.writes, room.random.random());
+            let Asked { name: Name { agent, lane }, body, mut write, alarms, cancels } =
+                plan::write(room.history, room.alarms, *room.writes, room.random.random());
             if let Some(client) = &self.name {
                 write = write.keyed(&**client, self.last);
             }
             let key = self.name.clone().map(|client| (client, self.last));
             let request = Request { agent, lane: lane.to_owned(), body: body.into(), key };
             let op = room.history.sent(write);
+            room.alarms.extend(alarms.map(|key| Alarm { op, agent: request.agent.clone(), key }));
+            cancels.into_iter().for_each(|timers_of| room.history.cancels(timers_of));
             submit(commands, self.last, &request);
             self.open.insert(self.last, Sent { op, request });
         }

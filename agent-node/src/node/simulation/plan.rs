@@ -1,6 +1,6 @@
 //! The plan that is simulated: what each of its lanes shows of a write.
 
-use checker::{Change, History, Kind, Lane, Write};
+use checker::{Change, History, Kind, Lane, Op, Write};
 use proto::address::Address;
 use proto::plan::Plan;
 use serde_json::json;
@@ -13,7 +13,13 @@ const CELLS: u64 = 5;
 const TALLIES: u64 = 3;
 const KEYS: u64 = 4;
 
-/// `note` counts each event by its id, so that one with two effects shows, and sends it on to be counted again.
+/// How often a timer of `again` fires, and the time between.
+const TURNS: u64 = 3;
+const TURN_MS: u64 = 700;
+
+/// `note` counts each event by its id, so that one with two effects shows, and sends it on to be counted again. A timer
+/// of `ring` does the same when it fires, and says -1 when it fires early and -2 when it was cancelled. One of `again`
+/// counts its turns, and says -1 when one is left out or comes twice.
 pub fn spec(generation: u64) -> String {
     json!({
         "replicas": 3,
@@ -29,14 +35,17 @@ pub fn spec(generation: u64) -> String {
                     {"name": "seen", "type": "Map"},
                     {"name": "last", "type": "Value", "initial": ""},
                     {"name": "bell", "type": "Supply", "queue": {"items": 16}},
+                    {"name": "wait", "type": "Command"},
+                    {"name": "repeat", "type": "Command"},
+                    {"name": "hush", "type": "Command"},
+                    {"name": "rang", "type": "Map"},
+                    {"name": "turns", "type": "Map"},
+                    {"name": "dues", "type": "Map", "access": "Internal"},
+                    {"name": "hushed", "type": "Map", "access": "Internal"},
                     {"name": format!("unused{generation}"), "type": "Value", "initial": generation},
                 ],
-                "rules": [{"command": "note", "do": [
-                    {"put": {"lane": "seen", "key": "event.id", "to": "seen[?event.id].orValue(0) + 1"}},
-                    {"set": {"lane": "last", "to": "event.id"}},
-                    {"emit": {"lane": "bell", "body": "event.id"}},
-                    {"send": {"agent": "'/tally/' + event.to", "lane": "took", "body": "event.id"}},
-                ]}],
+                "timers": [{"name": "ring"}, {"name": "again", "afterOutage": "Each"}],
+                "rules": rules(),
             },
             {
                 "route": "/tally/:digit",
@@ -51,6 +60,46 @@ pub fn spec(generation: u64) -> String {
         ],
     })
     .to_string()
+}
+
+/// The rules of a cell.
+fn rules() -> serde_json::Value {
+    let saw = json!({"put": {"lane": "seen", "key": "event.id", "to": "seen[?event.id].orValue(0) + 1"}});
+    let rang = "now < timestamp(event.due) ? -1 : key in hushed ? -2 : rang[?key].orValue(0) + 1";
+    let turned = format!(
+        "!(key in dues) ? 1 : timestamp(event.due) - timestamp(dues[key]) != duration('{TURN_MS}ms') ? -1 : turns[key] + 1"
+    );
+    json!([
+        {"command": "note", "do": [
+            saw,
+            {"set": {"lane": "last", "to": "event.id"}},
+            {"emit": {"lane": "bell", "body": "event.id"}},
+            {"send": {"agent": "'/tally/' + event.to", "lane": "took", "body": "event.id"}},
+        ]},
+        {"command": "wait", "do": [
+            saw,
+            {"remove": {"lane": "hushed", "key": "event.id"}},
+            {"schedule": {"timer": "ring", "key": "event.id", "after": "event.after"}},
+        ]},
+        {"command": "hush", "do": [
+            saw,
+            {"put": {"lane": "hushed", "key": "event.of", "to": "true"}},
+            {"cancel": {"timer": "ring", "key": "event.of"}},
+        ]},
+        {"command": "repeat", "do": [
+            saw,
+            {"schedule": {"timer": "again", "key": "event.id", "every": format!("duration('{TURN_MS}ms')")}},
+        ]},
+        {"timer": "ring", "do": [
+            {"put": {"lane": "rang", "key": "key", "to": rang}},
+            {"emit": {"lane": "bell", "body": "key"}},
+        ]},
+        {"timer": "again", "do": [
+            {"put": {"lane": "turns", "key": "key", "to": turned}},
+            {"put": {"lane": "dues", "key": "key", "to": "event.due"}},
+            {"cancel": {"timer": "again", "key": "key", "when": format!("turns[key] >= {TURNS}")}},
+        ]},
+    ])
 }
 
 static PLAN: LazyLock<Plan> = LazyLock::new(|| Plan::parse(spec(1).as_bytes()).expect("a plan"));
@@ -68,8 +117,10 @@ pub fn cell(number: u64) -> String {
 
 /// The lanes that have a state.
 pub fn states() -> Vec<Name> {
-    let of_cell =
-        |cell| ["value", "entries", "seen", "last"].map(|lane| Name { agent: self::cell(cell), lane });
+    let of_cell = |cell| {
+        ["value", "entries", "seen", "last", "rang", "turns"]
+            .map(|lane| Name { agent: self::cell(cell), lane })
+    };
     let of_tally = |digit| Name { agent: format!("/tally/{digit}"), lane: "counts" };
     (0..CELLS).flat_map(of_cell).chain((0..TALLIES).map(of_tally)).collect()
 }
@@ -95,10 +146,21 @@ pub struct Asked {
     pub name: Name,
     pub body: String,
     pub write: Write,
+    /// A timer that is scheduled, by its key.
+    pub alarms: Option<String>,
+    /// The write whose timer is cancelled.
+    pub cancels: Option<Op>,
+}
+
+/// A timer that was scheduled by a write.
+pub struct Alarm {
+    pub op: Op,
+    pub agent: String,
+    pub key: String,
 }
 
 /// `which` chooses among all kinds, and what they are done to.
-pub fn write(history: &mut History, number: u64, which: u64) -> Asked {
+pub fn write(history: &mut History, alarms: &[Alarm], number: u64, which: u64) -> Asked {
     let agent = cell(which);
     let value = format!("\"n{number}\"");
     let key = format!("\"k{}\"", which / 64 % KEYS);
@@ -111,13 +173,17 @@ pub fn write(history: &mut History, number: u64, which: u64) -> Asked {
         name: map_name.clone(),
         body: body.to_string(),
         write: Write::of([(in_map, change)]),
+        alarms: None,
+        cancels: None,
     };
     let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
-    match which / 512 % 16 {
+    match which / 512 % 20 {
         0..3 => Asked {
             name: value_name,
             body: value.clone(),
             write: Write::of([(in_value, Change::Set(value))]),
+            alarms: None,
+            cancels: None,
         },
         3..7 => {
             let body = json!({"update": {"key": parsed(&key), "value": parsed(&value)}});
@@ -125,6 +191,7 @@ pub fn write(history: &mut History, number: u64, which: u64) -> Asked {
         }
         7..9 => map(json!({"remove": {"key": parsed(&key)}}), Change::Remove(key)),
         9 => map(json!({"clear": {}}), Change::Clear),
+        10..14 => of_timer(history, alarms, agent, &format!("n{number}"), which / 8192),
         _ => {
             let to = which / 8192 % TALLIES;
             let (seen, _) = of("seen");
@@ -140,6 +207,44 @@ pub fn write(history: &mut History, number: u64, which: u64) -> Asked {
                 name: Name { lane: "note", ..note },
                 body: json!({"id": parsed(&value), "to": to.to_string()}).to_string(),
                 write: Write::of(changes).sends([(counts, Change::Put(value, "1".into()))]),
+                alarms: None,
+                cancels: None,
+            }
+        }
+    }
+}
+
+/// Schedules a timer, which fires once or some times, or cancels one.
+fn of_timer(history: &mut History, alarms: &[Alarm], agent: String, id: &str, which: u64) -> Asked {
+    let mut lane = |lane: &'static str| self::lane(history, &Name { agent: agent.clone(), lane });
+    let (seen, rang, turns, bell) = (lane("seen"), lane("rang"), lane("turns"), lane("bell"));
+    let key = format!("\"{id}\"");
+    let write = Write::of([(seen, Change::Put(key.clone(), "1".into()))]);
+    let named = |lane| Name { agent: agent.clone(), lane };
+    let last = alarms.iter().rev().find(|alarm| alarm.agent == agent);
+    match (which % 4, last) {
+        (0, Some(Alarm { op, key: of, .. })) => Asked {
+            name: named("hush"),
+            body: json!({"id": id, "of": of}).to_string(),
+            write,
+            alarms: None,
+            cancels: Some(*op),
+        },
+        (1, _) => {
+            let turn = |turn: u64| vec![(turns, Change::Put(key.clone(), turn.to_string()))];
+            let body = json!({"id": id}).to_string();
+            let write = (1..=TURNS).fold(write, |write, number| write.schedules(turn(number)));
+            Asked { name: named("repeat"), body, write, alarms: None, cancels: None }
+        }
+        _ => {
+            let after = format!("{}ms", which / 4 % 3_000);
+            let fires = [(rang, Change::Put(key.clone(), "1".into())), (bell, Change::Emit(key.clone()))];
+            Asked {
+                name: named("wait"),
+                body: json!({"id": id, "after": after}).to_string(),
+                write: write.schedules(fires),
+                alarms: Some(id.to_owned()),
+                cancels: None,
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::clients::{Answered, Reader, Room, Sender, Watcher};
 use super::machine::{Loop, Machine, SHARDS, Start};
-use super::plan::{self, Name};
+use super::plan::{self, Alarm, Name};
 use super::wire::{self, Wire};
 use crate::disk::simulated;
 use crate::node::configure;
@@ -88,6 +88,7 @@ pub struct World {
     watchers: Vec<Watcher>,
     history: History,
     writes: u64,
+    alarms: Vec<Alarm>,
     faults: usize,
     calm: bool,
     /// What nodes were given last, and the ring in it.
@@ -177,6 +178,7 @@ impl World {
             readers: vec![Reader::default(), Reader::default()],
             watchers,
             history: History::default(),
+            alarms: Vec::new(),
             writes: 0,
             faults: size.faults,
             calm: false,
@@ -423,6 +425,7 @@ impl World {
             history: &mut self.history,
             random: &mut self.random,
             writes: &mut self.writes,
+            alarms: &mut self.alarms,
             calm: self.calm,
         };
         match step {
@@ -510,11 +513,12 @@ impl World {
     }
 
     fn is_settled(&self) -> bool {
-        let outboxes =
-            self.machines.iter().map(|machine| machine.core().map_or(1, |core| core.count().outbox));
+        let left = |machine: &Machine| {
+            machine.core().map_or(1, |core| core.count().outbox + core.count().timers.scheduled)
+        };
         self.senders.iter().all(Sender::is_done)
             && self.watchers.iter().all(Watcher::watches_all)
-            && outboxes.sum::<u64>() == 0
+            && self.machines.iter().map(left).sum::<u64>() == 0
     }
 
     fn stands(&self) -> String {
@@ -551,6 +555,7 @@ impl World {
                 history: &mut self.history,
                 random: &mut self.random,
                 writes: &mut self.writes,
+                alarms: &mut self.alarms,
                 calm: true,
             };
             asked.retain_mut(|(name, machine, reader, why)| {

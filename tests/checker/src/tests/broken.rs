@@ -1,7 +1,7 @@
 //! Histories that are right but for one thing, each by its name, and what the check must say of it.
 
 use super::model::{Choices, Model};
-use crate::facts::Facts;
+use crate::facts::{Facts, Part};
 use crate::history::{Happening, Reading};
 use crate::{Change, End, Final, History, Lane, Op, Read, Rule, State, Told, Watch};
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ const BROKEN: &[(&str, Break, &[Rule])] = &[
     ("a removed entry is there again in the end", removed_entry_is_back, &[Rule::Lost]),
     ("an effect came twice", effect_came_twice, &[Rule::Phantom]),
     ("a message came twice", message_came_twice, &[Rule::Phantom]),
+    ("the effect of a timer is not there in the end", timer_is_lost, &[Rule::Lost]),
+    ("a timer fired twice", timer_fired_twice, &[Rule::Phantom]),
     ("a message without its write", message_without_its_write, &[Rule::Lost]),
     ("a value that nobody wrote", nobody_wrote_it, &[Rule::Phantom]),
     ("what was refused is seen", refused_is_seen, &[Rule::Refused]),
@@ -117,7 +119,7 @@ impl Case {
     /// Version of each write that has one.
     fn versions(&self) -> BTreeMap<Op, u64> {
         let facts = Facts::new(&self.history, &self.finals);
-        let own = facts.records.iter().filter(|record| record.message.is_none());
+        let own = facts.records.iter().filter(|record| record.part == Part::Itself);
         own.filter_map(|record| Some((record.op, record.version?))).collect()
     }
 
@@ -125,14 +127,16 @@ impl Case {
     fn writer(&self, lane: Lane, value: &str) -> Option<Op> {
         let writes = (0..).zip(&self.history.writes);
         let by = writes.filter(|(_, write)| {
-            write.changes.iter().chain(write.sends.iter().flatten()).any(|(of, change)| {
-                let is = match change {
-                    Change::Set(new) | Change::Emit(new) => new == value,
-                    Change::Put(key, new) => new == value || key == value,
-                    Change::Remove(_) | Change::Clear => false,
-                };
-                is && *of == lane
-            })
+            write.changes.iter().chain(write.sends.iter().chain(&write.timers).flatten()).any(
+                |(of, change)| {
+                    let is = match change {
+                        Change::Set(new) | Change::Emit(new) => new == value,
+                        Change::Put(key, new) => new == value || key == value,
+                        Change::Remove(_) | Change::Clear => false,
+                    };
+                    is && *of == lane
+                },
+            )
         });
         by.map(|(op, _)| Op(op)).next()
     }
@@ -271,6 +275,16 @@ fn entry_is_lost(case: &mut Case) -> bool {
 
 fn message_is_lost(case: &mut Case) -> bool {
     case.entry("heard").map(|place| case.change_entry(place, None)).is_some()
+}
+
+fn timer_is_lost(case: &mut Case) -> bool {
+    // One that was cancelled may be lost.
+    case.history.cancelled.is_empty()
+        && case.entry("rang").map(|place| case.change_entry(place, None)).is_some()
+}
+
+fn timer_fired_twice(case: &mut Case) -> bool {
+    case.entry("rang").map(|place| case.change_entry(place, Some("2"))).is_some()
 }
 
 fn effect_came_twice(case: &mut Case) -> bool {

@@ -50,6 +50,7 @@ struct Agent {
     items: Lane,
     heard: Lane,
     hear: Lane,
+    rang: Lane,
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +104,8 @@ pub struct Model {
     slots: Vec<Vec<Committed>>,
     /// By sender's and receiver's slot: messages that have left.
     outboxes: BTreeMap<(usize, usize), Outbox>,
+    /// Timers that have not fired: their slot, what they do, and the write that scheduled them.
+    timers: Vec<(usize, Vec<(Lane, Change)>, Op)>,
     pending: Vec<Pending>,
     asked: Vec<Asked>,
     watchers: Vec<Watcher>,
@@ -146,6 +149,7 @@ impl Model {
                 items: lane("items", Kind::Items),
                 heard: lane("heard", Kind::Map),
                 hear: lane("hear", Kind::Items),
+                rang: lane("rang", Kind::Map),
             });
         }
         Model {
@@ -155,6 +159,7 @@ impl Model {
             kinds,
             slots: vec![Vec::new(); SLOTS],
             outboxes: BTreeMap::new(),
+            timers: Vec::new(),
             pending: Vec::new(),
             asked: Vec::new(),
             watchers: Vec::new(),
@@ -164,7 +169,7 @@ impl Model {
     }
 
     fn step(&mut self, choices: &mut Choices) {
-        match choices.below(16) {
+        match choices.below(18) {
             0..=3 => self.send(choices),
             4..=6 => self.take_effect(choices),
             7 | 8 => self.answer(choices),
@@ -173,6 +178,8 @@ impl Model {
             11 => self.give(choices),
             12 => self.open(choices),
             13 | 14 => self.tell(choices),
+            15 => self.fire(choices),
+            16 => self.cancel(choices),
             _ => self.leave(choices),
         }
     }
@@ -195,11 +202,13 @@ impl Model {
     fn send(&mut self, choices: &mut Choices) {
         let agent = self.agents[choices.below(self.agents.len())];
         let (value, key) = (self.unique(), format!("\"k{}\"", choices.below(KEYS)));
-        let mut write = match choices.below(8) {
+        let mut write = match choices.below(9) {
             0 | 1 => Write::of([(agent.note, Change::Set(value))]),
             2 | 3 => Write::of([(agent.notes, Change::Put(key, value))]),
             4 => Write::of([(agent.notes, Change::Remove(key))]),
             5 if choices.one_in(2) => Write::of([(agent.notes, Change::Clear)]),
+            6 => Write::of([(agent.counts, Change::Put(value.clone(), "1".into()))])
+                .schedules([(agent.rang, Change::Put(value, "1".into()))]),
             _ => {
                 let to = self.agents[choices.below(self.agents.len())];
                 Write::of([
@@ -232,6 +241,7 @@ impl Model {
         let write = self.history.writes[op.0 as usize].clone();
         let version = self.commit(slot, write.changes, 1 + choices.below(2) as u64);
         self.pending[at].version = Some(version);
+        self.timers.extend(write.timers.into_iter().map(|changes| (slot, changes, op)));
         for message in write.sends {
             let to = self.kinds[&message[0].0].0;
             self.outboxes.entry((slot, to)).or_default().push_back(message);
@@ -267,6 +277,25 @@ impl Model {
         let Some(pair) = choices.pick(&full).copied() else { return };
         let message = self.outboxes.get_mut(&pair).and_then(VecDeque::pop_front).expect("a message");
         self.commit(pair.1, message, 1);
+    }
+
+    /// Some timer, in any order.
+    fn fire(&mut self, choices: &mut Choices) {
+        if !self.timers.is_empty() {
+            let at = choices.below(self.timers.len());
+            let (slot, changes, _) = self.timers.swap_remove(at);
+            self.commit(slot, changes, 1);
+        }
+    }
+
+    /// Whether it comes in time, the client does not know.
+    fn cancel(&mut self, choices: &mut Choices) {
+        let ops: Vec<Op> = self.pending.iter().map(|pending| pending.op).collect();
+        let Some(op) = choices.pick(&ops).copied().filter(|_| choices.one_in(4)) else { return };
+        self.history.cancels(op);
+        if choices.one_in(2) {
+            self.timers.retain(|(_, _, of)| *of != op);
+        }
     }
 
     fn any_lane(&self, choices: &mut Choices, with_items: bool) -> Lane {
@@ -472,6 +501,9 @@ impl Model {
         let mut none = Choices::of(Vec::new());
         while self.outboxes.values().any(|queue| !queue.is_empty()) {
             self.deliver(&mut none);
+        }
+        while !self.timers.is_empty() {
+            self.fire(&mut none);
         }
         for at in 0..self.watchers.len() {
             if !self.watchers[at].left {
