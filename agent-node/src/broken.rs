@@ -52,6 +52,10 @@ pub enum Broken {
     IgnoredCancel,
     /// A timer fires before its time.
     EarlyTimer,
+    /// Each change that is told has the version of its record as token.
+    EntryToken,
+    /// Who goes on from a token is not told of removals that the mirror does not know.
+    UnknownRemovals,
 }
 
 #[cfg(not(test))]
@@ -80,7 +84,7 @@ pub mod simulated {
         BROKEN.set(broken);
     }
 
-    pub const ALL: [Broken; 23] = [
+    pub const ALL: [Broken; 26] = [
         Broken::OpenGate,
         Broken::EarlyRead,
         Broken::EarlyRetry,
@@ -104,5 +108,8 @@ pub mod simulated {
         Broken::ForgottenFired,
         Broken::IgnoredCancel,
         Broken::EarlyTimer,
+        Broken::EarlyTombstone,
+        Broken::EntryToken,
+        Broken::UnknownRemovals,
     ];
 }

@@ -16,6 +16,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use lane::Asked;
 pub use links::Links;
 pub use pace::Rate;
 pub use peer_links::PeerLinks;
@@ -64,18 +65,55 @@ pub enum LinkOutput {
 pub struct Update {
     /// Everything of the lane up to here has been said when this has.
     pub version: u64,
-    /// State follows from nothing: the receiver drops its mirror first. Of an event lane: what lies between its mirror and
-    /// `version` will not come.
-    pub first: bool,
-    /// The state that `first` began is whole with this.
+    /// State follows, which begins with this: what the attachment said before is void.
+    pub begin: Option<Begin>,
+    /// The state that was begun has come with this.
     pub synced: bool,
     /// In the order in which they happened.
     pub changes: Vec<Versioned>,
-    /// With `first`, of a Map lane of this node: a snapshot of all entries.
+    /// With `begin`, of a Map lane of this node: a snapshot of all entries and tombstones.
     pub entries: Option<Map>,
     /// The highest question of the attachment that is answered when this has been said; 0: none. What was acknowledged
     /// before it was asked has been said then. The attachment itself is question [`mirror::ATTACHMENT`].
     pub answered: u64,
+}
+
+/// What an attachment asks for, by versions of the lane that somebody has here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Since {
+    /// All that was set, put or emitted after this version; 0: all that there is.
+    pub changed: u64,
+    /// All that was removed after this version; 0: nobody needs to know.
+    pub removed: u64,
+}
+
+/// Which part of a lane's state is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// All that was set or put after this version; 0: all that there is. Of an event lane: all items after it; 0: none.
+    pub changed: u64,
+    /// All that was removed after this version, and not before the last `clear`; what is above the state's own version
+    /// is that.
+    pub removed: u64,
+    /// What was removed after a version below this one nobody can say.
+    pub horizon: u64,
+}
+
+impl Begin {
+    /// All that there is, and nothing of what was removed.
+    pub const WHOLE: Begin = Begin { changed: 0, removed: u64::MAX, horizon: 0 };
+}
+
+impl Since {
+    /// What answers two who ask.
+    #[must_use]
+    pub fn and(self, other: Since) -> Since {
+        let removed = match (self.removed, other.removed) {
+            (0, one) | (one, 0) => one,
+            (one, other) => one.min(other),
+        };
+        Since { changed: self.changed.min(other.changed), removed }
+    }
 }
 
 /// Asks the owner of a lane, in order with what it says on the attachment, whether all that it acknowledged until now has

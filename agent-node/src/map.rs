@@ -27,6 +27,14 @@ use std::ops::ControlFlow;
 /// So many tombstones are kept, however few entries there are.
 pub const TOMBSTONES_MIN: usize = 1_024;
 
+#[cfg(not(test))]
+const fn tombstones_min() -> usize {
+    TOMBSTONES_MIN
+}
+
+#[cfg(test)]
+pub use tests::{keep_few, tombstones_min};
+
 #[derive(Debug, Clone, Default)]
 pub struct Map {
     entries: Tree<Value, Entry>,
@@ -108,10 +116,14 @@ impl Map {
         if self.gone.horizon <= self.gone.cleared { 0 } else { self.gone.horizon.version }
     }
 
-    /// Of the keys above `key`, or of all, those that were removed after `since` and have not come back, in key order.
-    pub fn removed(&self, key: Option<&Value>, since: Stamp) -> impl Iterator<Item = (&Value, Stamp)> {
-        let tombstones = self.tombstones.iter().flat_map(move |tree| tree.changed(key, since));
-        tombstones.map(|(key, stamp)| (key, *stamp))
+    /// The keys above `key`, or all, that were removed after `since` and have not come back, in key order.
+    pub fn removed<'a>(
+        &'a self,
+        key: Option<&Value>,
+        since: Stamp,
+    ) -> impl Iterator<Item = (&'a Value, Stamp)> + use<'a> {
+        let removed = self.tombstones.as_ref().map(|tombstones| tombstones.changed(key, Some(since)));
+        removed.into_iter().flatten().map(|(key, stamp)| (key, *stamp))
     }
 
     pub fn tombstones(&self) -> usize {
@@ -149,8 +161,8 @@ impl Map {
         key.map_or_else(|| self.entries.entries(), |key| self.entries.after(key))
     }
 
-    /// The same of those that were changed after `since`.
-    pub fn changed(&self, key: Option<&Value>, since: Stamp) -> tree::Changed<'_, Value, Entry> {
+    /// The same of those that were changed after `since`, or whenever that was.
+    pub fn changed(&self, key: Option<&Value>, since: Option<Stamp>) -> tree::Changed<'_, Value, Entry> {
         self.entries.changed(key, since)
     }
 
@@ -208,11 +220,52 @@ impl Map {
         Map { version, gone, ..self }
     }
 
+    /// A key is removed, whether or not it was there. Says whether it was, and which tombstones have had to go.
+    pub fn strike(&mut self, key: &Value, stamp: Stamp) -> (bool, Vec<(Value, Stamp)>) {
+        let was_there = self.extract(key).is_some();
+        self.entomb(key, stamp);
+        self.version = stamp.version;
+        (was_there, self.drop_tombstones())
+    }
+
+    /// What another map of the same lane knows of the keys that this one knows nothing of; `entries`: not only that they
+    /// were removed. Both together know all that was removed after the version `known_from`.
+    pub fn add(&mut self, other: &Map, entries: bool, known_from: u64) {
+        for (key, entry) in other.entries().filter(|_| entries) {
+            if !self.has(key) && !self.is_entombed(key) {
+                self.insert(key.clone(), entry.clone());
+            }
+        }
+        for (key, stamp) in other.removed(None, Stamp::default()) {
+            if !self.has(key) && !self.is_entombed(key) {
+                self.entomb(key, stamp);
+            }
+        }
+        self.gone.cleared = self.gone.cleared.max(other.gone.cleared);
+        self.know_from(known_from);
+    }
+
+    /// All that was removed after this version is known here, and stays so while nothing more is removed.
+    pub fn know_from(&mut self, version: u64) {
+        self.gone.horizon = Stamp { version, index: 0 };
+        self.spared = self.tombstones().try_into().unwrap_or(u32::MAX);
+    }
+
+    /// Keeps as many tombstones as come.
+    pub fn keep_all(&mut self) {
+        self.spared = u32::MAX;
+    }
+
+    fn is_entombed(&self, key: &Value) -> bool {
+        self.tombstones.as_ref().is_some_and(|tombstones| tombstones.get(key).is_some())
+    }
+
     /// The map as it was before.
     #[must_use]
     pub fn clear(&mut self, stamp: Stamp) -> Map {
         let gone = Gone { cleared: stamp, horizon: stamp };
-        std::mem::replace(self, Map { version: stamp.version, gone, ..Map::default() })
+        let spared = self.spared;
+        std::mem::replace(self, Map { version: stamp.version, gone, spared, ..Map::default() })
     }
 
     /// Takes back the change that was made last.
@@ -257,9 +310,9 @@ impl Map {
 
     /// The oldest go, as far as there are too many.
     fn drop_tombstones(&mut self) -> Vec<(Value, Stamp)> {
-        let most = self.entries.len().max(TOMBSTONES_MIN).max(self.spared as usize);
+        let most = self.entries.len().max(tombstones_min()).max(self.spared as usize);
         let early = broken::is(Broken::EarlyTombstone);
-        let (most, mut dropped) = (if early { 1 } else { most }, Vec::new());
+        let (most, mut dropped) = (if early { 0 } else { most }, Vec::new());
         while let Some(tombstones) = self.tombstones.as_mut().filter(|tombstones| tombstones.len() > most)
             && let Some((key, stamp)) = tombstones.oldest().map(|(key, stamp)| (key.clone(), *stamp))
         {

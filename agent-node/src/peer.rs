@@ -24,7 +24,7 @@ pub mod transport;
 pub mod wire;
 
 use crate::done::End;
-use crate::link::Question;
+use crate::link::{Question, Since};
 use crate::refusal::Refusal;
 use crate::shard::{Command, Got, Key, Message, Stream, Taken};
 use bytes::Bytes;
@@ -32,7 +32,7 @@ use proto::address::{Address, Slot};
 use proto::ring::StoreId;
 
 /// The format of frames and of what they carry; a node beyond its neighbours' is refused.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 /// A frame is closed when it has this much. One item may be larger.
 pub const FRAME_BYTES: usize = 64 << 10;
 
@@ -133,6 +133,7 @@ pub struct Attach {
     pub slot: Slot,
     pub agent: Address,
     pub lane: String,
+    pub since: Since,
     /// With a queue that blocks: how many items may come, until [`Limit`] says more.
     pub limit: Option<u64>,
 }

@@ -2,8 +2,9 @@
 //! changes.
 
 use crate::lock::lock;
+use crate::map::Stamp;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -21,8 +22,8 @@ pub struct Mark {
     place: u32,
     /// [`CLEAR`], [`DUE`] or [`PARKED`].
     state: AtomicU8,
-    /// All links of the stream have passed this order.
-    passed: AtomicU64,
+    /// All links of the stream have passed this position: version and index.
+    passed: (AtomicU64, AtomicU32),
     /// Some link of the stream waits for an answer of the lane's owner.
     awaits: AtomicBool,
 }
@@ -66,7 +67,8 @@ impl Due {
 
 impl Mark {
     pub fn new(due: Arc<Due>, place: u32) -> Mark {
-        let (state, passed, awaits) = (AtomicU8::new(CLEAR), AtomicU64::new(0), AtomicBool::new(false));
+        let (state, awaits) = (AtomicU8::new(CLEAR), AtomicBool::new(false));
+        let passed = (AtomicU64::new(0), AtomicU32::new(0));
         Mark { due, place, state, passed, awaits }
     }
 
@@ -100,12 +102,15 @@ impl Mark {
         self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    pub fn pass(&self, order: u64) {
-        self.passed.store(order, Ordering::Release);
+    /// Set and read under the lock of the lane.
+    pub fn pass(&self, position: Stamp) {
+        self.passed.0.store(position.version, Ordering::Relaxed);
+        self.passed.1.store(position.index, Ordering::Relaxed);
     }
 
-    pub fn passed(&self) -> u64 {
-        self.passed.load(Ordering::Acquire)
+    pub fn passed(&self) -> Stamp {
+        let (version, index) = &self.passed;
+        Stamp { version: version.load(Ordering::Relaxed), index: index.load(Ordering::Relaxed) }
     }
 
     /// Set and read under the lock of the lane.

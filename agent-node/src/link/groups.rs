@@ -9,6 +9,8 @@ use super::due::{Due, Mark};
 use super::lane::{Grant, WatchState, WatchedLane};
 use super::mirror::{Budget, Cursor, Told};
 use super::pace::{Pace, Rate};
+use super::table::Number;
+use crate::map::Stamp;
 use crate::refusal::Refusal;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -30,6 +32,8 @@ pub struct Groups<K> {
     turns: BTreeSet<(Instant, u32)>,
     /// What owners are to be told.
     pub grants: Vec<Grant>,
+    /// Lanes of which somebody needs more than is here.
+    pub wanting: Vec<Number>,
 }
 
 struct Group<K> {
@@ -99,6 +103,7 @@ impl<K> Default for Groups<K> {
             paced: 0,
             turns: BTreeSet::new(),
             grants: Vec::new(),
+            wanting: Vec::new(),
         }
     }
 }
@@ -245,7 +250,8 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         {
             let Some(Some(group)) = self.lanes.get_mut(place as usize) else { continue };
             let before = group.next_turn;
-            if group.tell_members(now, room, teller, &mut ended, &mut self.grants) {
+            let tasks = (&mut self.grants, &mut self.wanting);
+            if group.tell_members(now, room, teller, &mut ended, tasks) {
                 group.mark.set();
             }
             if group.next_turn != before {
@@ -287,7 +293,7 @@ impl<K: Copy> Group<K> {
         room: &mut Budget,
         teller: &mut impl Teller<K>,
         ended: &mut Vec<K>,
-        grants: &mut Vec<Grant>,
+        (grants, wanting): (&mut Vec<Grant>, &mut Vec<Number>),
     ) -> bool {
         self.mark.clear();
         self.parked = false;
@@ -299,7 +305,7 @@ impl<K: Copy> Group<K> {
             }
             return false;
         }
-        let (mut passed, mut more, mut waiting, mut awaits) = (u64::MAX, false, 0, false);
+        let (mut passed, mut more, mut waiting, mut awaits) = (Stamp::end_of(u64::MAX), false, 0, false);
         let (count, mut next_turn) = (self.members.len(), None);
         for step in 0..count {
             let turn = (self.turn + step) % count;
@@ -323,6 +329,11 @@ impl<K: Copy> Group<K> {
             }
             passed = passed.min(lane.mirror.passed(&member.cursor));
             awaits |= lane.mirror.awaits(&member.cursor);
+            if let Some(since) = lane.mirror.lacks(&member.cursor)
+                && lane.want(since)
+            {
+                wanting.push(self.lane.number);
+            }
         }
         self.next_turn = next_turn;
         self.mark.set_awaits(awaits);

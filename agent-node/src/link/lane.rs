@@ -1,11 +1,12 @@
 //! One watched lane of one node: its mirror, and whom to tell that it has changed.
 
 use super::due::Mark;
-use super::mirror::{Applied, Mirror};
+use super::mirror::{Applied, Mirror, Start};
 use super::table::{Number, Owner, Target};
-use super::{Question, Update};
+use super::{Question, Since, Update};
 use crate::link::Got;
 use crate::lock::lock;
+use crate::map::Stamp;
 use crate::refusal::Refusal;
 use proto::plan::{Overflow, Queue};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,6 +31,10 @@ pub struct WatchState {
     marks: Vec<Arc<Mark>>,
     /// With a queue that blocks: what the owner was last told by [`Grant`].
     limit: u64,
+    /// What the owner was asked for by an attachment that it has not answered.
+    asked: Option<Since>,
+    /// What those who wait need beside.
+    wanted: Option<Since>,
 }
 
 /// The owner may tell so many items of an attachment in all.
@@ -46,6 +51,16 @@ pub struct Heard {
     pub whole: bool,
     pub grant: Option<Grant>,
     pub question: Option<Question>,
+    /// Somebody needs more of the owner than this attachment has asked for.
+    pub wants_more: bool,
+}
+
+/// What an attachment asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub since: Since,
+    /// With a queue that blocks: so many items may come at first.
+    pub limit: Option<u64>,
 }
 
 impl WatchedLane {
@@ -61,6 +76,8 @@ impl WatchedLane {
             ended: None,
             marks: Vec::new(),
             limit: 0,
+            asked: None,
+            wanted: None,
         };
         WatchedLane { number, state: Mutex::new(state) }
     }
@@ -69,8 +86,8 @@ impl WatchedLane {
         lock(&self.state)
     }
 
-    /// Only what comes with this number counts from now on. With a queue that blocks, so many items may come at first.
-    pub fn expect_attachment(&self, attachment: u64, owner: Owner) -> Option<u64> {
+    /// Only what comes with this number counts from now on. Gives what the owner is to be asked for.
+    pub fn expect_attachment(&self, attachment: u64, owner: Owner) -> Asked {
         let mut state = self.lock();
         state.mirror.recount();
         state.limit = state.mirror.limit();
@@ -84,7 +101,7 @@ impl WatchedLane {
         if moved {
             state.rouse();
         }
-        state.queue.blocks().then_some(state.limit)
+        Asked { since: state.needs(attachment != 0), limit: state.queue.blocks().then_some(state.limit) }
     }
 
     pub fn update(&self, attachment: u64, update: Update) -> Heard {
@@ -93,19 +110,29 @@ impl WatchedLane {
             return Heard::default();
         }
         let is_answer = update.answered > 0;
+        let era = state.mirror.era();
         let applied = state.mirror.apply(update);
+        if state.mirror.era() != era {
+            // Positions begin anew.
+            state.marks.iter().for_each(|mark| mark.pass(Stamp::default()));
+        }
         if applied != Applied::Nothing {
             state.mark_changed();
         } else if is_answer {
             state.mark_awaiting();
         }
-        Heard { whole: applied == Applied::Whole, grant: state.grant(), question: state.question() }
+        let whole = applied == Applied::Whole;
+        let wants_more = whole && state.wants_more();
+        Heard { whole, grant: state.grant(), question: state.question(), wants_more }
     }
 
     /// Somebody comes to watch; `owner` is the lane's owner by the ring of now. Gives the question that is yet to be
     /// answered before it has been told all that was acknowledged until now.
-    pub fn come(&self, owner: Owner) -> u64 {
+    pub fn come(&self, owner: Owner, start: Start) -> u64 {
         let mut state = self.lock();
+        if !state.mirror.is_whole() {
+            state.want(start.needs());
+        }
         let is_here = state.owner == Owner::Here && owner == Owner::Here;
         state.mirror.questions.come(is_here)
     }
@@ -162,6 +189,32 @@ impl WatchedLane {
 }
 
 impl WatchState {
+    /// Somebody needs this to begin. True: the owner is to be asked anew, and for that.
+    pub fn want(&mut self, since: Since) -> bool {
+        self.wanted = Some(self.wanted.map_or(since, |wanted| wanted.and(since)));
+        self.attachment != 0 && self.asked.is_none()
+    }
+
+    /// What the next attachment asks for: what nobody has answered yet, for all who wait, and what the mirror goes on from.
+    fn needs(&mut self, attaches: bool) -> Since {
+        let waiting = [self.wanted.take(), self.asked.take()].into_iter().flatten().reduce(Since::and);
+        if !attaches {
+            self.wanted = waiting;
+            return Since::default();
+        }
+        let held = self.mirror.is_whole().then(|| self.mirror.held());
+        let since = waiting.into_iter().chain(held).reduce(Since::and).unwrap_or_default();
+        self.asked = Some(since);
+        since
+    }
+
+    /// The attachment has been answered. Whether those who came meanwhile need another one.
+    fn wants_more(&mut self) -> bool {
+        self.asked = None;
+        self.wanted = self.wanted.take_if(|wanted| !self.mirror.has(*wanted));
+        self.wanted.is_some()
+    }
+
     /// Each stream that watches is told once until it looks; what all have passed is let go.
     fn mark_changed(&mut self) {
         for mark in &self.marks {
@@ -192,7 +245,7 @@ impl WatchState {
 
     fn release(&mut self) {
         let passed = self.marks.iter().map(|mark| mark.passed()).min();
-        self.mirror.release(passed.unwrap_or(u64::MAX));
+        self.mirror.release(passed.unwrap_or(Stamp::end_of(u64::MAX)));
     }
 
     /// Streams have looked. Where commands may wait for that, nothing else lets go what all have passed.

@@ -2,8 +2,8 @@
 
 use super::groups::{Groups, Teller};
 use super::lane::WatchState;
-use super::mirror::{Budget, Cell, Cursor, Listener, MirrorChange, Told};
-use super::{Event, EventKind, LinkOutput, Rate, Serving};
+use super::mirror::{Budget, Cell, Cursor, Listener, MirrorChange, Start, Told};
+use super::{Begin, Event, EventKind, LinkOutput, Rate, Serving};
 use crate::lock::lock;
 use crate::refusal::Refusal;
 use bytes::Bytes;
@@ -38,9 +38,10 @@ impl Links {
     /// Opens a link; its number must not be open. `from` is a watermark that an earlier link to the lane gave.
     pub fn open(&self, link: u32, agent: &str, lane: &str, from: Option<u64>, credit: Option<u32>) {
         let mut state = self.lock();
-        match self.watch(agent, lane) {
+        let start = Start::of_client(from);
+        match self.watch(agent, lane, start) {
             Ok((lane, question)) => {
-                let cursor = from.map_or_else(Cursor::new, Cursor::resume).awaiting(question);
+                let cursor = Cursor::begin(start).awaiting(question);
                 if !state.groups.open(link, lane.clone(), cursor, credit) {
                     self.serving.leave(&lane);
                 }
@@ -52,10 +53,15 @@ impl Links {
         }
     }
 
-    fn watch(&self, agent: &str, lane: &str) -> Result<(Arc<super::lane::WatchedLane>, u64), Refusal> {
+    fn watch(
+        &self,
+        agent: &str,
+        lane: &str,
+        start: Start,
+    ) -> Result<(Arc<super::lane::WatchedLane>, u64), Refusal> {
         self.serving.admit_link(agent)?;
         let hidden = || Refusal::not_found(format!("there is no lane {lane}"), agent);
-        let watched = self.serving.watch(agent, lane, |target| target.internal.then(hidden));
+        let watched = self.serving.watch(agent, lane, start, |target| target.internal.then(hidden));
         if watched.is_err() {
             self.serving.count_ended(1);
         }
@@ -117,6 +123,7 @@ impl Links {
             self.end(groups, link);
         }
         self.serving.grant(&mut groups.grants);
+        self.serving.ask_for_more(&mut groups.wanting);
         out.extend(closed.drain(..).map(|(link, refusal)| LinkOutput::Closed { link, refusal }));
         groups.next_turn()
     }
@@ -193,7 +200,7 @@ impl Events<'_> {
 }
 
 impl Listener for Events<'_> {
-    fn begin(&mut self, reset: bool) {
+    fn begin(&mut self, reset: bool, _begin: Begin) {
         if reset {
             self.bare(EventKind::Reset, None);
         }

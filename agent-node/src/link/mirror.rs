@@ -1,8 +1,13 @@
 //! The committed mirror of one lane on one node, from which all who watch it there are told.
 //!
-//! Changes are numbered as they come, by the mirror itself: that is their *order*. A watcher is a [`Cursor`], which knows
-//! up to which order it has been told, and is told what is newer: of a value the latest, of a map the entries and
-//! tombstones changed since, of an event lane the items since, or the `gap` where the items are gone.
+//! Each change has a *position*: the version of its record, and its number among the changes of that version, which the
+//! mirror counts as they come. A watcher is a [`Cursor`], which knows up to which position it has been told, and is told
+//! what is newer: of a value the latest, of a map the entries and tombstones changed since, of an event lane the items
+//! since, or the `gap` where the items are gone. A token is a version: the position behind all of that record.
+//!
+//! A mirror has all of the lane, or, while those who watch need no more, all that has happened since a version; of a Map
+//! it knows from which version on it knows what was removed. Who needs more than that waits, and [`Mirror::lacks`] says
+//! for what.
 //!
 //! *Guarantees.* Whatever updates come between the pieces of a flush: a watcher that was told all holds the owner's
 //! state. The watermark (`id`) stands on `synced` and on the last event of a flush that has reached the end, and falls
@@ -11,53 +16,52 @@
 //! not fall within them.
 
 mod cell;
+mod cursor;
 mod items;
 mod map;
+mod next;
 mod questions;
 #[cfg(test)]
 mod tests;
 
 pub use cell::Cell;
+pub use cursor::{Cursor, Start};
 pub use questions::ATTACHMENT;
 
-use super::{Change, Update, Versioned};
+use super::{Begin, Change, Since, Update, Versioned};
 use crate::broken::{self, Broken};
 use crate::link::{Body, Got};
-use crate::map::{Map, Stamp};
+use crate::map::Stamp;
+use cursor::{Phase, Walk};
 use items::Items;
 use map::Entries;
+use next::Next;
 use proto::plan::{LaneKind, Queue};
 use proto::ring;
-use proto::value::Value;
 use questions::Questions;
 
 #[derive(Debug)]
 pub struct Mirror {
     state: Content,
-    /// The owner's state has been told whole once.
+    /// The owner's state has come once, as far as it was asked for.
     whole: bool,
+    /// What happened after this version is here; 0: all of the lane is.
+    base: u64,
+    /// What was removed after a version below this one nobody can say.
+    horizon: u64,
     /// The state that replaces this one, as far as it has come.
     next: Option<Box<Next>>,
     /// Everything of the lane up to here is in the mirror.
     version: u64,
     /// When the lane last changed, as far as it is known here: never earlier than it did.
     changed: u64,
-    /// The order of the newest change.
-    head: u64,
+    /// No change has a higher position.
+    head: Stamp,
     /// Rises when the state follows from nothing: what watchers have is void then.
     era: u32,
     /// No owner can be reached.
     stale: bool,
     pub questions: Questions,
-}
-
-/// An owner's state while it comes.
-#[derive(Debug, Default)]
-struct Next {
-    /// The state of a Map lane.
-    entries: Map,
-    /// The state of any other lane.
-    changes: Vec<Versioned>,
 }
 
 #[derive(Debug)]
@@ -69,8 +73,7 @@ enum Content {
 
 #[derive(Debug)]
 struct Latest {
-    order: u64,
-    version: u64,
+    at: Stamp,
     cell: Cell,
 }
 
@@ -84,46 +87,8 @@ pub enum Applied {
     Whole,
 }
 
-/// How far a watcher has been told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    phase: Phase,
-    era: u32,
-    /// It was told that the lane is stale.
-    stale: bool,
-    /// The order up to which it was told.
-    at: u64,
-    /// The newest order when it began: what was gone by then, it has never had.
-    began: u64,
-    /// The first version of which it may miss something.
-    from: u64,
-    /// The watermark that it was given last.
-    told: u64,
-    /// It is `synced` when the owner has answered this question.
-    awaits: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    Begin {
-        reset: bool,
-    },
-    /// The state is being told; `synced` ends it.
-    Syncing(Option<Box<Walk>>),
-    Following,
-}
-
-/// The entries of a Map are told in key order, but for those that change meanwhile: they come after the walk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Walk {
-    /// The last key that was told.
-    at: Option<Value>,
-    /// No entry had a higher version when the walk began.
-    version: u64,
-}
-
-/// How many entries one step of a walk looks at.
-const WALK: usize = 1_024;
+/// Positions of a version that are left to changes, where a mirror begins with the state of that version.
+const BEHIND: u32 = 1 << 31;
 
 /// How far a flush may go.
 #[derive(Clone, Copy, Debug)]
@@ -153,15 +118,33 @@ pub enum MirrorChange<'a> {
 
 #[derive(Debug)]
 struct Item<'a> {
-    order: u64,
-    version: u64,
+    at: Stamp,
     said: MirrorChange<'a>,
+}
+
+/// Why a watcher can't begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lacks {
+    /// The owner has yet to say that it has come so far.
+    Answer,
+    /// The mirror knows too little.
+    State(Since),
+}
+
+/// How a watcher begins.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    /// What it has is void.
+    reset: bool,
+    begin: Begin,
+    /// It is told what was removed after this version.
+    removed: Option<u64>,
 }
 
 /// Takes what a cursor is told, and says of each event how many bytes it is.
 pub trait Listener {
-    /// The state follows. What was told before is void if `reset`.
-    fn begin(&mut self, reset: bool);
+    /// State follows. What was told before is void if `reset`.
+    fn begin(&mut self, reset: bool, begin: Begin);
     /// `id` is the watermark, where one is due.
     fn change(&mut self, said: MirrorChange<'_>, version: u64, id: Option<u64>) -> usize;
     fn synced(&mut self, id: u64);
@@ -179,51 +162,6 @@ impl Budget {
     }
 }
 
-impl Cursor {
-    /// For a watcher that has nothing.
-    pub fn new() -> Cursor {
-        Cursor {
-            phase: Phase::Begin { reset: false },
-            era: 0,
-            stale: false,
-            at: 0,
-            began: 0,
-            from: 0,
-            told: 0,
-            awaits: 0,
-        }
-    }
-
-    /// For a watcher that was told everything up to `token` before. Mirrors can't go on from a token yet: it is told
-    /// to drop what it has.
-    pub fn resume(token: u64) -> Cursor {
-        let _ = token;
-        Cursor { phase: Phase::Begin { reset: true }, ..Cursor::new() }
-    }
-
-    /// It came when this question was yet to be asked: what was acknowledged before is told with the answer.
-    #[must_use]
-    pub fn awaiting(self, question: u64) -> Cursor {
-        Cursor { awaits: question, ..self }
-    }
-
-    /// The watermark that it was given last.
-    pub fn told(&self) -> u64 {
-        self.told
-    }
-
-    /// It was told `synced`.
-    pub fn is_synced(&self) -> bool {
-        self.phase == Phase::Following
-    }
-}
-
-impl Default for Cursor {
-    fn default() -> Self {
-        Cursor::new()
-    }
-}
-
 impl Mirror {
     pub fn new(kind: LaneKind, queue: Queue) -> Mirror {
         let state = match kind {
@@ -234,14 +172,26 @@ impl Mirror {
         Mirror {
             state,
             whole: false,
+            base: 0,
+            horizon: 0,
             next: None,
             version: 0,
             changed: 0,
-            head: 0,
+            head: Stamp::default(),
             era: 0,
             stale: false,
             questions: Questions::default(),
         }
+    }
+
+    /// The owner's state has come once.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Another one: all positions are void.
+    pub fn era(&self) -> u32 {
+        self.era
     }
 
     /// How many items of an event lane are kept for watchers from now on.
@@ -257,15 +207,16 @@ impl Mirror {
     }
 
     pub fn apply(&mut self, update: Update) -> Applied {
-        let Update { version, first, synced, changes, entries, answered } = update;
+        let Update { version, begin, synced, changes, entries, answered } = update;
         self.questions.answer(answered);
-        if first {
-            self.next = Some(Box::new(Next { entries: entries.unwrap_or_default(), changes: Vec::new() }));
+        if let Some(begin) = begin {
+            self.next = Some(Box::new(Next::new(begin, entries)));
         }
         match self.next.take() {
             Some(mut next) => {
                 next.extend(changes);
                 if synced {
+                    next.finish(version);
                     self.replace(version, *next);
                     return Applied::Whole;
                 }
@@ -286,12 +237,20 @@ impl Mirror {
         if self.head == before { Applied::Nothing } else { Applied::Changed }
     }
 
+    /// The next position, of a change of this version. Positions rise, whatever the version is.
+    fn position(&self, version: u64) -> Stamp {
+        if version > self.head.version {
+            return Stamp { version, index: 1 };
+        }
+        Stamp { version: self.head.version, index: self.head.index + 1 }
+    }
+
     /// A change of another kind than the lane's comes from a plan that differs: it is passed over.
     fn follow_one(&mut self, change: Change, version: u64) {
-        let order = self.head + 1;
+        let at = self.position(version);
         let taken = match (&mut self.state, change) {
             (Content::Value(latest), Change::Set(value)) => {
-                let newest = Latest { order, version, cell: Cell::new(value) };
+                let newest = Latest { at, cell: Cell::new(value) };
                 match latest {
                     Some(latest) => **latest = newest,
                     None => *latest = Some(Box::new(newest)),
@@ -299,69 +258,23 @@ impl Mirror {
                 true
             }
             (Content::Map(entries), Change::Put(key, value)) => {
-                entries.put(key, value, version, order);
+                entries.put(key, value, at);
                 true
             }
-            (Content::Map(entries), Change::Remove(key)) => entries.remove(&key, version, order),
+            (Content::Map(entries), Change::Remove(key)) => entries.remove(key, at, self.base == 0),
             (Content::Map(entries), Change::Clear) => {
-                entries.clear(version, order);
+                entries.clear(at);
                 true
             }
             (Content::Items(items), Change::Event(value)) => {
-                items.push(value, version, order);
+                items.push(value, at);
                 true
             }
             _ => false,
         };
         if taken {
-            self.head = order;
+            self.head = at;
             self.changed = self.changed.max(version);
-        }
-    }
-
-    /// The owner's whole state has come. Where it follows from what is here, watchers are told what differs.
-    fn replace(&mut self, version: u64, next: Next) {
-        if self.whole && follows(self.version, version) {
-            self.differ(version, next);
-            self.version = self.version.max(version);
-        } else {
-            self.era += u32::from(self.whole);
-            match &mut self.state {
-                Content::Value(latest) => *latest = None,
-                Content::Map(entries) => **entries = Entries::begin(next.entries),
-                Content::Items(items) => items.forget(),
-            }
-            for Versioned { change, version } in next.changes {
-                self.follow_one(change, version);
-            }
-            self.version = version;
-        }
-        self.changed = self.version;
-        (self.whole, self.stale) = (true, false);
-    }
-
-    fn differ(&mut self, version: u64, next: Next) {
-        let changes = match &mut self.state {
-            Content::Value(latest) => {
-                let is_here = |versioned: &Versioned| match (latest.as_ref(), &versioned.change) {
-                    (Some(latest), Change::Set(value)) => {
-                        latest.version == versioned.version && latest.cell.value() == value
-                    }
-                    _ => false,
-                };
-                next.changes.into_iter().filter(|versioned| !is_here(versioned)).collect()
-            }
-            Content::Map(entries) => entries.differ(&next.entries, version),
-            Content::Items(items) => {
-                if version > self.version {
-                    self.head += 1;
-                    items.gap(self.version + 1, version, self.head);
-                }
-                Vec::new()
-            }
-        };
-        for Versioned { change, version } in changes {
-            self.follow_one(change, version);
         }
     }
 
@@ -386,39 +299,42 @@ impl Mirror {
             }
         }
         if cursor.era != self.era {
-            if !matches!(cursor.phase, Phase::Begin { .. }) {
-                cursor.phase = Phase::Begin { reset: true };
+            if cursor.has_begun() {
+                cursor.phase = Phase::Begin(Start::Void);
             }
             cursor.era = self.era;
         }
         if let Content::Map(entries) = &self.state
-            && !matches!(cursor.phase, Phase::Begin { .. })
-            && !entries.reaches(cursor.at, cursor.began)
+            && !reaches(entries, cursor)
         {
-            cursor.phase = Phase::Begin { reset: true };
+            cursor.phase = Phase::Begin(Start::Void);
         }
-        if let Phase::Begin { reset } = cursor.phase {
+        if let Phase::Begin(start) = cursor.phase {
             if self.keeps_items() && self.awaits(cursor) {
                 // What came before it is on its way, and is not for it.
                 return Told::All;
             }
-            if reset {
+            let Ok(begun) = self.begins(start, cursor) else { return Told::All };
+            if begun.reset {
                 if budget.is_spent() {
                     return Told::Part;
                 }
                 budget.spend(0);
             }
-            out.begin(reset);
-            self.begin(cursor);
+            out.begin(begun.reset, begun.begin);
+            self.begin(cursor, begun);
         }
-        if let Content::Map(entries) = &self.state
-            && walk(entries, &mut cursor.phase, budget, out) == Told::Part
+        if let (Content::Map(entries), Phase::Syncing(of)) = (&self.state, &mut cursor.phase)
+            && let Some(walk) = of
         {
-            return Told::Part;
+            if walk.tell(entries, budget, out) == Told::Part {
+                return Told::Part;
+            }
+            *of = None;
         }
         match &self.state {
             Content::Value(latest) => {
-                let newer = latest.as_ref().filter(|latest| latest.order > cursor.at);
+                let newer = latest.as_ref().filter(|latest| latest.at > cursor.at);
                 self.say(newer.map(|latest| latest.item()).into_iter(), cursor, budget, out)
             }
             Content::Map(entries) => self.say(entries.newer(cursor.at, cursor.began), cursor, budget, out),
@@ -426,12 +342,108 @@ impl Mirror {
         }
     }
 
-    /// State is told from nothing; of an event lane there is none, what happens from now on is told.
-    fn begin(&self, cursor: &mut Cursor) {
-        // Entries may be newer than the watermark, where a flush has come in part.
-        let walk = || Box::new(Walk { at: None, version: self.version.max(self.changed) });
+    /// What a watcher that has not begun needs of the owner, beside an answer, to begin.
+    pub fn lacks(&self, cursor: &Cursor) -> Option<Since> {
+        match cursor.phase {
+            Phase::Begin(start) if self.whole => match self.begins(start, cursor) {
+                Err(Lacks::State(since)) => Some(since),
+                Err(Lacks::Answer) | Ok(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether those who need this can begin, or can't whatever the owner is asked for.
+    pub fn has(&self, since: Since) -> bool {
+        let Since { changed, removed } = since;
+        let has_changes = self.base == 0 || changed > 0 && changed >= self.base;
+        has_changes && (removed == 0 || removed < self.horizon || self.tells_removals(removed))
+    }
+
+    /// What goes on from here, where nobody needs more.
+    pub fn held(&self) -> Since {
+        Since { changed: self.version, removed: self.version }
+    }
+
+    fn begins(&self, start: Start, cursor: &Cursor) -> Result<Begun, Lacks> {
+        match start {
+            Start::Nothing => self.begins_whole(false),
+            Start::Void => self.begins_whole(true),
+            Start::Token(token) => {
+                if follows(token, self.version) && token > self.version && self.awaits(cursor) {
+                    return Err(Lacks::Answer);
+                }
+                if !self.is_known(token) {
+                    return self.begins_whole(true);
+                }
+                let since = Since { changed: token, removed: token };
+                if !self.has(since) {
+                    let changed = if self.base == 0 { self.version } else { token };
+                    return Err(Lacks::State(Since { changed, removed: token }));
+                }
+                let begin = Begin { changed: token, removed: token, horizon: self.horizon };
+                Ok(Begun { reset: false, begin, removed: Some(token) })
+            }
+            Start::Mirror(since) => self.begins_mirror(since),
+        }
+    }
+
+    fn begins_whole(&self, reset: bool) -> Result<Begun, Lacks> {
+        if self.base > 0 {
+            return Err(Lacks::State(Since::default()));
+        }
+        Ok(Begun { reset, begin: Begin::WHOLE, removed: None })
+    }
+
+    /// A mirror on another node is told as much of what it asks for as there is. This one has all of the lane.
+    fn begins_mirror(&self, since: Since) -> Result<Begun, Lacks> {
+        if self.base > 0 {
+            return Err(Lacks::State(Since::default()));
+        }
+        let of_this = |version: u64| follows(version, self.version) && version <= self.version;
+        let horizon = self.known_removals().max(self.horizon);
+        let changed =
+            if self.is_known(since.changed) && since.changed >= horizon { since.changed } else { 0 };
+        let removed = (since.removed > 0 && of_this(since.removed)).then(|| since.removed.max(horizon));
+        let begin = Begin { changed, removed: removed.unwrap_or(u64::MAX), horizon };
+        Ok(Begun { reset: false, begin, removed })
+    }
+
+    /// Whether what somebody has who was told all up to this version can be continued, here or elsewhere.
+    fn is_known(&self, token: u64) -> bool {
+        let is_there = match &self.state {
+            // What the plan says of a lane that was never set may have changed since.
+            Content::Value(latest) => latest.as_ref().is_none_or(|latest| latest.at.version > 0),
+            Content::Map(_) => true,
+            // Items are not kept for those who come back.
+            Content::Items(_) => false,
+        };
+        let is_of_this = token > 0 && follows(token, self.version) && token <= self.version;
+        is_there && is_of_this && token >= self.horizon
+    }
+
+    /// From which version on it is known here what was removed.
+    fn known_removals(&self) -> u64 {
+        match &self.state {
+            Content::Map(entries) => entries.all().known_from(),
+            Content::Value(_) | Content::Items(_) => 0,
+        }
+    }
+
+    fn tells_removals(&self, since: u64) -> bool {
+        since >= self.known_removals() || broken::is(Broken::UnknownRemovals)
+    }
+
+    /// State is told; of an event lane there is none, what happens from now on is told.
+    fn begin(&self, cursor: &mut Cursor, begun: Begun) {
+        let Begun { begin: Begin { changed, .. }, removed, .. } = begun;
+        let walk = || Box::new(Walk::new(changed, removed, self.head));
         cursor.phase = Phase::Syncing(matches!(self.state, Content::Map(_)).then(walk));
-        cursor.at = if matches!(self.state, Content::Value(_)) { 0 } else { self.head };
+        cursor.at = match self.state {
+            Content::Value(_) if changed == 0 => Stamp::default(),
+            Content::Value(_) => Stamp::end_of(changed),
+            Content::Map(_) | Content::Items(_) => self.head,
+        };
         cursor.began = self.head;
         cursor.from = self.version + 1;
         cursor.told = 0;
@@ -445,18 +457,20 @@ impl Mirror {
         out: &mut impl Listener,
     ) -> Told {
         let mut items = items.peekable();
-        while let Some(Item { order, version, said }) = items.next() {
+        while let Some(Item { at, said }) = items.next() {
             if budget.is_spent() {
                 return Told::Part;
             }
-            let next = items.peek();
+            let (next, version) = (items.peek(), at.version);
             let complete =
                 next.is_none() && cursor.phase == Phase::Following || broken::is(Broken::EagerToken);
             // The rest of the same record may still come.
             cursor.from =
-                if next.is_some_and(|next| next.version == version) { version } else { version + 1 };
-            cursor.at = order;
-            budget.spend(out.change(said, version, complete.then_some(self.version)));
+                if next.is_some_and(|next| next.at.version == version) { version } else { version + 1 };
+            cursor.at = at;
+            let entrys = broken::is(Broken::EntryToken);
+            let id = if entrys { Some(version) } else { complete.then_some(self.version) };
+            budget.spend(out.change(said, version, id));
         }
         (cursor.at, cursor.from) = (self.head, self.version + 1);
         if matches!(cursor.phase, Phase::Syncing(_)) {
@@ -493,21 +507,19 @@ impl Mirror {
     pub fn overrun(&self, cursor: &Cursor) -> bool {
         match &self.state {
             Content::Items(items) => {
-                let begun = !matches!(cursor.phase, Phase::Begin { .. }) && cursor.era == self.era;
-                begun && items.dropped() > cursor.at
+                cursor.has_begun() && cursor.era == self.era && items.dropped() > cursor.at
             }
             Content::Value(_) | Content::Map(_) => false,
         }
     }
 
-    /// Up to which order this watcher needs nothing any more.
-    pub fn passed(&self, cursor: &Cursor) -> u64 {
-        let begun = !matches!(cursor.phase, Phase::Begin { .. }) && cursor.era == self.era;
-        if begun { cursor.at } else { self.head }
+    /// Up to which position this watcher needs nothing any more.
+    pub fn passed(&self, cursor: &Cursor) -> Stamp {
+        if cursor.has_begun() && cursor.era == self.era { cursor.at } else { self.head }
     }
 
-    /// All watchers have passed this order. Items of event lanes up to there are let go.
-    pub fn release(&mut self, passed: u64) {
+    /// All watchers have passed this position. Items of event lanes up to there are let go.
+    pub fn release(&mut self, passed: Stamp) {
         if let Content::Items(items) = &mut self.state {
             items.release(passed);
         }
@@ -535,10 +547,10 @@ impl Mirror {
     /// The state, for a read that may be of an older one than the owner's.
     pub fn got(&self) -> Option<Got> {
         let (version, body) = match &self.state {
-            _ if !self.whole => return None,
+            _ if !self.whole || self.base > 0 => return None,
             Content::Value(latest) => {
                 let latest = latest.as_ref()?;
-                (latest.version, Body::Value(latest.cell.value().clone()))
+                (latest.at.version, Body::Value(latest.cell.value().clone()))
             }
             Content::Map(entries) => (self.changed, Body::Map(entries.all().clone())),
             Content::Items(_) => return None,
@@ -547,50 +559,18 @@ impl Mirror {
     }
 }
 
-impl Next {
-    /// Adds what has come, in the order in which it does.
-    fn extend(&mut self, changes: Vec<Versioned>) {
-        for Versioned { change, version } in changes {
-            let stamp = Stamp { version, index: 0 };
-            match change {
-                Change::Put(key, value) => drop(self.entries.put(key, value, stamp)),
-                Change::Remove(key) => drop(self.entries.remove(&key, stamp)),
-                Change::Clear => drop(self.entries.clear(stamp)),
-                change => self.changes.push(Versioned { change, version }),
-            }
-        }
+/// Whether all is known here that this watcher has not been told.
+fn reaches(entries: &Entries, cursor: &Cursor) -> bool {
+    match &cursor.phase {
+        Phase::Begin(_) => true,
+        Phase::Syncing(Some(walk)) if let Some(floor) = walk.floor() => entries.knows_removals(floor),
+        Phase::Syncing(_) | Phase::Following => entries.reaches(cursor.at.max(cursor.began)),
     }
-}
-
-/// Goes on with the walk over a Map that a watcher is told at first, if it is not over.
-fn walk(entries: &Entries, phase: &mut Phase, budget: &mut Budget, out: &mut impl Listener) -> Told {
-    let Phase::Syncing(of) = phase else { return Told::All };
-    let Some(walk) = of else { return Told::All };
-    let Walk { at, version } = &mut **walk;
-    let (mut last, mut told, mut looked) = (None, Told::All, 0);
-    for (key, entry) in entries.after(at.as_ref()) {
-        let is_due = entry.version() <= *version;
-        if looked == WALK || is_due && budget.is_spent() {
-            told = Told::Part;
-            break;
-        }
-        if is_due {
-            let (key, value) = (Cell::new(key.clone()), Cell::new(entry.value.clone()));
-            budget.spend(out.change(MirrorChange::Put(&key, &value), entry.version(), None));
-        }
-        looked += 1;
-        last = Some(key);
-    }
-    match told {
-        Told::All => *of = None,
-        Told::Part => *at = last.cloned().or(at.take()),
-    }
-    told
 }
 
 impl Latest {
     fn item(&self) -> Item<'_> {
-        Item { order: self.order, version: self.version, said: MirrorChange::Set(&self.cell) }
+        Item { at: self.at, said: MirrorChange::Set(&self.cell) }
     }
 }
 

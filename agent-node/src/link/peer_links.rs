@@ -3,9 +3,9 @@
 use super::due::Due;
 use super::groups::{Groups, Teller};
 use super::lane::WatchState;
-use super::mirror::{ATTACHMENT, Budget, Cell, Cursor, Listener, MirrorChange, Told};
+use super::mirror::{ATTACHMENT, Budget, Cell, Cursor, Listener, MirrorChange, Start, Told};
 use super::table::Owner;
-use super::{Change, Question, Serving, Update, Versioned};
+use super::{Begin, Change, Question, Serving, Since, Update, Versioned};
 use crate::lock::lock;
 use crate::refusal::Refusal;
 use proto::json;
@@ -47,17 +47,19 @@ impl PeerLinks {
     }
 
     /// The other node attaches, by its own number. `Fate::Elsewhere`: the lane is not here. With a limit, items beyond it wait.
-    pub fn open(&self, attachment: u64, agent: &str, lane: &str, limit: Option<u64>) {
+    pub fn open(&self, attachment: u64, agent: &str, lane: &str, since: Since, limit: Option<u64>) {
         let mut state = self.lock();
         if state.groups.has(attachment) {
             return;
         }
-        let elsewhere = || Refusal::elsewhere(agent);
-        match self.serving.watch(agent, lane, |target| (target.owner != Owner::Here).then(elsewhere)) {
+        let (start, elsewhere) = (Start::Mirror(since), || Refusal::elsewhere(agent));
+        let watched =
+            self.serving.watch(agent, lane, start, |target| (target.owner != Owner::Here).then(elsewhere));
+        match watched {
             Ok((lane, awaits)) => {
                 let credit = limit.map(|limit| limit.try_into().unwrap_or(u32::MAX));
                 state.questions.insert(attachment, Asked { number: ATTACHMENT, awaits });
-                if !state.groups.open(attachment, lane.clone(), Cursor::new(), credit) {
+                if !state.groups.open(attachment, lane.clone(), Cursor::begin(start), credit) {
                     self.serving.leave(&lane);
                 }
             }
@@ -78,7 +80,7 @@ impl PeerLinks {
         let Question { attachment, number } = question;
         let mut state = self.lock();
         let Some(lane) = state.groups.lane_of(attachment) else { return };
-        let awaits = lane.come(Owner::Here);
+        let awaits = lane.come(Owner::Here, Start::Nothing);
         state.questions.insert(attachment, Asked { number, awaits });
         state.groups.wake(attachment);
     }
@@ -108,6 +110,7 @@ impl PeerLinks {
             }
         }
         self.serving.grant(&mut groups.grants);
+        self.serving.ask_for_more(&mut groups.wanting);
         out.extend(refused.drain(..).map(|(attachment, refusal)| (attachment, Err(refusal))));
         room.is_spent()
     }
@@ -184,7 +187,7 @@ impl Updates<'_> {
         let version = self.told;
         self.due.get_or_insert_with(|| Update {
             version,
-            first: false,
+            begin: None,
             synced: false,
             changes: Vec::new(),
             entries: None,
@@ -204,11 +207,11 @@ impl Updates<'_> {
 }
 
 impl Listener for Updates<'_> {
-    fn begin(&mut self, _reset: bool) {
+    fn begin(&mut self, _reset: bool, begin: Begin) {
         self.told = 0;
         self.due = Some(Update {
             version: 0,
-            first: true,
+            begin: Some(begin),
             synced: false,
             changes: Vec::new(),
             entries: None,
@@ -233,7 +236,7 @@ impl Listener for Updates<'_> {
                 self.finish();
                 let gap = Update {
                     version: to,
-                    first: true,
+                    begin: Some(Begin::WHOLE),
                     synced: true,
                     changes: Vec::new(),
                     entries: None,

@@ -3,8 +3,9 @@
 //! Whoever watches holds a lane and looks into it; whoever owns one says what happens to it. Nobody waits here: shards'
 //! threads and the tasks of connections call in, and leave again.
 
-use super::lane::{Grant, Heard, WatchedLane};
-use super::table::{Owner, Step, Table, Target};
+use super::lane::{Asked, Grant, Heard, WatchedLane};
+use super::mirror::Start;
+use super::table::{Number, Owner, Step, Table, Target};
 use super::{Question, Update};
 use crate::link::Got;
 use crate::lock::lock;
@@ -21,9 +22,9 @@ pub trait Upstream: Send + Sync {
     /// The lane, as plan and ring have it now; lanes that are none for clients too.
     fn find(&self, agent: &str, lane: &str) -> Result<Target, Refusal>;
     fn owner(&self, slot: Slot) -> Owner;
-    /// Asks `target.owner` for the state of the lane and all that follows. What it says comes back by
-    /// [`Serving::update`] with this number. With a limit, so many items at most, until more may come.
-    fn ask_to_attach(&self, attachment: u64, target: &Target, limit: Option<u64>);
+    /// Asks `target.owner` for the state of the lane, as much of it as is asked for, and all that follows. What it says
+    /// comes back by [`Serving::update`] with this number. With a limit, so many items at most, until more may come.
+    fn ask_to_attach(&self, attachment: u64, target: &Target, asked: Asked);
     /// So many items of it may come in all.
     fn limit(&self, attachment: u64, target: &Target, limit: u64);
     /// Asks `target.owner`, which is another node. The answer comes by [`Serving::update`].
@@ -63,12 +64,15 @@ impl Serving {
             let Some(lane) = lane else { continue };
             match said {
                 Ok(update) => {
-                    let Heard { whole, grant, question } = lane.update(attachment, update);
+                    let Heard { whole, grant, question, wants_more } = lane.update(attachment, update);
                     if whole {
                         self.table().settled(attachment);
                     }
                     self.grant(&mut Vec::from_iter(grant));
                     self.ask(question);
+                    if wants_more {
+                        self.ask_for_more(&mut vec![lane.number]);
+                    }
                 }
                 Err(refusal) => {
                     self.act(|table, _, steps| table.closed(attachment, refusal, steps));
@@ -110,6 +114,11 @@ impl Serving {
         lane?.got()
     }
 
+    #[cfg(test)]
+    pub fn attachment_of(&self, agent: &str, lane: &str) -> Option<u64> {
+        self.table().attachment_of(&Address::trusted(agent), lane)
+    }
+
     /// Open links of clients.
     pub fn open_links(&self) -> u64 {
         self.shared.links.load(Relaxed)
@@ -144,6 +153,7 @@ impl Serving {
         &self,
         agent: &str,
         lane: &str,
+        start: Start,
         refuse: impl FnOnce(&Target) -> Option<Refusal>,
     ) -> Result<(Arc<WatchedLane>, u64), Refusal> {
         let watched = self.act(|table, upstream, steps| {
@@ -154,7 +164,7 @@ impl Serving {
             let make = |number, target: &Target| Arc::new(WatchedLane::new(number, target));
             let lane = table.watch(&target, make, steps)?;
             // Before the steps: an attachment that is among them is asked for after it came.
-            let question = lane.come(target.owner);
+            let question = lane.come(target.owner, start);
             Ok((lane, question))
         });
         let watched = watched.unwrap_or_else(|| Err(Refusal::unavailable("this node is stopping", agent)))?;
@@ -190,6 +200,14 @@ impl Serving {
         }
     }
 
+    /// Asks owners for what somebody needs beside what is here.
+    pub(super) fn ask_for_more(&self, wanting: &mut Vec<Number>) {
+        if wanting.is_empty() {
+            return;
+        }
+        self.act(|table, _, steps| wanting.drain(..).for_each(|number| table.again(number, steps)));
+    }
+
     /// Changes the table and does what follows from it, before anyone else does.
     fn act<T>(
         &self,
@@ -201,11 +219,13 @@ impl Serving {
         for step in steps {
             match step {
                 Step::Attach { lane, attachment, target } => {
-                    let limit = lane.expect_attachment(attachment, target.owner);
-                    upstream.ask_to_attach(attachment, &target, limit);
+                    let asked = lane.expect_attachment(attachment, target.owner);
+                    upstream.ask_to_attach(attachment, &target, asked);
                 }
                 Step::Detach { attachment, target } => upstream.detach(attachment, &target),
-                Step::Lose(lane) => drop(lane.expect_attachment(0, Owner::Nobody)),
+                Step::Lose(lane) => {
+                    lane.expect_attachment(0, Owner::Nobody);
+                }
                 Step::Stale(lane) => lane.stale(),
                 Step::End(lane, refusal) => lane.end(refusal),
             }

@@ -195,12 +195,30 @@ impl<L: Clone> Table<L> {
         self.lanes.get(&number).map(|watched| &watched.lane)
     }
 
+    #[cfg(test)]
+    pub fn attachment_of(&self, agent: &Address, lane: &str) -> Option<u64> {
+        match self.lanes.get(&self.number(agent, lane)?)?.upstream {
+            Upstream::Attached(attachment) => Some(attachment),
+            Upstream::Waiting { .. } => None,
+        }
+    }
+
     fn number(&self, agent: &Address, lane: &str) -> Option<Number> {
         let is_it = |number: &Number| {
             let target = self.lanes.get(number).map(|watched| &watched.target);
             target.is_some_and(|target| target.agent == *agent && target.lane == lane)
         };
         self.names.find(hash(&self.hashing, agent, lane), is_it).copied()
+    }
+
+    /// The owner is asked anew, for more than before. Where it is not asked at present, it will be.
+    pub fn again(&mut self, number: Number, steps: &mut Vec<Step<L>>) {
+        if let Some(watched) = self.lanes.get(&number)
+            && matches!(watched.upstream, Upstream::Attached(_))
+        {
+            let owner = watched.target.owner;
+            self.attach_to(number, owner, steps);
+        }
     }
 
     /// The owner has told the lane whole.

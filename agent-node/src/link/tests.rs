@@ -13,6 +13,7 @@ use std::time::Duration;
 
 mod chain;
 mod rates;
+mod resumes;
 mod threads;
 
 /// Lanes are named after what they are: `value`, `map`, `supply`, `closing`, `blocking` (a queue of 4 each), `hidden`.
@@ -26,6 +27,8 @@ struct Node {
     questions: Mutex<Vec<Question>>,
     /// How many items of each attachment may come.
     limits: Mutex<Vec<(u64, Option<u64>)>>,
+    /// What was asked for by each attachment.
+    since: Mutex<Vec<Since>>,
     /// Runs when a lane has been found, and before it is watched.
     between: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -45,6 +48,10 @@ impl Node {
 
     fn asked(&self) -> Vec<(bool, u64, Target)> {
         std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    fn since(&self) -> Vec<Since> {
+        std::mem::take(&mut self.since.lock().unwrap())
     }
 
     fn questions(&self) -> Vec<Question> {
@@ -90,7 +97,9 @@ impl Upstream for Node {
         self.owner.lock().unwrap().unwrap_or(Owner::Nobody)
     }
 
-    fn ask_to_attach(&self, attachment: u64, target: &Target, limit: Option<u64>) {
+    fn ask_to_attach(&self, attachment: u64, target: &Target, asked: Asked) {
+        let Asked { since, limit } = asked;
+        self.since.lock().unwrap().push(since);
         self.asked.lock().unwrap().push((true, attachment, target.clone()));
         self.limits.lock().unwrap().push((attachment, limit));
     }
@@ -126,13 +135,14 @@ fn event(version: u64, value: i64) -> Versioned {
 }
 
 fn whole(serving: &Serving, attachment: u64, version: u64, changes: Vec<Versioned>) {
-    let update = Update { version, first: true, synced: true, changes, entries: None, answered: 1 };
+    let update =
+        Update { version, begin: Some(Begin::WHOLE), synced: true, changes, entries: None, answered: 1 };
     serving.update(&mut vec![(attachment, Ok(update))]);
 }
 
 fn change(serving: &Serving, attachment: u64, changes: Vec<Versioned>) {
     let version = changes.last().map_or(0, |last| last.version);
-    let update = Update { version, first: false, synced: false, changes, entries: None, answered: 0 };
+    let update = Update { version, begin: None, synced: false, changes, entries: None, answered: 0 };
     serving.update(&mut vec![(attachment, Ok(update))]);
 }
 
@@ -186,8 +196,6 @@ fn many_links_to_a_lane_are_one_attachment_and_one_text() {
     check(
         &two,
         &expect![[r"
-        1: Reset
-        1: Set 7
         1: Synced id 5
     "]],
     );
@@ -198,7 +206,7 @@ fn many_links_to_a_lane_are_one_attachment_and_one_text() {
         other @ LinkOutput::Closed { .. } => panic!("{other:?}"),
     });
     assert_eq!(texts[0], texts[1]);
-    assert_eq!((serving.open_links(), serving.delivered()), (3, 10));
+    assert_eq!((serving.open_links(), serving.delivered()), (3, 8));
 }
 
 /// The lane's owner is found, and before it is watched the ring gives its slot to another node.
@@ -538,17 +546,18 @@ fn another_node_is_told_in_values_and_only_by_the_owner() {
         peer.next_updates(bytes, &mut out);
         out
     };
-    peer.open(70, "/a", "map", None);
-    peer.open(71, "/a", "none", None);
-    peer.open(72, "/a", "hidden", None);
+    peer.open(70, "/a", "map", Since::default(), None);
+    peer.open(71, "/a", "none", Since::default(), None);
+    peer.open(72, "/a", "hidden", Since::default(), None);
     let asked = node.asked();
     assert_eq!(asked.len(), 2);
     let missing = Refusal::not_found("there is no such lane", "/a");
     assert_eq!(take(1_000), [(71, Err(missing))]);
     whole(&serving, asked[0].1, 9, vec![put(1, 1, "a"), put(2, 2, "b"), put(3, 3, "c")]);
-    let update = |version, first, synced, changes| {
-        let answered = u64::from(synced);
-        Ok(Update { version, first, synced, changes, entries: None, answered })
+    let update = |version, begins, synced, changes| {
+        let (answered, horizon) = (u64::from(synced), 9);
+        let begin = bool::then_some(begins, Begin { horizon, ..Begin::WHOLE });
+        Ok(Update { version, begin, synced, changes, entries: None, answered })
     };
     assert_eq!(take(40), [(70, update(0, true, false, vec![put(1, 1, "a"), put(2, 2, "b")]))]);
     assert_eq!(take(1_000), [(70, update(9, false, true, vec![put(3, 3, "c")]))]);
@@ -560,7 +569,7 @@ fn another_node_is_told_in_values_and_only_by_the_owner() {
     let ended = take(1_000);
     assert!(ended.iter().all(|(_, said)| matches!(said, Err(refusal) if refusal.code == 421)), "{ended:?}");
     assert_eq!(ended.len(), 2);
-    peer.open(73, "/a", "map", None);
+    peer.open(73, "/a", "map", Since::default(), None);
     assert!(matches!(&take(1_000)[..], [(73, Err(refusal))] if refusal.code == 421));
 }
 
@@ -578,7 +587,7 @@ fn far(lane: &str) -> (Arc<Node>, Serving, Links, u64) {
 
 fn answer(serving: &Serving, attachment: u64, version: u64, number: u64) {
     let (changes, entries) = (vec![], None);
-    let update = Update { version, first: false, synced: false, changes, entries, answered: number };
+    let update = Update { version, begin: None, synced: false, changes, entries, answered: number };
     serving.update(&mut vec![(attachment, Ok(update))]);
 }
 
@@ -588,12 +597,11 @@ fn who_comes_to_a_mirror_is_synced_when_the_owner_has_answered() {
     assert_eq!(node.questions(), [], "an attachment is a question");
     let links = Links::new(&serving);
     links.open(1, "/a", "value", None, None);
-    links.open(2, "/a", "value", Some(4), None);
+    links.open(2, "/a", "value", Some(1), None);
     check(
         &links,
         &expect![[r"
         1: Set 7
-        2: Reset
         2: Set 7
     "]],
     );
@@ -795,7 +803,7 @@ fn an_owner_answers_another_node_behind_all_that_it_has_to_tell() {
     };
     let ask = |number| peer.ask(Question { attachment: 70, number });
     ask(2);
-    peer.open(70, "/a", "map", None);
+    peer.open(70, "/a", "map", Since::default(), None);
     let attachment = node.attachment();
     assert_eq!(take(1_000), []);
     whole(&serving, attachment, 9, vec![put(1, 1, "a")]);
@@ -825,7 +833,7 @@ fn an_owner_answers_another_node_behind_all_that_it_has_to_tell() {
 fn another_node_that_falls_behind_has_a_gap_and_goes_on() {
     let (node, serving) = Node::start();
     let peer = PeerLinks::new(&serving);
-    peer.open(70, "/a", "closing", None);
+    peer.open(70, "/a", "closing", Since::default(), None);
     let attachment = node.attachment();
     whole(&serving, attachment, 2, vec![]);
     peer.next_updates(1_000, &mut Vec::new());
@@ -834,9 +842,16 @@ fn another_node_that_falls_behind_has_a_gap_and_goes_on() {
     }
     let mut out = Vec::new();
     peer.next_updates(1_000, &mut out);
-    let gap = Update { version: 4, first: true, synced: true, changes: vec![], entries: None, answered: 0 };
+    let gap = Update {
+        version: 4,
+        begin: Some(Begin::WHOLE),
+        synced: true,
+        changes: vec![],
+        entries: None,
+        answered: 0,
+    };
     let changes = (5..=8).map(|n| event(n, n as i64)).collect();
-    let rest = Update { version: 8, first: false, synced: false, changes, entries: None, answered: 0 };
+    let rest = Update { version: 8, begin: None, synced: false, changes, entries: None, answered: 0 };
     assert_eq!(out, [(70, Ok(gap)), (70, Ok(rest))]);
 }
 
@@ -906,7 +921,7 @@ fn another_node_is_told_no_more_items_than_it_has_room_for() {
         peer.next_updates(10_000, &mut out);
         out.into_iter().map(|(_, said)| said.unwrap().changes.len()).sum::<usize>()
     };
-    peer.open(70, "/a", "blocking", Some(2));
+    peer.open(70, "/a", "blocking", Since::default(), Some(2));
     let attachment = node.attachment();
     whole(&serving, attachment, 0, vec![]);
     assert_eq!(items(), 0);

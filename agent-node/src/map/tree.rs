@@ -164,8 +164,9 @@ impl<K: Ord, V, const N: usize> Tree<K, V, N> {
         iter
     }
 
-    /// Of the entries with higher keys than `key`, or of all, those that were changed after `since`, in key order.
-    pub fn changed(&self, key: Option<&K>, since: Stamp) -> Changed<'_, K, V, N>
+    /// The entries with higher keys than `key`, or all, that were changed after `since`, in key order; `None`: whenever that
+    /// was.
+    pub fn changed(&self, key: Option<&K>, since: Option<Stamp>) -> Changed<'_, K, V, N>
     where
         V: Stamped,
     {
@@ -429,7 +430,7 @@ impl<'a, K, V, const N: usize> Iterator for Iter<'a, K, V, N> {
 /// Entries that were changed after a moment, in key order. What was not is passed over a node at a time.
 pub struct Changed<'a, K, V, const N: usize = WIDTH> {
     from: Iter<'a, K, V, N>,
-    since: Stamp,
+    since: Option<Stamp>,
 }
 
 impl<'a, K, V: Stamped, const N: usize> Iterator for Changed<'a, K, V, N> {
@@ -438,11 +439,11 @@ impl<'a, K, V: Stamped, const N: usize> Iterator for Changed<'a, K, V, N> {
     fn next(&mut self) -> Option<(&'a K, &'a V)> {
         let Changed { from, since } = self;
         loop {
-            if let Some((key, value)) = from.leaf.find(|(_, value)| value.stamp() > *since) {
+            if let Some((key, value)) = from.leaf.find(|(_, value)| Some(value.stamp()) > *since) {
                 return Some((key, value));
             }
             let mut child = loop {
-                match from.branches.last_mut()?.find(|child| child.span.newest > *since) {
+                match from.branches.last_mut()?.find(|child| Some(child.span.newest) > *since) {
                     Some(child) => break child,
                     None => drop(from.branches.pop()),
                 }
@@ -456,7 +457,7 @@ impl<'a, K, V: Stamped, const N: usize> Iterator for Changed<'a, K, V, N> {
                     Node::Branch(children) => {
                         let mut below = children.iter();
                         // What is as new as its branch is below it.
-                        child = below.find(|child| child.span.newest > *since)?;
+                        child = below.find(|child| Some(child.span.newest) > *since)?;
                         from.branches.push(below);
                     }
                 }

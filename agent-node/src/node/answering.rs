@@ -353,9 +353,9 @@ impl Listening {
             }
         }
         self.put(&mut here, &mut mail);
-        for Attach { attachment, slot: _, agent, lane, limit } in attaches {
+        for Attach { attachment, slot: _, agent, lane, since, limit } in attaches {
             if judges {
-                self.links.open(attachment, agent.as_str(), &lane, limit);
+                self.links.open(attachment, agent.as_str(), &lane, since, limit);
             } else {
                 let refusal = Refusal::elsewhere(agent.as_str());
                 mail.push(Mail::Detached(attachment, refusal));

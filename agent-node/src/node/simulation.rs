@@ -13,7 +13,7 @@ mod wire;
 mod world;
 
 use crate::broken::{self, Broken};
-use crate::{clock, random};
+use crate::{clock, map, random};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Seen, Size, World};
@@ -24,6 +24,7 @@ const KEPT: [u64; 2] = [115, 3688];
 /// Runs one seed. An error says what was broken, and how it came to be.
 fn run(seed: u64, size: &Size, broken: Option<Broken>) -> Result<Seen, String> {
     broken::simulated::set(broken);
+    map::keep_few(2);
     let world = World::new(seed, size);
     let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
     broken::simulated::set(None);

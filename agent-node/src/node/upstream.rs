@@ -1,6 +1,6 @@
 //! What the links of this node need of it: where a lane lies, and the way to its owner.
 
-use crate::link::{Owner, Question, Target, Upstream};
+use crate::link::{Asked, Owner, Question, Target, Upstream};
 use crate::node::core::{Core, Event};
 use crate::node::routing;
 use crate::peer::{Attach, Limit};
@@ -18,7 +18,8 @@ impl Upstream for Core {
         Core::owner(self, slot)
     }
 
-    fn ask_to_attach(&self, attachment: u64, target: &Target, limit: Option<u64>) {
+    fn ask_to_attach(&self, attachment: u64, target: &Target, asked: Asked) {
+        let Asked { since, limit } = asked;
         let (slot, agent, lane) = (target.slot, target.agent.clone(), target.lane.to_string());
         match target.owner {
             Owner::Here => {
@@ -26,7 +27,14 @@ impl Upstream for Core {
             }
             // One that is not connected is asked when it is.
             Owner::Node(node) => {
-                self.peers.get_or_add(node).ask_attach(Attach { attachment, slot, agent, lane, limit });
+                self.peers.get_or_add(node).ask_attach(Attach {
+                    attachment,
+                    slot,
+                    agent,
+                    lane,
+                    since,
+                    limit,
+                });
             }
             Owner::Nobody => {}
         }

@@ -354,7 +354,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             if !changes.is_empty() {
                 watching.told(changes.len());
                 let update =
-                    Update { version, first: false, synced: false, changes, entries: None, answered: 0 };
+                    Update { version, begin: None, synced: false, changes, entries: None, answered: 0 };
                 self.gate.hold(end, Effect::Update { to: watching.watch.clone(), update });
             }
         }

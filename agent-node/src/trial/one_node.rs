@@ -239,7 +239,7 @@ impl OneNode {
 
     /// A watch begins with the state of its lane, which is nothing new.
     fn told(&mut self, watch: &Watch, update: Update) {
-        for changed in update.changes.into_iter().filter(|_| !update.first) {
+        for changed in update.changes.into_iter().filter(|_| update.begin.is_none()) {
             match changed.change {
                 Change::Event(item) => self.items.entry(watch.clone()).or_default().push(item),
                 Change::Put(_, fault) if watch.1 == FAULTS => self.faults.push(fault),

@@ -204,7 +204,7 @@ impl Fold {
             };
             let wrong = if self.held.is_some_and(|held| version <= held) || version == before {
                 Some((Rule::Duplicate, "it had been told it"))
-            } else if version < before || self.held.is_some() && version < self.newest {
+            } else if version < before || self.synced && version < self.newest {
                 Some((Rule::Reorder, "it had been told a later one"))
             } else {
                 None

@@ -9,7 +9,7 @@
 //! | writes | what was acknowledged is in the final state, or overwritten by a later version; a write has one effect at most, all of it at one version, and a retry gets the first answer again; what was refused is never seen, nor is what nobody wrote; of what nobody knows, it may be there or not |
 //! | versions | of a slot: no two writes have one, and one that was sent when a version was known has a higher one |
 //! | reads | each is the state of its lane at its version, whoever asks; none lacks what was known before it was asked, but those that are local |
-//! | watches | at each id a watcher holds the state of that version; ids fall only after `reset`; who is `synced` holds what was known before the watch was opened; no event comes twice or out of order; who comes back with a token goes on from there, or is told `reset` |
+//! | watches | at each id a watcher holds the state of that version; ids fall only after `reset`; who is `synced` holds what was known before the watch was opened; no event comes twice or out of order; who comes back with a token goes on from there, or is told `reset`; entries come in any order before `synced`, and in that of their versions after it |
 //! | items | of a Command or Supply lane, after `synced`, come once each and in order, or in a `gap` |
 //! | timers | of an acknowledged write have their effects, once each and after it; of those that somebody has cancelled, each has it once or never |
 //! | messages | of an acknowledged write have their effects, once each and in order per pair of slots |

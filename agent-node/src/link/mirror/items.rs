@@ -1,6 +1,7 @@
 //! The last items of an event lane, for watchers that have not been told them yet.
 
 use super::{Cell, Item, MirrorChange};
+use crate::map::Stamp;
 use proto::value::Value;
 use std::collections::VecDeque;
 
@@ -11,18 +12,12 @@ pub struct Items {
     /// Items that came since the owner was last asked for them.
     received: u64,
     /// The newest item that was dropped though a watcher may have needed it.
-    dropped: Mark,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Mark {
-    order: u64,
-    version: u64,
+    dropped: Stamp,
 }
 
 #[derive(Debug)]
 struct Kept {
-    at: Mark,
+    at: Stamp,
     what: What,
 }
 
@@ -35,7 +30,7 @@ enum What {
 
 impl Items {
     pub fn new(most: usize) -> Items {
-        Items { kept: VecDeque::new(), most: most.max(1), received: 0, dropped: Mark::default() }
+        Items { kept: VecDeque::new(), most: most.max(1), received: 0, dropped: Stamp::default() }
     }
 
     pub fn bound(&mut self, most: usize) {
@@ -43,15 +38,15 @@ impl Items {
         self.trim();
     }
 
-    pub fn push(&mut self, value: Value, version: u64, order: u64) {
+    pub fn push(&mut self, value: Value, at: Stamp) {
         self.received += 1;
         let what = What::Event(Cell::new(value));
-        self.kept.push_back(Kept { at: Mark { order, version }, what });
+        self.kept.push_back(Kept { at, what });
         self.trim();
     }
 
-    pub fn gap(&mut self, from: u64, to: u64, order: u64) {
-        self.kept.push_back(Kept { at: Mark { order, version: to }, what: What::Gap(from) });
+    pub fn gap(&mut self, from: u64, at: Stamp) {
+        self.kept.push_back(Kept { at, what: What::Gap(from) });
         self.trim();
     }
 
@@ -75,12 +70,12 @@ impl Items {
 
     /// Everything is void.
     pub fn forget(&mut self) {
-        (self.kept, self.dropped) = (VecDeque::new(), Mark::default());
+        (self.kept, self.dropped) = (VecDeque::new(), Stamp::default());
     }
 
-    /// Nobody needs what is not after this order.
-    pub fn release(&mut self, order: u64) {
-        while self.kept.front().is_some_and(|oldest| oldest.at.order <= order) {
+    /// Nobody needs what is not after this position.
+    pub fn release(&mut self, passed: Stamp) {
+        while self.kept.front().is_some_and(|oldest| oldest.at <= passed) {
             self.kept.pop_front();
         }
         if self.kept.is_empty() {
@@ -93,31 +88,29 @@ impl Items {
         self.kept.len()
     }
 
-    /// The order of the newest item that was dropped.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.order
+    /// The position of the newest item that was dropped.
+    pub fn dropped(&self) -> Stamp {
+        self.dropped
     }
 
     /// What happened after `at`; `from` is the first version of which something may be missing there.
-    pub fn newer(&self, at: u64, from: u64) -> impl Iterator<Item = Item<'_>> {
-        let Mark { order, version } = self.dropped;
-        let lost = (order > at).then(|| Item {
-            order,
-            version,
-            said: MirrorChange::Gap(from.min(version), version),
+    pub fn newer(&self, at: Stamp, from: u64) -> impl Iterator<Item = Item<'_>> {
+        let dropped = self.dropped;
+        let lost = (dropped > at).then(|| Item {
+            at: dropped,
+            said: MirrorChange::Gap(from.min(dropped.version), dropped.version),
         });
-        let begin = self.kept.partition_point(|kept| kept.at.order <= at);
+        let begin = self.kept.partition_point(|kept| kept.at <= at);
         lost.into_iter().chain(self.kept.range(begin..).map(Kept::item))
     }
 }
 
 impl Kept {
     fn item(&self) -> Item<'_> {
-        let Mark { order, version } = self.at;
         let said = match &self.what {
             What::Event(cell) => MirrorChange::Event(cell),
-            What::Gap(from) => MirrorChange::Gap(*from, version),
+            What::Gap(from) => MirrorChange::Gap(*from, self.at.version),
         };
-        Item { order, version, said }
+        Item { at: self.at, said }
     }
 }

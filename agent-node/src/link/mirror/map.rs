@@ -1,38 +1,36 @@
-//! The entries of a map lane: all of them in key order, as a tree that the owner's lane may share; and those that have
-//! changed since the mirror began in the order in which they did, with tombstones of those that were removed.
+//! The entries of a map lane: all of them in key order, with tombstones, as a tree that the owner's lane may share; and
+//! those that have changed since the mirror began in the order in which they did.
 
 use super::{Cell, Item, MirrorChange};
 use crate::broken::{self, Broken};
 use crate::link::{Change, Versioned};
-use crate::map::{Map, Stamp, tree};
+use crate::map::{Map, Stamp, Stamped as _};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use proto::value::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;
-
-/// Fewer tombstones than this are always kept.
-const TOMBSTONES_MIN: usize = 1_024;
+use std::ops::Bound;
 
 #[derive(Debug, Default)]
 pub struct Entries {
     all: Map,
     /// Nothing, until something changes.
     changes: Option<Box<Changes>>,
+    /// The position of the last `clear`: it stands for all before it.
+    cleared: Stamp,
+    /// The position of the newest removal of which the tombstone has been dropped.
+    horizon: Stamp,
 }
 
+/// Keys that have changed, with the texts of what watchers are told of them.
 #[derive(Debug, Default)]
 struct Changes {
     places: Vec<Entry>,
     free: Vec<u32>,
     by_key: HashTable<u32>,
     hashing: DefaultHashBuilder,
-    /// Places by the order of their last change.
-    by_order: BTreeMap<u64, u32>,
-    tombstones: BTreeSet<u64>,
-    /// Order and version of the last `clear`: it stands for all before it.
-    cleared: (u64, u64),
-    /// The order of the newest tombstone that was dropped.
-    horizon: u64,
+    /// Places by the position of their last change.
+    by_order: BTreeMap<Stamp, u32>,
 }
 
 #[derive(Debug)]
@@ -40,14 +38,13 @@ struct Entry {
     key: Cell,
     /// None: it was removed.
     value: Option<Cell>,
-    order: u64,
-    version: u64,
+    at: Stamp,
 }
 
 impl Entries {
     /// What the owner has; nothing has changed since.
     pub fn begin(all: Map) -> Entries {
-        Entries { all, changes: None }
+        Entries { all, ..Entries::default() }
     }
 
     /// A snapshot.
@@ -55,49 +52,82 @@ impl Entries {
         &self.all
     }
 
-    pub fn put(&mut self, key: Value, value: Value, version: u64, order: u64) {
-        self.all.put(key.clone(), value.clone(), Stamp { version, index: 0 });
-        self.changes().note(key, Some(value), version, order);
+    pub fn put(&mut self, key: Value, value: Value, at: Stamp) {
+        self.all.put(key.clone(), value.clone(), at);
+        self.changes().note(key, Some(value), at);
     }
 
-    /// False: it was not there.
-    pub fn remove(&mut self, key: &Value, version: u64, order: u64) -> bool {
-        if self.all.remove(key, Stamp { version, index: 0 }).is_none() {
-            return false;
+    /// Where not all is here, a key that is not may be what a watcher has. False: nobody has it.
+    pub fn remove(&mut self, key: Value, at: Stamp, is_complete: bool) -> bool {
+        let (was_there, dropped) = self.all.strike(&key, at);
+        self.forget(&dropped);
+        let is_news = was_there || !is_complete;
+        if is_news {
+            self.changes().note(key, None, at);
         }
-        let tombstones_max = self.all.len().max(TOMBSTONES_MIN);
-        let changes = self.changes();
-        changes.note(key.clone(), None, version, order);
-        changes.keep_tombstones(tombstones_max);
-        true
+        is_news
     }
 
-    pub fn clear(&mut self, version: u64, order: u64) {
-        drop(self.all.clear(Stamp { version, index: 0 }));
-        self.changes().clear(version, order);
+    pub fn clear(&mut self, at: Stamp) {
+        drop(self.all.clear(at));
+        (self.changes, self.cleared) = (None, at);
     }
 
     fn changes(&mut self) -> &mut Changes {
         self.changes.get_or_insert_default()
     }
 
-    /// All entries above a key.
-    pub fn after(&self, key: Option<&Value>) -> tree::Iter<'_, Value, crate::map::Entry> {
-        self.all.after(key)
+    /// Other entries, of which watchers have been told what differs, and what was removed for them at this version.
+    pub fn replace(&mut self, all: Map, removed: Vec<Value>, version: u64) {
+        self.all = all;
+        for key in removed {
+            let (_, dropped) = self.all.strike(&key, Stamp { version, index: 0 });
+            self.forget(&dropped);
+        }
     }
 
-    /// Whether everything that happened after `at` is known here, for a watcher that began at `began`.
-    pub fn reaches(&self, at: u64, began: u64) -> bool {
-        self.changes.as_ref().is_none_or(|changes| at.max(began).max(changes.cleared.0) >= changes.horizon)
+    /// Adds what the owner has said of what was before all that changed here, which is told to nobody. `is_all`: the
+    /// owner has said all that there is. Until now removals were known from `since` on.
+    pub fn join(&mut self, mut said: Map, is_all: bool, since: u64) {
+        let known_from = since.min(said.known_from());
+        if !is_all {
+            self.all.add(&said, true, known_from);
+            return;
+        }
+        if known_from < said.known_from() {
+            said.add(&self.all, false, known_from);
+        }
+        self.all = said;
+    }
+
+    fn forget(&mut self, dropped: &[(Value, Stamp)]) {
+        if let Some(changes) = &mut self.changes {
+            let forgotten = dropped.iter().filter_map(|(key, _)| changes.forget(key));
+            self.horizon = forgotten.fold(self.horizon, Stamp::max);
+        }
+    }
+
+    /// Whether everything that happened after a position is known here, for a watcher that was told the state.
+    pub fn reaches(&self, at: Stamp) -> bool {
+        at.max(self.cleared) >= self.horizon
+    }
+
+    /// Whether it is known here what was removed after the versions below this.
+    pub fn knows_removals(&self, since: Stamp) -> bool {
+        let gone = self.all.gone();
+        since.max(gone.cleared) >= gone.horizon
     }
 
     /// What happened after `at`. What had been removed when the watcher began is not said.
-    pub fn newer(&self, at: u64, began: u64) -> impl Iterator<Item = Item<'_>> {
-        self.changes.iter().flat_map(move |changes| changes.newer(at, began))
+    pub fn newer(&self, at: Stamp, began: Stamp) -> impl Iterator<Item = Item<'_>> {
+        let cleared = self.cleared;
+        let clear = (cleared > at.max(began)).then_some(Item { at: cleared, said: MirrorChange::Clear });
+        let changed = self.changes.iter().flat_map(move |changes| changes.newer(at, began));
+        clear.into_iter().chain(changed)
     }
 
-    /// The changes that make these entries the owner's `next`, which is whole at `version`, in the order in which they
-    /// happened.
+    /// The changes that make these entries, all of which are here, the owner's `next`, which is whole at `version`, in
+    /// the order in which they happened.
     pub fn differ(&self, next: &Map, version: u64) -> Vec<Versioned> {
         let mut changes = Vec::new();
         if self.all.identity() == next.identity() {
@@ -124,11 +154,28 @@ impl Entries {
         changes
     }
 
-    /// Live entries and tombstones.
+    /// Live entries, and tombstones in the order of changes.
     #[cfg(test)]
     pub fn kept(&self) -> (usize, usize) {
-        (self.all.len(), self.changes.as_ref().map_or(0, |changes| changes.tombstones.len()))
+        let removed = |changes: &Changes| {
+            changes.by_order.values().filter(|place| changes.places[**place as usize].value.is_none()).count()
+        };
+        (self.all.len(), self.changes.as_ref().map_or(0, |changes| removed(changes)))
     }
+}
+
+/// What has happened to a Map after a version that is not below what it knows of, in the order in which it did.
+pub fn changes_after(map: &Map, version: u64) -> Vec<Versioned> {
+    let since = Stamp::end_of(version);
+    let clear = (map.gone().cleared > since).then_some((map.gone().cleared, Change::Clear));
+    let put = map
+        .changed(None, Some(since))
+        .map(|(key, entry)| (entry.stamp(), Change::Put(key.clone(), entry.value.clone())));
+    let removed = map.removed(None, since).map(|(key, stamp)| (stamp, Change::Remove(key.clone())));
+    let mut changes: Vec<_> = clear.into_iter().chain(put).chain(removed).collect();
+    // A clear comes before what its own record has put.
+    changes.sort_by_key(|(stamp, change)| (*stamp, !matches!(change, Change::Clear)));
+    changes.into_iter().map(|(stamp, change)| Versioned { change, version: stamp.version }).collect()
 }
 
 impl Changes {
@@ -138,42 +185,21 @@ impl Changes {
     }
 
     /// A key has another value, or none any more.
-    fn note(&mut self, key: Value, value: Option<Value>, version: u64, order: u64) {
-        let removed = value.is_none();
+    fn note(&mut self, key: Value, value: Option<Value>, at: Stamp) {
         let value = value.map(Cell::new);
         match self.place(&key) {
             Some(place) => {
-                self.places[place as usize].value = value;
-                self.change(place, version, order);
+                let entry = &mut self.places[place as usize];
+                self.by_order.remove(&entry.at);
+                (entry.value, entry.at) = (value, at);
+                self.by_order.insert(at, place);
             }
-            None => self.add(Entry { key: Cell::new(key), value, order, version }),
+            None => self.add(Entry { key: Cell::new(key), value, at }),
         }
-        if removed {
-            self.tombstones.insert(order);
-        }
-    }
-
-    fn keep_tombstones(&mut self, most: usize) {
-        while self.tombstones.len() > most {
-            self.drop_tombstone();
-        }
-    }
-
-    fn clear(&mut self, version: u64, order: u64) {
-        let hashing = std::mem::take(&mut self.hashing);
-        *self = Changes { hashing, cleared: (order, version), ..Changes::default() };
-    }
-
-    fn change(&mut self, place: u32, version: u64, order: u64) {
-        let entry = &mut self.places[place as usize];
-        self.by_order.remove(&entry.order);
-        self.tombstones.remove(&entry.order);
-        (entry.version, entry.order) = (version, order);
-        self.by_order.insert(order, place);
     }
 
     fn add(&mut self, entry: Entry) {
-        let (order, hash) = (entry.order, self.hashing.hash_one(entry.key.value()));
+        let (at, hash) = (entry.at, self.hashing.hash_one(entry.key.value()));
         let place = if let Some(place) = self.free.pop() {
             self.places[place as usize] = entry;
             place
@@ -184,35 +210,32 @@ impl Changes {
         let (places, hashing) = (&self.places, &self.hashing);
         let hash_of = |place: &u32| hashing.hash_one(places[*place as usize].key.value());
         self.by_key.insert_unique(hash, place, hash_of);
-        self.by_order.insert(order, place);
+        self.by_order.insert(at, place);
     }
 
-    /// The oldest: whoever has not been told it begins anew.
-    fn drop_tombstone(&mut self) {
-        let Some(order) = self.tombstones.pop_first() else { return };
-        self.horizon = order;
-        let Some(place) = self.by_order.remove(&order) else { return };
-        let empty = Entry { key: Cell::new(Value::Null), value: None, order: 0, version: 0 };
-        let entry = std::mem::replace(&mut self.places[place as usize], empty);
-        let hash = self.hashing.hash_one(entry.key.value());
+    /// A tombstone has been dropped: whoever has not been told it begins anew.
+    fn forget(&mut self, key: &Value) -> Option<Stamp> {
+        let place = self.place(key)?;
+        let hash = self.hashing.hash_one(key);
         if let Ok(found) = self.by_key.find_entry(hash, |other| *other == place) {
             found.remove();
         }
+        let empty = Entry { key: Cell::new(Value::Null), value: None, at: Stamp::default() };
+        let Entry { at, .. } = std::mem::replace(&mut self.places[place as usize], empty);
+        self.by_order.remove(&at);
         self.free.push(place);
+        Some(at)
     }
 
-    fn newer(&self, at: u64, began: u64) -> impl Iterator<Item = Item<'_>> {
-        let (order, version) = self.cleared;
-        let clear = (order > at.max(began)).then_some(Item { order, version, said: MirrorChange::Clear });
-        let changed = self.by_order.range(at + 1..).filter_map(move |(order, place)| {
-            let Entry { key, value, version, .. } = &self.places[*place as usize];
+    fn newer(&self, at: Stamp, began: Stamp) -> impl Iterator<Item = Item<'_>> {
+        self.by_order.range((Bound::Excluded(at), Bound::Unbounded)).filter_map(move |(at, place)| {
+            let Entry { key, value, .. } = &self.places[*place as usize];
             let said = match value {
                 Some(value) => MirrorChange::Put(key, value),
-                None if *order > began && !broken::is(Broken::UntoldRemove) => MirrorChange::Remove(key),
+                None if *at > began && !broken::is(Broken::UntoldRemove) => MirrorChange::Remove(key),
                 None => return None,
             };
-            Some(Item { order: *order, version: *version, said })
-        });
-        clear.into_iter().chain(changed)
+            Some(Item { at: *at, said })
+        })
     }
 }

@@ -24,7 +24,7 @@ fn text(cell: &Cell) -> &str {
 }
 
 impl Listener for Lines {
-    fn begin(&mut self, reset: bool) {
+    fn begin(&mut self, reset: bool, _begin: Begin) {
         if reset {
             self.line("reset", None);
         }
@@ -75,7 +75,7 @@ fn mirror(kind: LaneKind, state: Vec<Versioned>, version: u64) -> Mirror {
     assert_eq!(
         mirror.apply(Update {
             version,
-            first: true,
+            begin: Some(Begin::WHOLE),
             synced: true,
             changes: state,
             entries: None,
@@ -109,11 +109,18 @@ fn event(version: u64, value: i64) -> Versioned {
 /// One record's changes.
 fn record(mirror: &mut Mirror, changes: Vec<Versioned>) -> Applied {
     let version = changes.last().map_or(0, |last| last.version);
-    mirror.apply(Update { version, first: false, synced: false, changes, entries: None, answered: 0 })
+    mirror.apply(Update { version, begin: None, synced: false, changes, entries: None, answered: 0 })
 }
 
 fn owner_again(mirror: &mut Mirror, version: u64, state: Vec<Versioned>) {
-    mirror.apply(Update { version, first: true, synced: true, changes: state, entries: None, answered: 0 });
+    mirror.apply(Update {
+        version,
+        begin: Some(Begin::WHOLE),
+        synced: true,
+        changes: state,
+        entries: None,
+        answered: 0,
+    });
 }
 
 #[test]
@@ -142,7 +149,22 @@ fn a_value_is_told_at_once_and_then_conflated() {
     );
     all(
         &mirror,
-        &mut Cursor::resume(20),
+        &mut Cursor::begin(Start::Token(20)),
+        &expect![[r"
+        synced id 20
+    "]],
+    );
+    all(
+        &mirror,
+        &mut Cursor::begin(Start::Token(19)),
+        &expect![[r"
+        set 1 @20
+        synced id 20
+    "]],
+    );
+    all(
+        &mirror,
+        &mut Cursor::begin(Start::Token(21)),
         &expect![[r"
         reset
         set 1 @20
@@ -157,10 +179,10 @@ fn nothing_is_told_before_the_state_is_whole() {
     let mut cursor = Cursor::new();
     record(&mut mirror, vec![put(3, "lost", 3)]);
     let piece =
-        |first, synced, changes| Update { version: 8, first, synced, changes, entries: None, answered: 0 };
-    mirror.apply(piece(true, false, vec![put(7, "b", 1)]));
+        |begin, synced, changes| Update { version: 8, begin, synced, changes, entries: None, answered: 0 };
+    mirror.apply(piece(Some(Begin::WHOLE), false, vec![put(7, "b", 1)]));
     all(&mirror, &mut cursor, &expect![""]);
-    mirror.apply(piece(false, true, vec![put(5, "a", 2)]));
+    mirror.apply(piece(None, true, vec![put(5, "a", 2)]));
     all(
         &mirror,
         &mut cursor,
@@ -170,7 +192,7 @@ fn nothing_is_told_before_the_state_is_whole() {
         synced id 8
     "#]],
     );
-    mirror.apply(piece(true, false, vec![put(9, "c", 3)]));
+    mirror.apply(piece(Some(Begin::WHOLE), false, vec![put(9, "c", 3)]));
     all(
         &mirror,
         &mut Cursor::new(),
@@ -279,7 +301,7 @@ fn who_begins_while_a_flush_has_come_in_part_is_told_all_that_is_there() {
     let mut mirror = mirror(LaneKind::Map, vec![put(1, "a", 1)], 1);
     let piece = |version, changes| Update {
         version,
-        first: false,
+        begin: None,
         synced: false,
         changes,
         entries: None,
@@ -474,7 +496,7 @@ fn what_falls_out_of_the_queue_is_a_gap() {
 fn items_that_all_have_passed_are_let_go() {
     let mut mirror = mirror(LaneKind::Command, vec![], 0);
     let mut cursor = Cursor::new();
-    assert_eq!(mirror.passed(&cursor), 0);
+    assert_eq!(mirror.passed(&cursor), Stamp { version: 0, index: BEHIND });
     mirror.tell(&mut cursor, &mut { NO_LIMIT }, &mut Lines::default());
     record(&mut mirror, vec![event(1, 1), event(1, 2)]);
     check(
@@ -710,7 +732,7 @@ impl Model {
         }
         Update {
             version: self.version,
-            first: false,
+            begin: None,
             synced: false,
             changes: said,
             entries: None,
@@ -722,7 +744,7 @@ impl Model {
         self.version += 1;
         self.entries.clear();
         let changes = vec![at(self.version, Change::Clear)];
-        Update { version: self.version, first: false, synced: false, changes, entries: None, answered: 0 }
+        Update { version: self.version, begin: None, synced: false, changes, entries: None, answered: 0 }
     }
 
     fn whole(&self, piece: usize) -> Vec<Update> {
@@ -735,7 +757,7 @@ impl Model {
         let last = pieces.len() - 1;
         let update = |(place, changes)| Update {
             version: if place == last { self.version } else { 0 },
-            first: place == 0,
+            begin: (place == 0).then_some(Begin::WHOLE),
             synced: place == last,
             changes,
             entries: None,
@@ -778,7 +800,7 @@ impl Watcher {
 }
 
 impl Listener for Watcher {
-    fn begin(&mut self, reset: bool) {
+    fn begin(&mut self, reset: bool, _begin: Begin) {
         assert!(reset || self.versions.is_empty());
         *self = Watcher { cursor: self.cursor.clone(), ..Watcher::default() };
     }
@@ -873,7 +895,7 @@ proptest! {
         bound in 1..6_usize,
     ) {
         let mut mirror = Mirror::new(LaneKind::Supply, queue(bound));
-        mirror.apply(Update { version: 0, first: true, synced: true, changes: vec![], entries: None, answered: 0 });
+        mirror.apply(Update { version: 0, begin: Some(Begin::WHOLE), synced: true, changes: vec![], entries: None, answered: 0 });
         let (mut version, mut number, mut said) = (0, 0, Vec::new());
         let mut watchers = [Heard::default(), Heard::default(), Heard::default()];
         for watcher in &mut watchers {
@@ -925,7 +947,7 @@ impl Heard {
 }
 
 impl Listener for Heard {
-    fn begin(&mut self, _reset: bool) {}
+    fn begin(&mut self, _reset: bool, _begin: Begin) {}
 
     fn change(&mut self, said: MirrorChange<'_>, _version: u64, id: Option<u64>) -> usize {
         match said {

@@ -1,10 +1,13 @@
 //! Laws of an owner's node, another node that hangs on it, and clients of both, whatever is told when, and however often
-//! owners are lost and found: every client ends with the owner's state, and `synced` says that it was told all that was
-//! acknowledged before it came. Of an event lane: what was emitted before it came is not told, and what is emitted after
+//! owners are lost and found, nodes are started anew, and clients come back with the token that they have: every client
+//! ends with the owner's state, at each token it has the state of that version, and `synced` says that it was told all
+//! that was acknowledged before it came. Of an event lane: what was emitted before it came is not told, and what is emitted after
 //! `synced` is told once or lies in a gap.
 
 use super::*;
+use crate::map::{Map, Stamp, keep_few};
 use proptest::prelude::*;
+use proto::ring;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -19,12 +22,20 @@ enum Step {
     Break,
     /// The lane is attached anew to the shard of its own node.
     Again,
+    /// A record of the slot that is of another lane.
+    Elsewhere,
+    /// The owner's node starts anew; true: with another history, and without the lowest key.
+    Restart(bool),
+    /// The other node starts anew.
+    RestartFar,
     /// The shard does what its node has asked.
     Shard,
     /// The clients of the first or second node look.
     Look(bool),
-    /// A client of the first or second node comes or goes; one that comes may have a token.
-    Open(bool, Option<u64>),
+    /// A client of the first or second node comes or goes; one that comes may be one that has gone, or have a token of
+    /// nowhere.
+    Open(bool, Option<usize>),
+    Lie(bool),
     Close(bool),
     Tick,
 }
@@ -38,11 +49,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (1..200_usize).prop_map(Step::Carry),
         1 => Just(Step::Break),
         1 => Just(Step::Again),
+        2 => Just(Step::Elsewhere),
+        1 => proptest::bool::weighted(0.3).prop_map(Step::Restart),
+        1 => Just(Step::RestartFar),
         4 => Just(Step::Shard),
         8 => any::<bool>().prop_map(Step::Look),
-        4 => (any::<bool>(), proptest::option::weighted(0.2, 0..10_u64))
+        6 => (any::<bool>(), proptest::option::weighted(0.7, any::<usize>()))
             .prop_map(|(near, from)| Step::Open(near, from)),
-        2 => any::<bool>().prop_map(Step::Close),
+        1 => any::<bool>().prop_map(Step::Lie),
+        4 => any::<bool>().prop_map(Step::Close),
         1 => Just(Step::Tick),
     ];
     proptest::collection::vec(step, 1..120)
@@ -56,6 +71,8 @@ struct Client {
     links: Links,
     state: BTreeMap<String, String>,
     id: Option<u64>,
+    /// The last token, and what it had then.
+    at_id: Option<(u64, BTreeMap<String, String>)>,
     synced: bool,
     /// All up to this version was acknowledged when it came.
     came: u64,
@@ -65,14 +82,23 @@ struct Client {
     gaps: Vec<(u64, u64)>,
 }
 
+/// What a client has that has gone.
+#[derive(Clone, Default)]
+struct Left {
+    state: BTreeMap<String, String>,
+    token: Option<u64>,
+}
+
 impl Client {
-    fn new(serving: &Serving, world: &World, from: Option<u64>, credit: Option<u32>) -> Client {
+    fn new(serving: &Serving, world: &World, from: Left, credit: Option<u32>) -> Client {
         let links = Links::new(serving);
-        links.open(1, "/a", world.lane, from, credit);
+        let Left { state, token } = from;
+        links.open(1, "/a", world.lane, token, credit);
         Client {
             links,
-            state: BTreeMap::new(),
-            id: None,
+            at_id: token.map(|token| (token, state.clone())),
+            state,
+            id: token,
             synced: false,
             came: world.version,
             synced_at: None,
@@ -81,14 +107,19 @@ impl Client {
         }
     }
 
-    /// Each key is what it was when the client came, or what it became later.
-    fn has_what_was_acknowledged(&self, history: &History) {
+    fn leave(self) -> Left {
+        let token = Some(self.at_id.as_ref().map_or(0, |(id, _)| *id));
+        Left { state: self.at_id.map(|(_, state)| state).unwrap_or_default(), token }
+    }
+
+    /// Each key is what it was at this version, or what it became later.
+    fn has_the_state_of(&self, version: u64, history: &History) {
         for (key, values) in history {
-            let begin = values.iter().rposition(|(version, _)| *version <= self.came);
+            let begin = values.iter().rposition(|(at, _)| *at <= version);
             let ours = self.state.get(&key.to_string());
             let mut later = values[begin.unwrap_or(0)..].iter().map(|(_, value)| value.as_ref());
             let is_here = later.any(|value| value == ours) || begin.is_none() && ours.is_none();
-            assert!(is_here, "{key} is {ours:?} for who came at {}: {values:?}", self.came);
+            assert!(is_here, "{key} is {ours:?} at {version}: {values:?}");
         }
     }
 
@@ -108,11 +139,13 @@ impl Client {
                 EventKind::Clear => self.state.clear(),
                 EventKind::Reset => {
                     (self.state, self.id, self.synced) = (BTreeMap::new(), None, false);
+                    self.at_id = None;
+                    (self.synced_at, self.items, self.gaps) = (None, Vec::new(), Vec::new());
                 }
                 EventKind::Synced => {
                     self.synced = true;
                     self.synced_at.get_or_insert(world.version);
-                    self.has_what_was_acknowledged(&world.history);
+                    self.has_the_state_of(self.came, &world.history);
                 }
                 EventKind::Event => {
                     let item: u64 = text(value).parse().unwrap();
@@ -126,6 +159,10 @@ impl Client {
             if let Some(id) = id {
                 assert!(self.synced && self.id.is_none_or(|before| before <= id));
                 self.id = Some(id);
+                self.at_id = Some((id, self.state.clone()));
+                if world.lane == "map" {
+                    self.has_the_state_of(id, &world.history);
+                }
             }
         }
         self.links.credit(1, 3);
@@ -138,7 +175,7 @@ const ITEMS: u64 = 10;
 struct World {
     lane: &'static str,
     version: u64,
-    entries: BTreeMap<i64, (String, u64)>,
+    entries: Map,
     history: History,
     /// Each is its version times [`ITEMS`], and its number in the record.
     items: Vec<u64>,
@@ -151,6 +188,7 @@ struct World {
     /// The question of each attachment that is under way.
     under_way: BTreeMap<u64, u64>,
     now_ms: u64,
+    left: Vec<Left>,
 }
 
 impl World {
@@ -161,7 +199,7 @@ impl World {
         World {
             lane,
             version: 0,
-            entries: BTreeMap::new(),
+            entries: Map::default(),
             history: History::new(),
             items: Vec::new(),
             near,
@@ -170,13 +208,16 @@ impl World {
             peer,
             under_way: BTreeMap::new(),
             now_ms: 0,
+            left: Vec::new(),
         }
     }
 
     fn ask(&mut self) {
+        let mut since = self.far.0.since().into_iter();
         for (attach, attachment, _) in self.far.0.asked() {
             if attach {
-                self.peer.open(attachment, "/a", self.lane, None);
+                let since = since.next().expect("each attachment asks for something");
+                self.peer.open(attachment, "/a", self.lane, since, None);
             } else {
                 self.peer.close(attachment);
                 self.under_way.remove(&attachment);
@@ -195,9 +236,11 @@ impl World {
             self.told.retain(|told| *told != attachment);
             if attach {
                 self.told.push(attachment);
-                let entries = self.entries.iter();
-                let state = entries.map(|(key, (value, version))| put(*version, *key, value)).collect();
-                whole(&self.near.1, attachment, self.version, state);
+                let (entries, version) = (Some(self.entries.clone()), self.version);
+                let known_from = self.entries.known_from();
+                let begin = Some(Begin { removed: known_from, horizon: known_from, ..Begin::WHOLE });
+                let update = Update { version, begin, synced: true, changes: vec![], entries, answered: 1 };
+                self.near.1.update(&mut vec![(attachment, Ok(update))]);
             }
         }
     }
@@ -206,7 +249,7 @@ impl World {
         for attachment in &self.told {
             let update = Update {
                 version: self.version,
-                first: false,
+                begin: None,
                 synced: false,
                 changes: changes.to_vec(),
                 entries: None,
@@ -225,16 +268,16 @@ impl World {
             self.items.extend(items);
             return self.tell(&changes);
         }
-        for (key, value) in record {
-            let key = i64::from(key);
+        for ((key, value), index) in record.into_iter().zip(0..) {
+            let (key, stamp) = (i64::from(key), Stamp { version: self.version, index });
             match value {
                 Some(value) => {
                     let value = format!("{value} of {}", self.version);
                     changes.push(put(self.version, key, &value));
                     self.note(key, Some(&value));
-                    self.entries.insert(key, (value, self.version));
+                    self.entries.put(Value::Int(key), Value::text(&value), stamp);
                 }
-                None if self.entries.remove(&key).is_some() => {
+                None if self.entries.remove(&Value::Int(key), stamp).is_some() => {
                     self.note(key, None);
                     changes.push(at(self.version, Change::Remove(Value::Int(key))));
                 }
@@ -268,15 +311,37 @@ impl World {
         self.far.1.tick(self.now_ms);
     }
 
+    /// What is under way between the nodes is lost.
+    fn cut(&mut self) {
+        self.peer = PeerLinks::new(&self.near.1);
+        self.far.0.asked();
+        self.far.0.since();
+        self.far.0.questions();
+        self.under_way.clear();
+    }
+
+    /// Records may be gone: the last change of the lowest key is.
+    fn lose(&mut self) {
+        self.version += ring::version(1, 0);
+        let mut kept = Map::default();
+        for (key, entry) in self.entries.entries().skip(1) {
+            kept.put(key.clone(), entry.value.clone(), Stamp { version: entry.version(), index: 0 });
+        }
+        let first = self.entries.entries().next().map(|(key, _)| int(key));
+        if let Some(key) = first {
+            self.note(key, None);
+        }
+        self.entries = kept;
+    }
+
     fn step(&mut self, step: Step, near: &mut Vec<Client>, far: &mut Vec<Client>) {
         match step {
             Step::Record(changes) => self.record(changes),
             Step::Clear => {
-                self.version += 1;
-                for key in std::mem::take(&mut self.entries).into_keys() {
-                    self.note(key, None);
-                }
-                if self.lane == "map" {
+                if self.lane == "map" && !self.entries.is_empty() {
+                    self.version += 1;
+                    let cleared = self.entries.clear(Stamp { version: self.version, index: 0 });
+                    cleared.entries().for_each(|(key, _)| self.note(int(key), None));
                     self.tell(&[at(self.version, Change::Clear)]);
                 }
             }
@@ -285,20 +350,45 @@ impl World {
                 self.carry(bytes);
             }
             Step::Break => {
-                self.peer = PeerLinks::new(&self.near.1);
-                self.far.0.asked();
-                self.far.0.questions();
-                self.under_way.clear();
+                self.cut();
                 self.far.1.lost(&[1]);
+            }
+            Step::Elsewhere => self.version += 1,
+            Step::Restart(is_lost) => {
+                self.left.extend(near.drain(..).map(Client::leave));
+                self.near = Node::start();
+                self.told.clear();
+                if is_lost {
+                    self.lose();
+                }
+                self.cut();
+                self.far.1.lost(&[1]);
+            }
+            Step::RestartFar => {
+                self.left.extend(far.drain(..).map(Client::leave));
+                self.far = Node::start();
+                *self.far.0.owner.lock().unwrap() = Some(Owner::Node(0));
+                self.cut();
             }
             Step::Again => self.near.1.lost(&[1]),
             Step::Shard => self.shard(),
             Step::Look(true) => near.iter_mut().for_each(|client| client.look(self)),
             Step::Look(false) => far.iter_mut().for_each(|client| client.look(self)),
-            Step::Open(true, from) => near.push(Client::new(&self.near.1, self, from, None)),
-            Step::Open(false, from) => far.push(Client::new(&self.far.1, self, from, None)),
-            Step::Close(true) => drop(near.pop()),
-            Step::Close(false) => drop(far.pop()),
+            Step::Open(is_near, from) => {
+                let from = from.filter(|_| !self.left.is_empty()).map(|place| place % self.left.len());
+                let from = from.map_or_else(Left::default, |place| self.left[place].clone());
+                let (serving, clients) = if is_near { (&self.near.1, near) } else { (&self.far.1, far) };
+                clients.push(Client::new(serving, self, from, None));
+            }
+            Step::Lie(is_near) => {
+                let lie = Left { token: Some(self.version + 1_000), ..Left::default() };
+                let (serving, clients) = if is_near { (&self.near.1, near) } else { (&self.far.1, far) };
+                clients.push(Client::new(serving, self, lie, None));
+            }
+            Step::Close(is_near) => {
+                let clients = if is_near { near } else { far };
+                self.left.extend(clients.pop().map(Client::leave));
+            }
             Step::Tick => self.tick(700),
         }
     }
@@ -307,24 +397,35 @@ impl World {
 /// Takes the steps, lets everything settle, and gives all clients that are left.
 fn run(lane: &'static str, steps: Vec<Step>) -> (World, Vec<Client>) {
     let mut world = World::new(lane);
-    let mut near = vec![Client::new(&world.near.1, &world, None, Some(2))];
-    let mut far = vec![Client::new(&world.far.1, &world, None, Some(5))];
+    keep_few(3);
+    let mut near = vec![Client::new(&world.near.1, &world, Left::default(), Some(2))];
+    let mut far = vec![Client::new(&world.far.1, &world, Left::default(), Some(5))];
     for step in steps {
         world.step(step, &mut near, &mut far);
     }
-    world.tick(100);
-    for _ in 0..3 {
+    far.append(&mut near);
+    // Who lacks something says so when it looks.
+    for _ in 0..5 {
+        world.tick(100);
         world.ask();
         world.shard();
         while world.carry(100) > 0 {}
-    }
-    far.append(&mut near);
-    for client in &mut far {
-        for _ in 0..200 {
-            client.look(&world);
+        for client in &mut far {
+            (0..40).for_each(|_| client.look(&world));
         }
     }
     (world, far)
+}
+
+fn int(key: &Value) -> i64 {
+    let Value::Int(key) = key else { panic!("{key:?}") };
+    *key
+}
+
+fn json_of(value: &Value) -> String {
+    let mut text = Vec::new();
+    proto::json::write(value, &mut text);
+    String::from_utf8(text).unwrap()
 }
 
 proptest! {
@@ -333,8 +434,8 @@ proptest! {
         let (world, clients) = run("map", steps);
         let state: BTreeMap<String, String> = world
             .entries
-            .iter()
-            .map(|(key, (value, _))| (key.to_string(), format!("\"{value}\"")))
+            .values()
+            .map(|(key, value)| (int(key).to_string(), json_of(value)))
             .collect();
         for client in clients {
             prop_assert!(client.synced);

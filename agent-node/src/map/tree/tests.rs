@@ -61,7 +61,7 @@ fn check<const N: usize>(tree: &Tree<u32, Dated, N>, model: &BTreeMap<u32, Dated
     assert!(tree.after(&near).take(200).eq(model.range(near + 1..).take(200)));
     let since = model.values().nth(model.len() / 2).map_or(0, |value| value.0);
     let changed = model.range(near + 1..).filter(|(_, value)| value.0 > since);
-    assert!(tree.changed(Some(&near), Stamp::end_of(since)).take(200).eq(changed.take(200)));
+    assert!(tree.changed(Some(&near), Some(Stamp::end_of(since))).take(200).eq(changed.take(200)));
 }
 
 /// All of it.
@@ -69,7 +69,7 @@ fn check_whole<const N: usize>(tree: &Tree<u32, Dated, N>, model: &BTreeMap<u32,
     let (_, count) = sound(&tree.root, true);
     assert_eq!(count, model.len());
     assert!(tree.entries().eq(model.iter()));
-    assert!(tree.changed(None, Stamp::default()).eq(model.iter().filter(|(_, value)| value.0 > 0)));
+    assert!(tree.changed(None, Some(Stamp::default())).eq(model.iter().filter(|(_, value)| value.0 > 0)));
     assert_eq!(tree.oldest(), model.iter().min_by_key(|(_, value)| value.0));
 }
 

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::done::{Done, End, Said};
-use crate::link::{Change, Question, Update, Versioned};
+use crate::link::{Begin, Change, Question, Since, Update, Versioned};
 use crate::map::Map;
 use crate::peer::Configuration;
 use crate::peer::{
@@ -127,8 +127,9 @@ fn read(read: peer::Read) -> Result<Read, Error> {
 }
 
 fn attach(attach: peer::Attach) -> Result<Attach, Error> {
-    let peer::Attach { attachment, agent, lane, slot: place, limit } = attach;
-    Ok(Attach { attachment, slot: slot(place)?, agent: Address::trusted(&agent), lane, limit })
+    let peer::Attach { attachment, agent, lane, slot: place, limit, changed, removed } = attach;
+    let since = Since { changed, removed };
+    Ok(Attach { attachment, slot: slot(place)?, agent: Address::trusted(&agent), lane, since, limit })
 }
 
 fn limit(limit: peer::Limit) -> Limit {
@@ -202,12 +203,16 @@ fn entries(mut bytes: &[u8]) -> Result<Map, Error> {
 }
 
 fn update(update: peer::Update) -> Result<(u64, Result<Update, Refusal>), Error> {
-    let peer::Update { attachment, version, first, synced, changes, refusal: refused, answered } = update;
+    let peer::Update { attachment, version, begin, synced, changes, refusal: refused, answered } = update;
     if let Some(refused) = refused {
         return Ok((attachment, Err(refusal(refused))));
     }
     let changes = all(changes, change)?;
-    Ok((attachment, Ok(Update { version, first, synced, changes, entries: None, answered })))
+    let begin = begin.map(|begin| {
+        let peer::Begin { changed, removed, horizon } = begin;
+        Begin { changed, removed, horizon }
+    });
+    Ok((attachment, Ok(Update { version, begin, synced, changes, entries: None, answered })))
 }
 
 fn change(change: peer::Change) -> Result<Versioned, Error> {

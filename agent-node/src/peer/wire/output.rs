@@ -1,7 +1,7 @@
 //! What goes to a peer, gathered until a frame is full.
 
 use crate::done::{Done, End};
-use crate::link::{Change, Question, Update, Versioned};
+use crate::link::{Begin, Change, Question, Since, Update, Versioned};
 use crate::map::Walk;
 use crate::peer::{Attach, FRAME_BYTES, Forward, Hello, Identity, Limit, Numbers, Read, Rejection};
 use crate::peer::{Configuration, Report};
@@ -97,10 +97,18 @@ impl Batch {
     }
 
     pub fn add_attach(&mut self, attach: Attach) {
-        let Attach { attachment, slot, agent, lane, limit } = attach;
+        let Attach { attachment, slot, agent, lane, since: Since { changed, removed }, limit } = attach;
         self.bytes += agent.as_str().len() + lane.len() + ITEM_BYTES;
         let agent = agent.as_str().to_owned();
-        self.frame.attaches.push(peer::Attach { attachment, agent, lane, slot: slot.into(), limit });
+        self.frame.attaches.push(peer::Attach {
+            attachment,
+            agent,
+            lane,
+            slot: slot.into(),
+            limit,
+            changed,
+            removed,
+        });
     }
 
     pub fn limit(&mut self, limit: Limit) {
@@ -213,7 +221,11 @@ impl Batch {
     }
 
     pub fn update(&mut self, attachment: u64, update: Update) {
-        let Update { version, first, synced, changes, entries, answered } = update;
+        let Update { version, begin, synced, changes, entries, answered } = update;
+        let begin = begin.map(|begin| {
+            let Begin { changed, removed, horizon } = begin;
+            peer::Begin { changed, removed, horizon }
+        });
         self.bytes += ITEM_BYTES;
         let entries = entries.unwrap_or_default();
         let entries = entries.entries().map(|(key, entry)| Versioned {
@@ -227,7 +239,7 @@ impl Batch {
         });
         let changes = changes.collect();
         let refusal = None;
-        let update = peer::Update { attachment, version, first, synced, changes, refusal, answered };
+        let update = peer::Update { attachment, version, begin, synced, changes, refusal, answered };
         self.frame.updates.push(update);
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::done::{Done, Said};
-use crate::link::{Change, Question, Update, Versioned};
+use crate::link::{Begin, Change, Question, Since, Update, Versioned};
 use crate::map::Map;
 use crate::peer::{Attach, FORMAT, FRAME_BYTES, Forward, Hello, Identity, Numbers, Read};
 use crate::reads::Reads;
@@ -43,7 +43,14 @@ fn what_is_asked_arrives_as_it_was() {
     };
     let forward = Forward { command, again: true };
     let read = Read { id: 3, slot: 4, agent: agent.clone(), lane: "y".into(), if_none_match: Some(0) };
-    let attach = Attach { attachment: 5, slot: 6, agent: agent.clone(), lane: "z".into(), limit: Some(8) };
+    let attach = Attach {
+        attachment: 5,
+        slot: 6,
+        agent: agent.clone(),
+        lane: "z".into(),
+        since: Since { changed: 9, removed: 3 },
+        limit: Some(8),
+    };
     batch.forward(forward.clone());
     batch.read(read.clone());
     batch.add_attach(attach.clone());
@@ -105,7 +112,14 @@ fn what_is_answered_arrives_as_it_was() {
         [Change::Set(value.clone()), put, Change::Remove(value.clone()), Change::Clear, Change::Event(value)]
     });
     let changes = changes.map(|change| Versioned { change, version: 7 }).collect();
-    let update = Update { version: 8, first: true, synced: false, changes, entries: None, answered: 3 };
+    let update = Update {
+        version: 8,
+        begin: Some(Begin { changed: 9, removed: 3, horizon: 2 }),
+        synced: false,
+        changes,
+        entries: None,
+        answered: 3,
+    };
     batch.update(4, update.clone());
     batch.detached(5, refusals[2].clone());
     let came = sent(batch).answered;
