@@ -21,6 +21,7 @@ pub mod mailbox;
 pub mod peers;
 pub mod share;
 pub mod transport;
+pub mod turned_away;
 pub mod wire;
 
 use crate::done::End;

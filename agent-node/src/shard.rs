@@ -85,6 +85,7 @@ pub struct Shard<R, W> {
     in_log: Vec<(address::Slot, address::Slot)>,
     /// Slots that have a record among them.
     touched: Vec<address::Slot>,
+    outboxes: outbox::Total,
     gate: Gate<R, W>,
     due: Due,
     /// What timers may take of the memory.
@@ -114,6 +115,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             records: Records::default(),
             in_log: Vec::new(),
             touched: Vec::new(),
+            outboxes: outbox::Total::new(room.messages, room.message_bytes),
             gate: Gate::new(),
             taking: Taking::default(),
             installing: None,
@@ -235,7 +237,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             agents: self.slots.iter().flatten().map(|slot| u64::from(slot.agents.len())).sum(),
             messages: self.messages,
             faults: self.faults,
-            outbox: self.slots.iter().flatten().map(|slot| slot.outbox.waiting() as u64).sum(),
+            outbox: self.outboxes.waiting() as u64,
             client_names: self.names.clients(),
             node_names: self.names.nodes(),
             holds: self.holds.len() as u64,

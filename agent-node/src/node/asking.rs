@@ -357,6 +357,10 @@ impl Asking {
             };
             Added { bytes: batch.bytes() - before, has_more }
         });
+        let room = peer.asks().call();
+        for taken in room {
+            core.inbox(taken.from).put_always(Event::Taken(taken));
+        }
         batch
     }
 }

@@ -10,7 +10,8 @@
 use crate::log::Position;
 use crate::node::monitor::{Blocking, Monitor};
 use crate::node::turn::{self, End, Next, Seen, Waits};
-use crate::shard::Event;
+use crate::peer::turned_away::TurnedAway;
+use crate::shard::{Event, Taken};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::time::Instant;
@@ -47,6 +48,8 @@ pub struct InboxState<R, W> {
     room: bool,
     sleeper: Sleeper,
     end: Option<End>,
+    /// Messages that found no room.
+    turned_away: TurnedAway,
 }
 
 /// Whether the thread sleeps, and what of the log wakes it.
@@ -57,11 +60,13 @@ enum Sleeper {
 }
 
 /// What a turn of the thread goes by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Turn {
     /// How far the log is on the disk, in all of this turn.
     pub durable: Position,
     pub now: Instant,
+    /// What senders are to hear whose messages found no room before.
+    pub room: Vec<Taken>,
 }
 
 impl<R, W, M: Monitor<InboxState<R, W>>> Default for Inbox<R, W, M> {
@@ -73,6 +78,7 @@ impl<R, W, M: Monitor<InboxState<R, W>>> Default for Inbox<R, W, M> {
             room: false,
             sleeper: Sleeper::Awake,
             end: None,
+            turned_away: TurnedAway::default(),
         };
         Self { state: M::new(state), of: PhantomData }
     }
@@ -110,15 +116,23 @@ impl Load {
 impl<R, W> InboxState<R, W> {
     fn next(&self, waits: &Waits, now: Instant) -> Next {
         let InboxState { durable, room, end, .. } = *self;
-        turn::next(waits, &Seen { events: !self.events.is_empty(), durable, room, end, now })
+        let events = !self.events.is_empty() || self.has_room_again();
+        turn::next(waits, &Seen { events, durable, room, end, now })
     }
 
     /// A turn begins.
-    fn give(&mut self, events: &mut VecDeque<Event<R, W>>) {
+    fn give(&mut self, events: &mut VecDeque<Event<R, W>>, now: Instant) -> Turn {
         self.room = false;
+        let room = if self.has_room_again() { self.turned_away.call() } else { Vec::new() };
         if events.is_empty() {
             std::mem::swap(&mut self.events, events);
         }
+        Turn { durable: self.durable, now, room }
+    }
+
+    /// There is room for messages, and some found none before. Half of the share: senders are not called for a few.
+    fn has_room_again(&self) -> bool {
+        !self.turned_away.is_empty() && self.load.messages <= MESSAGES_MAX / 2
     }
 
     /// False: its share is full.
@@ -146,6 +160,9 @@ impl<R, W, M: Monitor<InboxState<R, W>>> Inbox<R, W, M> {
             let command = matches!(event, Event::Command(_));
             if (command && shut) || !state.admits(&event) {
                 shut |= command;
+                if let Event::Message(message) = &event {
+                    state.turned_away.note(message);
+                }
                 full.push(event);
             } else {
                 state.events.push_back(event);
@@ -215,8 +232,8 @@ impl<R, W, M: Monitor<InboxState<R, W>>> Inbox<R, W, M> {
                 }
             }
         }
-        state.give(events);
-        Some(Turn { durable: state.durable, now: self.state.now() })
+        let now = self.state.now();
+        Some(state.give(events, now))
     }
 
     /// The same for who does not sleep: `Err` says what else is to be done than to run.
@@ -230,10 +247,12 @@ impl<R, W, M: Monitor<InboxState<R, W>>> Inbox<R, W, M> {
         let mut state = self.state.lock();
         state.load.sub(done);
         match state.next(waits, self.state.now()) {
-            Next::Run => state.give(events),
-            other => return Err(other),
+            Next::Run => {
+                let now = self.state.now();
+                Ok(state.give(events, now))
+            }
+            other => Err(other),
         }
-        Ok(Turn { durable: state.durable, now: self.state.now() })
     }
 
     fn wake(&self, mut state: M::Guard<'_>) {
@@ -248,8 +267,9 @@ impl<R, W, M: Monitor<InboxState<R, W>>> Inbox<R, W, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::Read;
+    use crate::shard::{Message, Place, Read, Verdict};
     use proto::address::Address;
+    use proto::value::{Text, Value};
     use std::time::Duration;
 
     fn reads(count: usize) -> Vec<Event<(), ()>> {
@@ -282,5 +302,35 @@ mod tests {
         events.clear();
         inbox.next_turn(&mut events, &waits, Load::default()).expect("a turn");
         assert_eq!(events.len(), 4, "what is always let in comes beside");
+    }
+
+    #[test]
+    fn who_found_no_room_for_a_message_is_called_when_half_of_it_is_there() {
+        let message = |lsn: u64, to| {
+            let place = |lsn| Place { history: 1, lsn, index: 1 };
+            let (agent, lane, body) = (Address::trusted("/a/1"), Text::new("x"), Value::Null);
+            let (place, previous) = (place(lsn), place(lsn - 1));
+            let message =
+                Message { from: 5, to, place, previous, sender: agent.clone(), agent, lane, body, hops: 1 };
+            Event::<(), ()>::Message(message)
+        };
+        let (inbox, mut events) = (Inbox::<(), ()>::default(), VecDeque::new());
+        let waits = Waits { behind: true, parked: false, release: None, timer: inbox.now() };
+        let mut turn = |done: usize| {
+            events.clear();
+            let done = Load { messages: done, ..Load::default() };
+            inbox.next_turn(&mut events, &waits, done).expect("a turn").room
+        };
+        let mut all: Vec<_> = (1..=MESSAGES_MAX as u64).map(|lsn| message(lsn, 7)).collect();
+        let mut full = Vec::new();
+        inbox.put(&mut all, &mut full);
+        assert_eq!((full.len(), turn(0)), (0, vec![]));
+        let mut more = vec![message(1 << 20, 7), message(1 << 21, 8), message(1 << 22, 7)];
+        inbox.put(&mut more, &mut full);
+        assert_eq!((full.len(), turn(MESSAGES_MAX / 2 - 1)), (3, vec![]));
+        let mut told = turn(1);
+        told.sort_unstable_by_key(|taken| taken.to);
+        let room = |to| Taken { from: 5, to, seen: Place::default(), verdict: Verdict::Room };
+        assert_eq!((told, turn(1)), (vec![room(7), room(8)], vec![]));
     }
 }

@@ -14,7 +14,7 @@ use crate::node::life::FailsWithThread;
 use crate::node::monitor::Monitor;
 use crate::node::parking::{Parking, Passage};
 use crate::node::turn::Waits;
-use crate::shard::{self, Effect, RECORD_MAX, Shard, TIDY_MAX};
+use crate::shard::{self, Effect, RECORD_MAX, Shard, TIDY_MAX, Taken};
 use crate::snapshot::{Given, Sink};
 use std::collections::VecDeque;
 use std::mem;
@@ -45,6 +45,8 @@ pub(super) trait Work<R, W> {
     fn tick(&mut self) -> bool;
     /// Gives the log what the events and the tick have written.
     fn append(&mut self);
+    /// Tells senders of other slots something that depends on nothing.
+    fn tell(&mut self, said: Vec<Taken>);
     /// Goes on with snapshots that were asked for. Whether there is more to do at once.
     fn walk(&mut self) -> bool;
     /// Lets go what depends on nothing past `durable`, and says how far the log must be for the next to leave.
@@ -95,7 +97,10 @@ impl<R, W> Turns<R, W> {
     }
 
     pub(super) fn take(&mut self, turn: Turn, work: &mut impl Work<R, W>) {
-        let Turn { durable, now } = turn;
+        let Turn { durable, now, room } = turn;
+        if !room.is_empty() {
+            work.tell(room);
+        }
         let ran = work.run(&mut self.events, now);
         let mut tidied = false;
         if now >= self.tick {
@@ -241,6 +246,10 @@ impl Work<Reply, Watch> for Thread {
         }
         let position = self.log.append(records.heads(), records.buffer());
         self.shard.appended(position);
+    }
+
+    fn tell(&mut self, said: Vec<Taken>) {
+        self.delivery.deliver(said.into_iter().map(Effect::Taken).collect());
     }
 
     fn walk(&mut self) -> bool {

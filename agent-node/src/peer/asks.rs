@@ -5,13 +5,14 @@
 //! that are watched. Reads go again on the next connection, since they change nothing. Messages, attachments and ends
 //! of streams are dropped with the connection: the shards and the serving side begin anew when they hear of the next.
 
+use super::turned_away::TurnedAway;
 use super::wire::Batch;
 use super::{Attach, Limit, Piece, Read};
 use crate::link::Question;
 use crate::peer::mailbox::Mailbox;
 use crate::reads::{Answer, Reads};
 use crate::refusal::Refusal;
-use crate::shard::{Body, Got, Message, Stream};
+use crate::shard::{Body, Got, Message, Stream, Taken};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub struct Asks {
     /// The last one of each attachment.
     questions: BTreeMap<u64, u64>,
     messages: VecDeque<Message>,
+    /// Messages that found no room.
+    turned_away: TurnedAway,
     ended: VecDeque<Stream>,
 }
 
@@ -133,6 +136,9 @@ impl Asks {
         }
         let room = MESSAGES_MAX.saturating_sub(self.messages.len()).min(messages.len());
         self.messages.extend(messages.drain(..room));
+        for message in &*messages {
+            self.turned_away.note(message);
+        }
     }
 
     pub fn connect(&mut self) {
@@ -182,5 +188,10 @@ impl Asks {
             batch.message(&message);
         }
         true
+    }
+
+    /// What senders are to hear whose messages found no room before, when there is some.
+    pub fn call(&mut self) -> Vec<Taken> {
+        if self.messages.len() > MESSAGES_MAX / 2 { Vec::new() } else { self.turned_away.call() }
     }
 }

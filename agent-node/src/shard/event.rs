@@ -157,6 +157,8 @@ pub enum Verdict {
     Behind,
     /// Not now: not the owner, or not serving yet, or no room. Send again later.
     Refused,
+    /// What was refused before for want of room may come now.
+    Room,
 }
 
 /// What leaves the shard.

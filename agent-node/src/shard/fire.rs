@@ -32,7 +32,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         if timer.due_ms > time_ms + early {
             return self.rekey(id, now_ms);
         }
-        let is_full = slot.outbox.is_full();
+        let is_full = slot.outbox.is_full(&self.outboxes);
         if is_full || !self.fires(&configuration, id, &timer, now_ms, time_ms) {
             return self.due.list(id, Some(now_ms + AGAIN_MS));
         }

@@ -43,6 +43,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     pub fn drop_slot(&mut self, id: address::Slot) {
         if let Some(dropped) = self.slots.get_mut(usize::from(id)).and_then(Option::take) {
             self.due.lose(id, &dropped.timers);
+            self.outboxes.lose(&dropped.outbox);
         }
         self.names.drop_slot(id);
         self.installing = None;
@@ -100,7 +101,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         while !items.is_empty() {
             match tag {
                 tag::SEEN => drop(seen.insert(items.slot()?, items.place()?)),
-                tag::OUTBOX => outbox.decode(id, &mut installing.to, &mut items)?,
+                tag::OUTBOX => outbox.decode(id, &mut installing.to, &mut items, &mut self.outboxes)?,
                 tag::NAMES => self.names.decode(id, &mut items)?,
                 tag::AGENTS => saved::read_agent(&mut items, |address, state| {
                     let lane = state.as_ref().map(|(id, _)| *id);

@@ -37,7 +37,7 @@ const RECORD: usize = 128;
 const LOOK: usize = 4_096;
 const LOOK_TO_REFUSE: usize = 64;
 
-/// How many bytes names may take, answers included, and timers.
+/// How many bytes names may take, answers included, and timers and messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     /// Beyond it no new one is let in.
@@ -48,10 +48,21 @@ pub struct Room {
     pub ended: usize,
     /// No more timers are scheduled beyond it.
     pub timers: usize,
+    /// With so many messages that wait for their receivers, commands from outside are refused.
+    pub messages: usize,
+    /// With so many bytes of them in memory, each pair of slots keeps few there.
+    pub message_bytes: usize,
 }
 
 impl Room {
-    pub const OF_NODE: Room = Room { new: 256 << 20, growth: 512 << 20, ended: 32 << 20, timers: 256 << 20 };
+    pub const OF_NODE: Room = Room {
+        new: 256 << 20,
+        growth: 512 << 20,
+        ended: 32 << 20,
+        timers: 256 << 20,
+        messages: 2 << 20,
+        message_bytes: 128 << 20,
+    };
 
     /// One shard's of so many.
     #[must_use]
@@ -61,6 +72,8 @@ impl Room {
             growth: self.growth / shards,
             ended: self.ended / shards,
             timers: self.timers / shards,
+            messages: self.messages / shards,
+            message_bytes: self.message_bytes / shards,
         }
     }
 }

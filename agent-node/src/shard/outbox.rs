@@ -34,12 +34,24 @@ pub type Trims<'a> = std::iter::Take<std::collections::btree_map::Iter<'a, Slot,
 
 #[derive(Debug, Default)]
 pub struct Outbox {
-    pairs: HashMap<Slot, Pair>,
+    /// The place of the last message that was ever put in, by its receiver's slot.
+    last: HashMap<Slot, Place>,
+    /// Those that have messages. What has none any more leaves no memory.
+    pairs: HashMap<Slot, Box<Pair>>,
     waiting: usize,
     /// Bytes of the messages in memory.
     bytes: usize,
     /// Taken by their receivers, and not yet said in a record.
     trims: BTreeMap<Slot, Place>,
+}
+
+/// What all outboxes of a shard hold, and its share of what they may.
+#[derive(Clone, Copy, Debug)]
+pub struct Total {
+    waiting: usize,
+    bytes: usize,
+    waiting_max: usize,
+    bytes_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -51,8 +63,6 @@ struct Pair {
     rest: VecDeque<InLog>,
     /// How many of the first are under way.
     sent: usize,
-    /// The place of the last one that was ever put in.
-    last: Place,
     /// It can't go on before `again`.
     held: bool,
     fetching: bool,
@@ -91,9 +101,38 @@ pub enum Again<'a> {
     To(&'a [Slot]),
 }
 
+impl Total {
+    /// With room for so many messages, of which so many bytes in memory: beyond that each pair keeps few there.
+    pub fn new(waiting_max: usize, bytes_max: usize) -> Total {
+        Total { waiting: 0, bytes: 0, waiting_max, bytes_max }
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// An outbox goes with its slot.
+    pub fn lose(&mut self, outbox: &Outbox) {
+        self.waiting -= outbox.waiting;
+        self.bytes -= outbox.bytes;
+    }
+}
+
 impl Outbox {
-    pub fn is_full(&self) -> bool {
-        self.waiting >= FULL
+    pub fn is_full(&self, total: &Total) -> bool {
+        self.waiting >= FULL || total.waiting >= total.waiting_max
+    }
+
+    fn gain(&mut self, messages: usize, bytes: usize, total: &mut Total) {
+        self.waiting += messages;
+        total.waiting += messages;
+        self.bytes += bytes;
+        total.bytes += bytes;
+    }
+
+    /// The bytes by which each pair's room in memory goes.
+    fn pressure(&self, total: &Total) -> usize {
+        if total.bytes < total.bytes_max { self.bytes } else { BYTES }
     }
 
     pub fn waiting(&self) -> usize {
@@ -102,22 +141,23 @@ impl Outbox {
 
     /// The place of the last message to this slot.
     pub fn last(&self, to: Slot) -> Place {
-        self.pairs.get(&to).map_or(Place::default(), |pair| pair.last)
+        self.last.get(&to).copied().unwrap_or_default()
     }
 
     /// `bytes`: what it costs in memory. False: it is not kept there.
-    pub fn push(&mut self, message: Message, bytes: usize, record: RecordAt) -> bool {
+    pub fn push(&mut self, message: Message, bytes: usize, record: RecordAt, total: &mut Total) -> bool {
+        let pressure = self.pressure(total);
+        self.last.insert(message.to, message.place);
         let pair = self.pairs.entry(message.to).or_default();
-        pair.last = message.place;
-        self.waiting += 1;
-        if pair.rest.is_empty() && pair.room(self.bytes) > 0 {
-            self.bytes += bytes;
+        let in_memory = pair.rest.is_empty() && pair.room(pressure) > 0;
+        if in_memory {
             pair.bytes += bytes;
             pair.queue.push_back(InMemory { message, bytes });
-            return true;
+        } else {
+            pair.rest.push_back(InLog { place: message.place, record });
         }
-        pair.rest.push_back(InLog { place: message.place, record });
-        false
+        self.gain(1, if in_memory { bytes } else { 0 }, total);
+        in_memory
     }
 
     /// The gathered records were appended, the first of them at `first`.
@@ -142,9 +182,10 @@ impl Outbox {
     }
 
     /// What has to be read from the log for this slot, now that there is room for it.
-    pub fn fetch(&mut self, to: Slot) -> Option<Fetch> {
+    pub fn fetch(&mut self, to: Slot, total: &Total) -> Option<Fetch> {
+        let pressure = self.pressure(total);
         let pair = self.pairs.get_mut(&to)?;
-        let room = pair.room(self.bytes);
+        let room = pair.room(pressure);
         if pair.held || pair.fetching || room <= pair.queue.len() {
             return None;
         }
@@ -154,26 +195,33 @@ impl Outbox {
         });
         let places: Vec<_> = places.collect();
         pair.fetching = !places.is_empty();
-        let bytes = if self.bytes < BYTES { BYTES } else { LARGE };
+        let bytes = if pressure < BYTES { BYTES } else { LARGE };
         pair.fetching.then_some(Fetch { to, places, bytes })
     }
 
     /// They were read. Fewer may come than were asked for.
-    pub fn fetched(&mut self, to: Slot, messages: Vec<(Message, usize)>) {
+    pub fn fetched(&mut self, to: Slot, messages: Vec<(Message, usize)>, total: &mut Total) {
         let Some(pair) = self.pairs.get_mut(&to) else { return };
         pair.fetching = false;
         for (message, bytes) in messages {
             // Those before it have been taken meanwhile.
             if pair.rest.pop_front_if(|waiting| waiting.place == message.place).is_some() {
-                self.bytes += bytes;
                 pair.bytes += bytes;
                 pair.queue.push_back(InMemory { message, bytes });
+                (self.bytes, total.bytes) = (self.bytes + bytes, total.bytes + bytes);
             }
+        }
+        self.forget_empty(to);
+    }
+
+    fn forget_empty(&mut self, to: Slot) {
+        if self.pairs.get(&to).is_some_and(|pair| pair.is_empty() && !pair.fetching) {
+            self.pairs.remove(&to);
         }
     }
 
     /// What a receiver said. Whether messages to it may leave now.
-    pub fn taken(&mut self, taken: Taken) -> bool {
+    pub fn taken(&mut self, taken: Taken, total: &mut Total) -> bool {
         let Some(pair) = self.pairs.get_mut(&taken.to) else { return false };
         match taken.verdict {
             Verdict::Refused => {
@@ -183,9 +231,14 @@ impl Outbox {
             // Those behind the first one out of order say so too: once is enough.
             Verdict::Behind if pair.held => return false,
             Verdict::Behind => (pair.sent, pair.held) = (0, true),
+            Verdict::Room => {
+                let goes_on = pair.held;
+                (pair.sent, pair.held) = if goes_on { (0, false) } else { (pair.sent, false) };
+                return goes_on;
+            }
             Verdict::Done => {}
         }
-        if self.drop_until(taken.to, taken.seen) {
+        if self.drop_until(taken.to, taken.seen, total) {
             self.trims.insert(taken.to, taken.seen);
         }
         taken.verdict == Verdict::Done
@@ -229,19 +282,22 @@ impl Outbox {
     }
 
     /// The receiver has all up to here. Whether there was anything of it.
-    pub fn drop_until(&mut self, to: Slot, seen: Place) -> bool {
+    pub fn drop_until(&mut self, to: Slot, seen: Place, total: &mut Total) -> bool {
         let Some(pair) = self.pairs.get_mut(&to) else { return false };
-        let before = self.waiting;
+        let (mut gone, mut bytes) = (0, 0);
         while let Some(taken) = pair.queue.pop_front_if(|waiting| waiting.message.place <= seen) {
-            self.bytes -= taken.bytes;
-            pair.bytes -= taken.bytes;
-            self.waiting -= 1;
+            bytes += taken.bytes;
             pair.sent = pair.sent.saturating_sub(1);
+            gone += 1;
         }
+        pair.bytes -= bytes;
         while pair.rest.pop_front_if(|waiting| waiting.place <= seen).is_some() {
-            self.waiting -= 1;
+            gone += 1;
         }
-        before > self.waiting
+        (self.waiting, self.bytes) = (self.waiting - gone, self.bytes - bytes);
+        (total.waiting, total.bytes) = (total.waiting - gone, total.bytes - bytes);
+        self.forget_empty(to);
+        gone > 0
     }
 }
 

@@ -173,7 +173,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 }
             }
         }
-        if self.slot(command.slot).outbox.is_full() {
+        self.slot(command.slot);
+        let outbox = self.slots[usize::from(command.slot)].as_ref().map(|slot| &slot.outbox);
+        if outbox.is_some_and(|outbox| outbox.is_full(&self.outboxes)) {
             return Err(Refusal::full(
                 "too many messages of this slot wait for their receivers",
                 command.agent.as_str(),
@@ -373,7 +375,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         for (sent, index) in sends.into_iter().zip(1..) {
             let to = sent.to;
             let message = sent.message(from, Place { history, lsn, index }, sender.clone());
-            if slot.outbox.push(message, cost, record) {
+            if slot.outbox.push(message, cost, record, &mut self.outboxes) {
                 slot.outbox.pump(to, |message| gate.hold(super::gate::GATHERED, Effect::Send(message)));
             } else {
                 self.in_log.push((from, to));
@@ -396,13 +398,16 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         to: address::Slot,
         messages: Vec<(Message, usize)>,
     ) {
-        self.slot(from).outbox.fetched(to, messages);
+        if let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) {
+            slot.outbox.fetched(to, messages, &mut self.outboxes);
+        }
         self.pump(from, to);
     }
 
     /// The receiver's slot said something.
     pub(super) fn taken(&mut self, taken: Taken) {
-        if self.slot(taken.from).outbox.taken(taken) || taken.verdict == Verdict::Behind {
+        let Some(Some(slot)) = self.slots.get_mut(usize::from(taken.from)) else { return };
+        if slot.outbox.taken(taken, &mut self.outboxes) || taken.verdict == Verdict::Behind {
             self.pump(taken.from, taken.to);
         }
     }
@@ -425,7 +430,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) else { return };
         let (end, gate) = (slot.numbers.end, &mut self.gate);
         slot.outbox.pump(to, |message| gate.hold(end, Effect::Send(message)));
-        if let Some(fetch) = slot.outbox.fetch(to) {
+        if let Some(fetch) = slot.outbox.fetch(to, &self.outboxes) {
             gate.hold(end, Effect::Fetch(from, fetch));
         }
     }

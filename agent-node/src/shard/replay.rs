@@ -13,7 +13,10 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// Takes a record of one of its slots back, before anything else happens. It needs no plan.
     pub fn replay(&mut self, at: Position, head: Head, body: &[u8]) -> Result<(), String> {
         let mut record = Record::decode(body)?;
-        let slot = self.slot(head.slot);
+        self.slot(head.slot);
+        let Some(Some(slot)) = self.slots.get_mut(usize::from(head.slot)) else {
+            unreachable!("it has just been made")
+        };
         if head.lsn != slot.numbers.lsn + 1 {
             return Err(format!("it follows record {} of its slot", slot.numbers.lsn));
         }
@@ -29,10 +32,10 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let cost = record::cost(body.len(), record.sends.len());
         let forgets = broken::is(Broken::ForgottenOutbox);
         for message in record.messages(head).filter(|_| !forgets) {
-            slot.outbox.push(message, cost, RecordAt::Log(at));
+            slot.outbox.push(message, cost, RecordAt::Log(at), &mut self.outboxes);
         }
         for (to, place) in &record.trims {
-            slot.outbox.drop_until(*to, *place);
+            slot.outbox.drop_until(*to, *place, &mut self.outboxes);
         }
         if let Some((client, sequence)) = &record.key
             && !broken::is(Broken::ForgottenWindow)

@@ -233,6 +233,7 @@ fn taken(taken: peer::Taken) -> Result<Taken, Error> {
         peer::Verdict::Done => Verdict::Done,
         peer::Verdict::Behind => Verdict::Behind,
         peer::Verdict::Refused => Verdict::Refused,
+        peer::Verdict::Room => Verdict::Room,
     };
     let peer::Taken { from_slot, to_slot, seen, verdict: _ } = taken;
     Ok(Taken { from: slot(from_slot)?, to: slot(to_slot)?, seen: place(seen)?, verdict })

@@ -171,6 +171,7 @@ impl Batch {
             Verdict::Done => peer::Verdict::Done,
             Verdict::Behind => peer::Verdict::Behind,
             Verdict::Refused => peer::Verdict::Refused,
+            Verdict::Room => peer::Verdict::Room,
         };
         self.bytes += ITEM_BYTES;
         self.frame.taken.push(peer::Taken {

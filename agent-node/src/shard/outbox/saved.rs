@@ -3,7 +3,7 @@
 
 use super::super::codec::{Broken, Reader, place, text, varint};
 use super::super::event::Message;
-use super::{InLog, InMemory, Outbox, RecordAt};
+use super::{InLog, InMemory, Outbox, RecordAt, Total};
 use crate::log::Position;
 use proto::address::{Address, Slot};
 use proto::binary;
@@ -17,14 +17,15 @@ const IN_LOG: u8 = 2;
 impl Outbox {
     /// Gives `item` what writes each item: of a pair, then of its messages in order.
     pub fn encode(&self, mut item: impl FnMut(&dyn Fn(&mut Vec<u8>))) {
-        let mut pairs: Vec<_> = self.pairs.iter().collect();
+        let mut pairs: Vec<_> = self.last.iter().collect();
         pairs.sort_unstable_by_key(|(to, _)| **to);
-        for (to, pair) in pairs {
+        for (to, last) in pairs {
             item(&|out| {
                 out.push(PAIR);
                 varint((*to).into(), out);
-                place(pair.last, out);
+                place(*last, out);
             });
+            let Some(pair) = self.pairs.get(to) else { continue };
             pair.queue.iter().for_each(|waiting| item(&|out| waiting.encode(out)));
             for waiting in &pair.rest {
                 let RecordAt::Log(Position(position)) = waiting.record else {
@@ -49,31 +50,38 @@ impl Outbox {
     }
 
     /// Takes back one item of the slot `from`. `to`: the slot of the last pair that was read.
-    pub fn decode(&mut self, from: Slot, to: &mut Option<Slot>, reader: &mut Reader) -> Result<(), Broken> {
+    pub fn decode(
+        &mut self,
+        from: Slot,
+        to: &mut Option<Slot>,
+        reader: &mut Reader,
+        total: &mut Total,
+    ) -> Result<(), Broken> {
         let kind = reader.byte()?;
         if kind == PAIR {
             let slot = reader.slot()?;
             *to = Some(slot);
-            self.pairs.entry(slot).or_default().last = reader.place()?;
+            self.last.insert(slot, reader.place()?);
             return Ok(());
         }
         let to = to.ok_or("a message without its pair")?;
-        let pair = self.pairs.get_mut(&to).ok_or("a message without its pair")?;
+        let pair = self.pairs.entry(to).or_default();
         match kind {
             MESSAGE => {
                 let waiting = InMemory::decode(from, to, reader)?;
-                self.bytes += waiting.bytes;
-                pair.bytes += waiting.bytes;
+                let bytes = waiting.bytes;
+                pair.bytes += bytes;
                 pair.queue.push_back(waiting);
+                self.gain(1, bytes, total);
             }
             IN_LOG => {
                 let place = reader.place()?;
                 let record = RecordAt::Log(Position(reader.varint()?));
                 pair.rest.push_back(InLog { place, record });
+                self.gain(1, 0, total);
             }
             _ => return Err("an unknown item of an outbox"),
         }
-        self.waiting += 1;
         Ok(())
     }
 }

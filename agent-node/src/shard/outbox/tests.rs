@@ -26,9 +26,16 @@ fn message(lsn: u64, to: Slot) -> Message {
 }
 
 /// An outbox, and what of it is written, read and on its way.
+impl Default for Total {
+    fn default() -> Total {
+        Total::new(usize::MAX, usize::MAX)
+    }
+}
+
 #[derive(Default)]
 struct Rig {
     outbox: Outbox,
+    total: Total,
     lsn: u64,
     /// To one slot or the other, all that were pushed.
     pushed: BTreeMap<Slot, Vec<u64>>,
@@ -44,7 +51,7 @@ impl Rig {
         self.lsn += 1;
         self.pushed.entry(to).or_default().push(self.lsn);
         let record = RecordAt::Gathered(self.lsn - 1 - self.appended);
-        if !self.outbox.push(message(self.lsn, to), COST, record) {
+        if !self.outbox.push(message(self.lsn, to), COST, record, &mut self.total) {
             self.in_log.push(to);
         }
         self.pump(to);
@@ -62,7 +69,7 @@ impl Rig {
     fn pump(&mut self, to: Slot) {
         let out = &mut self.out;
         self.outbox.pump(to, |message| out.push((to, message.place.lsn)));
-        self.asked.extend(self.outbox.fetch(to));
+        self.asked.extend(self.outbox.fetch(to, &self.total));
     }
 
     /// The `most` first of those that were asked for longest ago.
@@ -77,12 +84,13 @@ impl Rig {
             (message(place.lsn, to), COST)
         });
         let read = read.collect();
-        self.outbox.fetched(to, read);
+        self.outbox.fetched(to, read, &mut self.total);
         self.pump(to);
     }
 
     fn taken(&mut self, to: Slot, seen: u64, verdict: Verdict) {
-        if self.outbox.taken(Taken { from: 1, to, seen: place(seen), verdict }) || verdict == Verdict::Behind
+        if self.outbox.taken(Taken { from: 1, to, seen: place(seen), verdict }, &mut self.total)
+            || verdict == Verdict::Behind
         {
             self.pump(to);
         }
@@ -119,19 +127,55 @@ fn what_memory_does_not_keep_comes_back_from_the_log_in_order() {
 
 #[test]
 fn a_slot_that_can_not_be_reached_leaves_room_for_others() {
-    let mut outbox = Outbox::default();
+    let (mut outbox, mut total) = (Outbox::default(), Total::default());
     let at = RecordAt::Log(Position(0));
     for lsn in 1..=HEAD as u64 {
-        outbox.push(message(lsn, 3), BYTES / HEAD, at);
+        outbox.push(message(lsn, 3), BYTES / HEAD, at, &mut total);
     }
     assert_eq!(outbox.bytes, BYTES);
-    assert!(outbox.push(message(90, 4), COST, at), "each pair has some in memory");
+    assert!(outbox.push(message(90, 4), COST, at, &mut total), "each pair has some in memory");
     for lsn in 91..91 + LEAST as u64 {
-        outbox.push(message(lsn, 4), COST, at);
+        outbox.push(message(lsn, 4), COST, at, &mut total);
     }
     assert_eq!(outbox.pairs[&4].rest.len(), 1);
-    assert!(outbox.push(message(200, 5), LARGE, at), "also a large one");
-    assert!(!outbox.push(message(201, 5), LARGE, at));
+    assert!(outbox.push(message(200, 5), LARGE, at, &mut total), "also a large one");
+    assert!(!outbox.push(message(201, 5), LARGE, at, &mut total));
+}
+
+#[test]
+fn all_slots_of_a_node_have_one_bound() {
+    let (mut many, mut total) = (Vec::new(), Total::new(10, 4 * COST));
+    let at = RecordAt::Log(Position(0));
+    for lsn in 1..=3 {
+        let mut outbox = Outbox::default();
+        for to in [3, 3, 3] {
+            assert!(!outbox.is_full(&total));
+            outbox.push(message(lsn, to), COST, at, &mut total);
+        }
+        many.push(outbox);
+    }
+    assert_eq!((total.waiting(), total.bytes), (9, 9 * COST), "a few of each pair always");
+    for lsn in 4..4 + LEAST as u64 {
+        many[0].push(message(lsn, 3), COST, at, &mut total);
+    }
+    assert_eq!((many[0].pairs[&3].queue.len(), many[0].pairs[&3].rest.len()), (LEAST, 3));
+    assert!(many.iter().all(|outbox| outbox.is_full(&total)));
+    many[1].drop_until(3, place(2), &mut total);
+    assert_eq!((total.waiting(), many[1].pairs.len(), many[1].last(3)), (8 + LEAST - 2, 0, place(2)));
+    total.lose(&many[0]);
+    assert_eq!((total.waiting(), total.bytes), (3, 3 * COST));
+}
+
+#[test]
+fn what_found_no_room_goes_again_when_there_is_some() {
+    let mut rig = Rig::default();
+    (0..3).for_each(|_| rig.push(7));
+    rig.taken(7, 0, Verdict::Room);
+    assert_eq!(rig.out.len(), 3, "nothing had been refused");
+    rig.taken(7, 0, Verdict::Refused);
+    rig.push(7);
+    rig.taken(7, 1, Verdict::Room);
+    assert_eq!(rig.out[3..], [(7, 1), (7, 2), (7, 3), (7, 4)], "what it says to be seen is not taken for it");
 }
 
 #[derive(Debug, Clone)]

@@ -77,9 +77,12 @@ fn what_is_taken_of_many_slots_is_said_in_pieces_and_refuses_no_command() {
             body: Value::Null,
             hops: 1,
         };
-        let outbox = &mut rig.shard.slot(slot).outbox;
-        outbox.push(message, 100, outbox::RecordAt::Log(Position(0)));
-        outbox.taken(Taken { from: slot, to, seen: place, verdict: Verdict::Done });
+        rig.shard.slot(slot);
+        let (Some(slot), total) = (&mut rig.shard.slots[usize::from(slot)], &mut rig.shard.outboxes) else {
+            panic!("a slot")
+        };
+        slot.outbox.push(message, 100, outbox::RecordAt::Log(Position(0)), total);
+        slot.outbox.taken(Taken { from: 0, to, seen: place, verdict: Verdict::Done }, total);
     }
     rig.send("/counter/1", "add", "{\"n\": 1}", None).unwrap();
     let said = |rig: &Rig| -> Vec<usize> {
