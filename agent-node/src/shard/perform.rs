@@ -3,7 +3,7 @@
 use super::agent::Agent;
 use super::codec::SECTION;
 use super::due;
-use super::event::{Assignment, Command, Effect, Message, Place, Taken, Verdict};
+use super::event::{Assignment, Command, Effect, Message, Place, RouteCounts, Taken, Verdict};
 use super::names::{self, Look, Piece};
 use super::outbox::{Again, Outbox, RecordAt, TRIM_BYTES};
 use super::record::{self, Begin, Change, Fired, Parts, Sent};
@@ -318,13 +318,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         if let Some(agent) = new {
             agents.add(address.clone(), agent);
         }
-        let counts = &mut self.routes[index];
-        match origin {
-            Origin::Client(_) => counts.done += 1,
-            Origin::Slot(..) if matches!(ask, Ask::Fault { .. }) => {}
-            Origin::Slot(..) => counts.messages += 1,
-            Origin::Timer(_) => {}
-        }
+        count(&mut self.routes[index], origin, ask);
         match origin {
             Origin::Client(Some((client, sequence))) => {
                 self.names.settle(id, client, *sequence, (version, said.clone()), now_ms);
@@ -508,6 +502,15 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
 fn head(configuration: &Assignment, incarnation: u64, slot: address::Slot, lsn: u64) -> Head {
     let epoch = configuration.owned[usize::from(slot)].map_or(0, |owned| owned.epoch);
     Head { slot, epoch, incarnation, lsn }
+}
+
+fn count(counts: &mut RouteCounts, origin: &Origin, ask: &Ask) {
+    match origin {
+        Origin::Client(_) => counts.done += 1,
+        Origin::Slot(..) if matches!(ask, Ask::Fault { .. }) => {}
+        Origin::Slot(..) => counts.messages += 1,
+        Origin::Timer(_) => {}
+    }
 }
 
 fn asked(run: &mut Run, ask: &Ask, given: &Given) -> Result<(), Refusal> {
