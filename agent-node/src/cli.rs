@@ -4,6 +4,7 @@ pub mod calls;
 mod check;
 pub mod client;
 pub mod feed;
+mod folder;
 pub mod line;
 mod look;
 mod out;
@@ -55,7 +56,7 @@ enum Verb {
         /// The shell that is to run the script
         shell: Shell,
     },
-    /// Show all that is wrong in files with plans, without any node
+    /// Show all that is wrong in files with plans, and whether a node would start on a data folder
     Check(CheckArgs),
     /// Run commands against a plan without nodes, and compare what its lanes hold then
     Try(TryArgs),
@@ -74,8 +75,8 @@ struct AskArgs {
 
 #[derive(Debug, clap::Args)]
 struct CheckArgs {
-    /// Files with AgentPlans; `-` is standard input
-    #[arg(value_name = "PLAN", required = true)]
+    /// Files with AgentPlans, of which `-` is standard input, or data folders
+    #[arg(value_name = "PLAN|FOLDER", required = true)]
     plans: Vec<PathBuf>,
     #[command(flatten)]
     form: FormArgs,

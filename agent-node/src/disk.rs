@@ -89,6 +89,14 @@ impl File {
             File::Simulated(_) => Ok(()),
         }
     }
+
+    pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
+        match self {
+            File::System(file) => file.try_lock_shared(),
+            #[cfg(test)]
+            File::Simulated(_) => Ok(()),
+        }
+    }
 }
 
 /// For reading.

@@ -12,6 +12,7 @@ mod counts;
 mod covered;
 mod format;
 mod judge;
+mod look;
 mod places;
 mod prepare;
 mod room;
@@ -30,7 +31,7 @@ use contents::Contents;
 use places::Places;
 use prepare::Pool;
 use room::{Ask, Class};
-use segments::{Scanned, Segments, Unbegun};
+use segments::{Scanned, Unbegun};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -47,6 +48,7 @@ pub use counts::Counts;
 pub use covered::Covered;
 pub use format::{BODY_MAX, BatchHead, Head, Kind, Position, RECORD as RECORD_HEAD};
 pub use judge::{Broken, Damage, Lost, Seen};
+pub use look::{Look, look, read};
 pub use places::Reader;
 pub use room::{DiskFull, Room, Sizes};
 pub use scan::Part;
@@ -191,10 +193,6 @@ impl Log {
         on_durable: OnDurable,
     ) -> Result<(Log, Loops, Opened), Error> {
         let folder = store.folder().join(FOLDER);
-        if !disk::is_folder(&folder) {
-            return Err(Error::Gone { folder, what: "does not exist" });
-        }
-        let segments = Segments::list(&folder)?;
         let places = Arc::new(Places::default());
         let mut take = |seen: Seen| match seen {
             Seen::Record(_, head, _) if head.lsn <= covered.lsn(head.slot) => Ok(()),
@@ -204,14 +202,11 @@ impl Log {
                 Ok(())
             }
         };
-        let scanned = segments.scan(store.id(), covered, progress, &mut take)?;
-        let Scanned { mut end, unbegun, begun, contents } = scanned;
-        if store.had_ring() && begun == 0 {
-            return Err(Error::Gone { folder, what: "contains no segment, or only empty ones" });
+        let (segments, mut scanned) = look::find(&folder, store.id(), covered, progress, &mut take)?;
+        if let Some(refusal) = look::refusal(&folder, store.had_ring(), &mut scanned) {
+            return Err(refusal);
         }
-        if let Some(damage) = end.damage.take() {
-            return Err(Error::Damaged { folder, damage });
-        }
+        let Scanned { end, unbegun, begun, contents } = scanned;
         for place in &end.warnings {
             tracing::warn!(
                 %place,
@@ -414,22 +409,4 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .name(name.into())
         .spawn(move || span.in_scope(run))
         .map_err(Error::io("start the thread", Path::new(name)))
-}
-
-/// What is in the log of a data folder, in order, without opening it: for people who look. What is covered is given too.
-pub fn read(
-    folder: &Path,
-    covered: &Covered,
-    each: &mut dyn FnMut(Seen) -> Result<(), String>,
-) -> Result<(Opened, Option<Damage>, Vec<Broken>), Error> {
-    let segments = Segments::list(&folder.join(FOLDER))?;
-    let Scanned { end, .. } = segments.scan(store::id_in(folder)?, covered, &Progress::default(), each)?;
-    let opened = Opened {
-        records: end.records,
-        segments: segments.files.len() as u64,
-        torn_bytes: end.torn_bytes,
-        renewed: 0,
-        position: end.position,
-    };
-    Ok((opened, end.damage, end.warnings))
 }

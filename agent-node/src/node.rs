@@ -21,6 +21,7 @@ pub mod handle;
 pub mod hold;
 pub mod inbox;
 pub mod life;
+pub mod look;
 pub mod monitor;
 pub mod parking;
 pub mod request;

@@ -7,6 +7,8 @@
 //! need no space that the folder does not have already. *Assumptions.* The file system renames atomically; where its
 //! locks do not reach other machines, `Incarnation::still_ours` finds a second process at each new segment of the log.
 
+mod look;
+
 use crate::broken::{self, Broken};
 use crate::disk::{self, File};
 use crate::random;
@@ -15,6 +17,9 @@ use std::fs::TryLockError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub(crate) use look::in_use;
+pub use look::{Look, Owner, look};
 
 /// The format of the folder that this version writes and reads; all others are refused.
 pub const FORMAT: u32 = 3;
@@ -127,9 +132,7 @@ impl Store {
         }
         let identity = read_identity(&folder)?;
         identity.belongs(&folder, options)?;
-        if let Ok(why) = disk::read_to_string(&folder.join(ROLLED_BACK)) {
-            return Err(Error::RolledBack { folder, why: why.trim().to_owned() });
-        }
+        refuse_rolled_back(&folder)?;
         let incarnation = count_up(&folder)?;
         Ok(Store { folder, id: identity.id, incarnation, lock: Arc::new(lock) })
     }
@@ -177,15 +180,7 @@ impl Store {
 
     /// The configuration that was saved last.
     pub fn load_configuration(&self) -> Result<Option<Vec<u8>>, Error> {
-        let path = self.folder.join(CONFIGURATION);
-        match disk::read(&path) {
-            Ok(content) => match decode_configuration(&content) {
-                Some(bytes) => Ok(Some(bytes.to_vec())),
-                None => Err(damaged_configuration(path)),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::Io { what: "read", path, error }),
-        }
+        saved_configuration(&self.folder)
     }
 
     /// Another node has seen a later start of this store than this one. Unless a process has the folder by now that is
@@ -200,7 +195,31 @@ impl Store {
 
     /// Whether this store has ever been part of a ring, so that none may be begun anew over it.
     pub fn had_ring(&self) -> bool {
-        [HAD_RING, CONFIGURATION].iter().any(|name| disk::exists(&self.folder.join(name)))
+        had_ring(&self.folder)
+    }
+}
+
+fn refuse_rolled_back(folder: &Path) -> Result<(), Error> {
+    match disk::read_to_string(&folder.join(ROLLED_BACK)) {
+        Ok(why) => Err(Error::RolledBack { folder: folder.to_path_buf(), why: why.trim().to_owned() }),
+        Err(_) => Ok(()),
+    }
+}
+
+fn had_ring(folder: &Path) -> bool {
+    [HAD_RING, CONFIGURATION].iter().any(|name| disk::exists(&folder.join(name)))
+}
+
+/// The configuration that was saved last in a folder.
+pub fn saved_configuration(folder: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let path = folder.join(CONFIGURATION);
+    match disk::read(&path) {
+        Ok(content) => match decode_configuration(&content) {
+            Some(bytes) => Ok(Some(bytes.to_vec())),
+            None => Err(damaged_configuration(path)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::Io { what: "read", path, error }),
     }
 }
 
@@ -267,11 +286,16 @@ impl Identity {
         Ok(identity)
     }
 
-    fn belongs(&self, folder: &Path, options: &StoreOptions) -> Result<(), Error> {
-        let folder = folder.to_path_buf();
-        if self.format != FORMAT {
-            return Err(Error::OtherFormat { folder, has: self.format });
+    fn is_readable(&self, folder: &Path) -> Result<(), Error> {
+        if self.format == FORMAT {
+            return Ok(());
         }
+        Err(Error::OtherFormat { folder: folder.to_path_buf(), has: self.format })
+    }
+
+    fn belongs(&self, folder: &Path, options: &StoreOptions) -> Result<(), Error> {
+        self.is_readable(folder)?;
+        let folder = folder.to_path_buf();
         if self.plan_uid != options.plan_uid {
             let (has, wants) = (self.plan_uid.clone(), options.plan_uid.clone());
             return Err(Error::OtherPlan { folder, has, wants });
@@ -349,19 +373,24 @@ fn holds_files(folder: &Path) -> bool {
 pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join(LOCK);
     let file = disk::open_or_create(&path).map_err(io_error("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let pid = disk::read_to_string(&path).unwrap_or_default();
-            let holder = if pid.is_empty() { String::new() } else { format!(" ({})", pid.trim()) };
-            return Err(Error::InUse { folder: folder.to_path_buf(), holder });
-        }
-        Err(TryLockError::Error(error)) => return Err(Error::Io { what: "lock", path, error }),
-    }
+    locked(folder, file.try_lock())?;
     // Who holds it is for people to read: that the line can't be written, on a full disk, changes nothing.
     let holder = format!("process {}\n", std::process::id());
     let _ = file.set_length(0).and_then(|()| file.write_all_at(holder.as_bytes(), 0));
     Ok(file)
+}
+
+fn locked(folder: &Path, tried: Result<(), TryLockError>) -> Result<(), Error> {
+    let path = folder.join(LOCK);
+    match tried {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            let pid = disk::read_to_string(&path).unwrap_or_default();
+            let holder = if pid.is_empty() { String::new() } else { format!(" ({})", pid.trim()) };
+            Err(Error::InUse { folder: folder.to_path_buf(), holder })
+        }
+        Err(TryLockError::Error(error)) => Err(Error::Io { what: "lock", path, error }),
+    }
 }
 
 fn format(folder: &Path, options: &StoreOptions) -> Result<(), Error> {
@@ -373,7 +402,7 @@ fn format(folder: &Path, options: &StoreOptions) -> Result<(), Error> {
     replace(folder, STORE, identity.encode().as_bytes())
 }
 
-fn count_up(folder: &Path) -> Result<Incarnation, Error> {
+fn next_incarnation(folder: &Path) -> Result<u64, Error> {
     let path = folder.join(INCARNATION);
     let text = match disk::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -398,7 +427,11 @@ fn count_up(folder: &Path) -> Result<Incarnation, Error> {
         let remedy = "put back the file as it was before somebody wrote into it".to_owned();
         return Err(Error::Damaged { path, why: "no number follows the one in it", remedy });
     };
-    let number = if broken::is(Broken::SameIncarnation) { last.max(1) } else { number };
+    Ok(if broken::is(Broken::SameIncarnation) { last.max(1) } else { number })
+}
+
+fn count_up(folder: &Path) -> Result<Incarnation, Error> {
+    let (path, number) = (folder.join(INCARNATION), next_incarnation(folder)?);
     let content = incarnation_text(number);
     exchange(folder, INCARNATION, content.as_bytes(), content.len())?;
     Ok(Incarnation { path, number, content: content.into_bytes() })

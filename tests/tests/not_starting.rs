@@ -2,12 +2,14 @@
 //! and its way out, as `agent-node/docs/not-starting.md` has it, leads back to a node that serves what was acknowledged.
 
 use agent_node::store::{Store, StoreOptions};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
 use tests::cluster::client;
-use tests::dev::{Dev, root};
+use tests::dev::{Dev, program, root};
 use tests::lanes::{get, send};
 use tests::plans;
 
@@ -45,12 +47,75 @@ impl Scene {
         said.lines().last().expect("it says why").to_owned()
     }
 
+    /// What `check` says of the plan's folder and its nodes', the plan's last. It changes nothing.
+    fn checked(&self) -> Vec<Value> {
+        let before = content(&self.data());
+        let run = |output: &str| {
+            let check = Command::new(program("agent-node"))
+                .arg("check")
+                .arg(self.data())
+                .args(["-o", output])
+                .output();
+            check.expect("agent-node is built")
+        };
+        let (text, objects) = (run("text"), run("json"));
+        assert!(content(&self.data()) == before, "check has changed something");
+        let lines: Vec<Value> = objects
+            .stdout
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect();
+        let starts = lines.iter().all(|line| line["starts"] == true);
+        for ended in [&text, &objects] {
+            assert_eq!(ended.status.code(), Some(i32::from(!starts)), "{ended:?}");
+            assert!(ended.stderr.is_empty(), "{ended:?}");
+        }
+        let text = String::from_utf8(text.stdout).unwrap();
+        assert_eq!(text.contains("would not start"), !starts, "{text}");
+        for refusal in refusals(&lines) {
+            assert!(text.contains(refusal["error"].as_str().unwrap()), "{refusal}: {text}");
+            assert!(text.contains(refusal["wayOut"].as_str().expect("a way out")), "{refusal}: {text}");
+        }
+        lines
+    }
+
+    /// What `check` gives as the reason is what a start then says last.
+    fn agrees(&self, lines: &[Value], said: &str) {
+        let errors: Vec<String> =
+            refusals(lines).iter().map(|refusal| refusal["error"].as_str().unwrap().to_owned()).collect();
+        let agrees =
+            errors.iter().any(|error| said == error || said == format!("node 0 does not start: {error}"));
+        assert!(agrees, "a start says {said}, and check {errors:#?}");
+    }
+
     /// What the agent has after a start.
     async fn total(&self) -> serde_json::Value {
         let dev = Dev::start(&self.plan(), 1, &self.data()).unwrap();
         let mut client = client(&dev.at(0)).await.unwrap();
         get(&mut client, "/counter/1", "total").await.unwrap()
     }
+}
+
+/// The first of each folder: no start comes upon another.
+fn refusals(lines: &[Value]) -> Vec<&Value> {
+    lines.iter().filter_map(|line| line["refusals"].as_array()?.first()).collect()
+}
+
+/// All files below a folder, with what they hold and when they were changed.
+fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>, SystemTime)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let changed = path.metadata().unwrap().modified().unwrap();
+        if path.is_dir() {
+            all.extend(content(&path));
+            all.push((path, Vec::new(), changed));
+        } else {
+            all.push((path.clone(), fs::read(&path).unwrap(), changed));
+        }
+    }
+    all.sort();
+    all
 }
 
 /// What happens to a file, and the way out.
@@ -146,8 +211,11 @@ async fn each_error_names_its_file_and_its_way_out_leads_back() {
         let scene = Scene::new().await;
         let path = scene.data().join(file);
         let before = fs::read(&path).unwrap_or_default();
+        assert!(scene.checked().iter().all(|line| line["starts"] == true), "{file} {happens:?}");
         befall(&path, happens);
+        let checked = scene.checked();
         let said = scene.refusal();
+        scene.agrees(&checked, &said);
         assert!(
             said.contains(text) && said.contains(&scene.data().display().to_string()),
             "{file} {happens:?}: {said}"
@@ -163,6 +231,7 @@ async fn each_error_names_its_file_and_its_way_out_leads_back() {
             Out::Remove => fs::remove_file(&path).unwrap(),
             Out::WriteTheNumber => fs::write(&path, number(&said)).unwrap(),
         }
+        assert!(scene.checked().iter().all(|line| line["starts"] == true), "{file} {happens:?}");
         assert_eq!(scene.total().await, json!(7), "{file} {happens:?}");
     }
 }
@@ -191,7 +260,9 @@ async fn a_plan_that_this_version_does_not_take_is_told_and_given_again_once_it_
         serde_json::from_str(&fs::read_to_string(scene.data().join("plan.json")).unwrap()).unwrap();
     let options = StoreOptions { plan_uid: kept["uid"].as_str().unwrap().to_owned(), ordinal: 0 };
     Store::open(scene.node(), &options).unwrap().save_configuration(b"of another version").unwrap();
+    let checked = scene.checked();
     let said = scene.refusal();
+    scene.agrees(&checked, &said);
     assert!(said.contains("the saved plan and ring can't be used"), "{said}");
     fs::remove_file(scene.node().join("configuration")).unwrap();
     assert_eq!(scene.total().await, json!(7));
@@ -204,20 +275,73 @@ async fn other_folders_are_refused_and_left_as_they_are() {
     assert!(scene.refusal().contains("belongs to the plan"));
     fs::write(scene.plan(), plans::COUNTER).unwrap();
     let dev = Dev::start(&scene.plan(), 1, &scene.data()).unwrap();
-    assert!(scene.refusal().contains("is in use by another process"));
+    // A node that runs changes its own files meanwhile, and check looks at none of them.
+    let check =
+        Command::new(program("agent-node")).args(["check", "-o", "json"]).arg(scene.data()).output().unwrap();
+    let line: Value = serde_json::from_slice(&check.stdout).unwrap();
+    let said = scene.refusal();
+    assert!(said.contains("is in use by another process"));
+    assert_eq!((check.status.code(), line["refusals"][0]["error"].as_str()), (Some(1), Some(said.as_str())));
+    let check =
+        Command::new(program("agent-node")).args(["check", "-o", "json"]).arg(scene.node()).output().unwrap();
+    let line: Value = serde_json::from_slice(&check.stdout).unwrap();
+    assert_eq!((&line["inUse"], &line["log"]), (&json!(true), &Value::Null));
     dev.stop().unwrap();
     let other = scene.0.path().join("letters");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("letter"), "mine").unwrap();
     let (_, said) = Dev::refused(&scene.plan(), 1, &other).unwrap();
     assert!(said.contains("is no data folder of"), "{said}");
+    let check = Command::new(program("agent-node")).arg("check").arg(&other).output().unwrap();
+    assert_eq!(check.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&check.stdout).contains("is not a data folder of a node: it holds `letter`")
+    );
     fs::rename(scene.node(), scene.data().join("away")).unwrap();
     fs::create_dir(scene.node()).unwrap();
     fs::write(scene.node().join("letter"), "mine").unwrap();
-    assert!(scene.refusal().contains("is not a data folder of a node"));
+    let checked = scene.checked();
+    let said = scene.refusal();
+    assert!(said.contains("is not a data folder of a node"));
+    scene.agrees(&checked, &said);
     fs::remove_dir_all(scene.node()).unwrap();
     fs::rename(scene.data().join("away"), scene.node()).unwrap();
     assert_eq!(scene.total().await, json!(7));
+}
+
+#[tokio::test]
+async fn a_torn_end_and_a_damaged_record_are_told_with_their_places() {
+    let scene = Scene::new().await;
+    let segment = scene.node().join("log/segment-00000001");
+    let whole = fs::read(&segment).unwrap();
+    let end = (whole.iter().rposition(|byte| *byte != 0).unwrap() + 1).next_multiple_of(4096);
+    let mut torn = whole.clone();
+    torn[end..end + 4].copy_from_slice(b"torn");
+    fs::write(&segment, &torn).unwrap();
+    let node = &scene.checked()[0];
+    assert_eq!(
+        (&node["starts"], &node["log"]["tornBytes"], &node["damage"]),
+        (&json!(true), &json!(4), &Value::Null)
+    );
+    assert_eq!(node["configuration"]["plan"], "counters");
+    assert_eq!(node["configuration"]["slots"], node["configuration"]["slotsOwned"]);
+    let records = node["log"]["records"].as_u64().unwrap();
+    fs::write(&segment, &whole).unwrap();
+    befall(&segment, Happens::Flipped);
+    let node = &scene.checked()[0];
+    let (places, slots) = (&node["damage"]["places"], &node["damage"]["slots"]);
+    assert_eq!((places[0]["segment"].as_u64(), places.as_array().unwrap().len()), (Some(1), 1), "{node}");
+    assert_eq!((&slots[0]["firstLsn"], &slots[0]["lastLsn"]), (&json!(1), &json!(1)), "{node}");
+    assert!(node["log"]["records"].as_u64().unwrap() < records, "{node}");
+    fs::write(&segment, torn).unwrap();
+    let before = node["incarnation"].as_u64();
+    assert_eq!(scene.total().await, json!(7));
+    let node = &scene.checked()[0];
+    assert_eq!(
+        (&node["log"]["tornBytes"], node["incarnation"].as_u64() > before),
+        (&json!(0), true),
+        "{node}"
+    );
 }
 
 /// Where the text of each row of the page is provoked, but here.

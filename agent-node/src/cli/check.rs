@@ -1,16 +1,20 @@
-//! The commands that ask no node: `check` reads plans, `try` runs cases against one.
+//! The commands that ask no node: `check` reads plans and data folders, `try` runs cases against a plan.
 
-use super::out;
+use super::{folder, out};
 use crate::trial::{self, Report};
 use proto::plan::{AgentPlanSpec, Checked, Error, Plan};
 use proto::shown::{self, Exit, Output};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Says all that is wrong in each of these files.
-pub fn check(plans: &[PathBuf], output: Output) -> Exit {
+/// Says all that is wrong in each of these files and folders.
+pub fn check(paths: &[PathBuf], output: Output) -> Exit {
     let mut exit = Exit::Done;
-    for path in plans {
+    for path in paths {
+        if path.is_dir() {
+            exit = exit.max(folder::check(path, output));
+            continue;
+        }
         let of_file = match read(path) {
             Ok(text) => {
                 let (exit, lines) = shown::check(output, &name(path), &text);

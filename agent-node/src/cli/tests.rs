@@ -117,7 +117,7 @@ fn what_cannot_be_asked_is_said() {
         (vec!["send", "--file", "f", "--client", "a b"], "visible ASCII"),
         (vec!["watch", "/a", "late", "--count", "-1"], "unexpected argument"),
         (vec!["watch", "/a", "late", "--rate", "1001"], "1001 is not in 1..=1000"),
-        (vec!["check"], "<PLAN>"),
+        (vec!["check"], "<PLAN|FOLDER>"),
         (vec!["try", "a.yaml"], "<CASES>"),
         (vec!["log", "data", "--agent", "airport"], "an address begins with `/`"),
         (vec!["dev"], "PLAN.yaml"),

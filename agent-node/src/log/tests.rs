@@ -80,7 +80,8 @@ fn wait(durables: &mpsc::Receiver<Position>, position: Position) {
 
 /// Those that have been begun. The ones behind are of zeros.
 fn segment_files(folder: &Path) -> Vec<PathBuf> {
-    let files = Segments::list(&folder.join(FOLDER)).unwrap().files.into_iter().map(|(_, path)| path);
+    let files =
+        segments::Segments::list(&folder.join(FOLDER)).unwrap().files.into_iter().map(|(_, path)| path);
     files.filter(|path| fs::read(path).unwrap().iter().any(|&byte| byte != 0)).collect()
 }
 

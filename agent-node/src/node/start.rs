@@ -48,7 +48,7 @@ pub(super) struct Loaded {
 }
 
 /// What the node was given before it ended.
-enum Kept {
+pub(super) enum Kept {
     InForce(Box<Routing>),
     /// Its volume has been adopted since.
     Held(Held),
@@ -128,7 +128,12 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Loaded> {
     let store = Store::open(data, &StoreOptions { plan_uid: plan_uid.clone(), ordinal })?;
     let incarnation = store.incarnation();
     let identity = Identity { plan_uid, ordinal, store: StoreId(store.id()), incarnation };
-    let kept = kept(&store, &identity, adopted_by.as_deref().unwrap_or_default())?;
+    let saved = store.load_configuration()?;
+    if saved.is_none() && store.had_ring() {
+        warn!("plan and ring are gone from the data folder: the node waits until it is given them again");
+    }
+    let kept = saved.map(|saved| kept(&saved, &identity, adopted_by.as_deref().unwrap_or_default()));
+    let kept = kept.transpose()?.flatten();
     let inboxes: Inboxes = (0..shards).map(|_| Inbox::default()).collect();
     let mut shards: Vec<_> =
         (0..shards).map(|_| Shard::new(incarnation, Room::OF_NODE.share(shards))).collect();
@@ -161,14 +166,8 @@ const SAVED: &str = "the saved plan and ring can't be used; run the version that
                      from the data folder, and the node is given them again";
 
 /// The plan and ring that were in force when the node ended.
-fn kept(store: &Store, identity: &Identity, adopted_by: &str) -> anyhow::Result<Option<Kept>> {
-    let Some(bytes) = store.load_configuration()? else {
-        if store.had_ring() {
-            warn!("plan and ring are gone from the data folder: the node waits until it is given them again");
-        }
-        return Ok(None);
-    };
-    let given = configure::decode(&bytes).context(SAVED)?;
+pub(super) fn kept(saved: &[u8], identity: &Identity, adopted_by: &str) -> anyhow::Result<Option<Kept>> {
+    let given = configure::decode(saved).context(SAVED)?;
     if given.adopted_by != adopted_by {
         let revision = Ring::decode(&given.ring).context(SAVED)?.revision;
         let numbers = Numbers { revision, generation: given.generation };

@@ -7,6 +7,7 @@
 pub mod certificates;
 mod folder;
 mod kept;
+pub mod look;
 mod plan_file;
 mod ports;
 
@@ -391,38 +392,19 @@ fn ring(
     started: &[(Node, SocketAddr)],
     has_begun: bool,
 ) -> anyhow::Result<Ring> {
-    let reports: Vec<_> = started.iter().map(|(node, _)| node.report()).collect();
-    if let Some(ring) = folder.ring()? {
-        for (member, report) in ring.members.iter().zip(&reports) {
-            ensure!(
-                member.store.to_string() == report.store,
-                "{} is not the store that the ring knows ({}): put back the folder that was there; or, to lose what all nodes have, \
-                 name another folder with --data",
-                folder.node(member.ordinal).display(),
-                member.store
-            );
-        }
-        return Ok(ring);
-    }
-    let said = reports.iter().map(|report| {
+    let reports = started.iter().map(|(node, _)| node.report());
+    let said = reports.map(|report| {
         let member =
             Member { ordinal: report.ordinal, store: report.store.parse()?, incarnation: report.incarnation };
         Ok(Reported { member, had_ring: report.had_ring })
     });
     let said = said.collect::<Result<Vec<_>, ring::Error>>()?;
+    if let Some(ring) = folder.ring()? {
+        knows(folder, &ring, &said)?;
+        return Ok(ring);
+    }
+    let members = first(folder, kept.nodes, &said)?;
     let path = folder.path().display();
-    let members = match ring::first(kept.nodes, &said) {
-        First::Begin(members) => members,
-        First::Had(node) => {
-            bail!(
-                "{path}/ring is missing, and no node's folder contains a ring, although node {node} has been a \
-                 member of one: restore the file {path}/ring, or begin anew in an empty folder (--data)"
-            )
-        }
-        First::Waiting(_) => {
-            bail!("two of the nodes' folders in {path} are of one store: put back those that were there")
-        }
-    };
     if has_begun {
         // Also after a first start that was killed before its ring was written.
         warn!(
@@ -432,6 +414,37 @@ fn ring(
     let ring = Ring::begin(&kept.uid, members, kept.spec.slots as u32, rand::random());
     folder.keep_ring(&ring)?;
     Ok(ring)
+}
+
+/// Whether these are the stores of the ring.
+fn knows(folder: &Folder, ring: &Ring, said: &[Reported]) -> anyhow::Result<()> {
+    for (member, Reported { member: has, had_ring: _ }) in ring.members.iter().zip(said) {
+        ensure!(
+            member.store == has.store,
+            "{} is not the store that the ring knows ({}): put back the folder that was there; or, to lose what all nodes have, \
+             name another folder with --data",
+            folder.node(member.ordinal).display(),
+            member.store
+        );
+    }
+    Ok(())
+}
+
+/// The members of a first ring, if one may be begun.
+fn first(folder: &Folder, nodes: u16, said: &[Reported]) -> anyhow::Result<Vec<Member>> {
+    let path = folder.path().display();
+    match ring::first(nodes, said) {
+        First::Begin(members) => Ok(members),
+        First::Had(node) => {
+            bail!(
+                "{path}/ring is missing, and no node's folder contains a ring, although node {node} has been a \
+                 member of one: restore the file {path}/ring, or begin anew in an empty folder (--data)"
+            )
+        }
+        First::Waiting(_) => {
+            bail!("two of the nodes' folders in {path} are of one store: put back those that were there")
+        }
+    }
 }
 
 /// Whether a node serves all that it owns, and reaches all others.

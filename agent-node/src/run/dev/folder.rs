@@ -20,7 +20,8 @@ const RING: &str = "ring";
 
 pub struct Folder {
     path: PathBuf,
-    _lock: File,
+    /// None: it is only looked at.
+    _lock: Option<File>,
 }
 
 impl Folder {
@@ -28,7 +29,20 @@ impl Folder {
         store::make_folder(path)?;
         refuse_foreign(path)?;
         let lock = store::lock(path)?;
-        Ok(Folder { path: path.to_owned(), _lock: lock })
+        Ok(Folder { path: path.to_owned(), _lock: Some(lock) })
+    }
+
+    /// One that no process has, for who changes nothing in it.
+    pub fn look(path: &Path) -> anyhow::Result<Folder> {
+        refuse_foreign(path)?;
+        store::in_use(path)?;
+        Ok(Folder { path: path.to_owned(), _lock: None })
+    }
+
+    /// Whether `dev` has ever filled it.
+    pub fn is_one(path: &Path) -> bool {
+        [PLAN, RING].iter().any(|name| path.join(name).exists())
+            || nodes(path).is_ok_and(|nodes| !nodes.is_empty())
     }
 
     pub fn path(&self) -> &Path {
@@ -46,22 +60,31 @@ impl Folder {
 
     /// What was kept, if it is this plan's.
     pub fn kept(&self, plan: &str) -> anyhow::Result<Option<Kept>> {
-        let path = self.path.join(PLAN);
-        let kept = match read(&path)? {
-            Some(bytes) => {
-                let text = String::from_utf8(bytes).map_err(|_| format!("it is no text; {FROM_NODES}"));
-                let kept = text.and_then(|text| Kept::parse(&text));
-                kept.map_err(|error| anyhow!("{} can't be used: {error}", path.display()))?
-            }
-            None if nodes(&self.path)?.is_empty() => return Ok(None),
-            None => self.kept_by_nodes()?,
-        };
+        let Some(kept) = self.find_kept()? else { return Ok(None) };
+        if !self.has_plan() {
+            self.keep(&kept)?;
+            warn!("{} was gone: its nodes' folders had the plan", self.path.join(PLAN).display());
+        }
         let (path, has) = (self.path.display(), &kept.plan);
         ensure!(
             has == plan,
             "{path} belongs to the plan `{has}`, and this is `{plan}`: name another folder with --data"
         );
         Ok(Some(kept))
+    }
+
+    /// What was kept here, or as the nodes have it.
+    pub fn find_kept(&self) -> anyhow::Result<Option<Kept>> {
+        let path = self.path.join(PLAN);
+        match read(&path)? {
+            Some(bytes) => {
+                let text = String::from_utf8(bytes).map_err(|_| format!("it is no text; {FROM_NODES}"));
+                let kept = text.and_then(|text| Kept::parse(&text));
+                Ok(Some(kept.map_err(|error| anyhow!("{} can't be used: {error}", path.display()))?))
+            }
+            None if nodes(&self.path)?.is_empty() => Ok(None),
+            None => Ok(Some(self.kept_by_nodes()?)),
+        }
     }
 
     /// As the nodes have it, now that `plan.json` is gone.
@@ -77,10 +100,7 @@ impl Folder {
         let Configuration { plan_name, plan_uid, generation, spec, ring: _, peers, adopted_by: _ } = given;
         let spec = serde_json::from_slice(&spec).context("the plan in the nodes' folders can't be used")?;
         let nodes = peers.len() as u16;
-        let kept = Kept { format: kept::FORMAT, plan: plan_name, uid: plan_uid, generation, nodes, spec };
-        self.keep(&kept)?;
-        warn!("{} was gone: its nodes' folders had the plan", path.display());
-        Ok(kept)
+        Ok(Kept { format: kept::FORMAT, plan: plan_name, uid: plan_uid, generation, nodes, spec })
     }
 
     /// What the nodes were given last.
@@ -95,6 +115,17 @@ impl Folder {
     }
 
     pub fn ring(&self) -> anyhow::Result<Option<Ring>> {
+        let Some(ring) = self.find_ring()? else { return Ok(None) };
+        let path = self.path.join(RING);
+        if !path.exists() {
+            self.keep_ring(&ring)?;
+            warn!("{} was gone: its nodes' folders had the ring", path.display());
+        }
+        Ok(Some(ring))
+    }
+
+    /// The ring that was kept here, or as the nodes have it.
+    pub fn find_ring(&self) -> anyhow::Result<Option<Ring>> {
         let path = self.path.join(RING);
         if let Some(bytes) = read(&path)? {
             let ring = Ring::decode(&bytes);
@@ -103,10 +134,7 @@ impl Folder {
             ));
         }
         let Some(given) = self.given()? else { return Ok(None) };
-        let ring = Ring::decode(&given.ring).context("the ring in the nodes' folders can't be used")?;
-        self.keep_ring(&ring)?;
-        warn!("{} was gone: its nodes' folders had the ring", path.display());
-        Ok(Some(ring))
+        Ok(Some(Ring::decode(&given.ring).context("the ring in the nodes' folders can't be used")?))
     }
 
     pub fn keep_ring(&self, ring: &Ring) -> anyhow::Result<()> {
