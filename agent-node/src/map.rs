@@ -176,6 +176,13 @@ impl Map {
         self.entries.oldest().map(|(key, _)| key)
     }
 
+    /// The entry that was changed longest ago, and the LSN of the record that did so.
+    pub fn oldest_entry(&self) -> Option<(&Value, u64)> {
+        let oldest = self.oldest()?;
+        let version = self.get(oldest)?.version;
+        Some((oldest, proto::ring::lsn(version)))
+    }
+
     pub fn last_key(&self) -> Option<&Value> {
         self.entries.last().map(|(key, _)| key)
     }

@@ -18,6 +18,7 @@ mod gate;
 mod install;
 mod kept;
 mod lane;
+mod marks;
 mod names;
 mod outbox;
 mod perform;

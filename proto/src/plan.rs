@@ -15,6 +15,7 @@ mod pods;
 mod quantity;
 mod reserved;
 mod shape;
+mod span;
 mod spec;
 mod status;
 mod step;
@@ -109,6 +110,8 @@ pub struct Kind {
     /// As the plan lists them, then the built-in Map lane `faults`.
     pub lanes: Vec<Lane>,
     pub timers: Vec<Timer>,
+    /// Without a command for so long, an agent ends.
+    pub expire_ms: Option<u64>,
     pub rules: Vec<Rule>,
 }
 
@@ -122,13 +125,28 @@ impl LaneId {
     }
 }
 
-/// `xxh3_64(route + "@" + timer)`.
+/// `xxh3_64(route + "@" + timer)` without its highest bit; or what ends an agent, or lets entries of a lane go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TimerId(pub u64);
 
 impl TimerId {
+    /// Ends an agent that has had no command for so long.
+    pub const EXPIRE: TimerId = TimerId(0);
+
+    /// Removes entries of a Map lane for their age.
+    pub const fn age(lane: LaneId) -> TimerId {
+        TimerId(lane.0 | Self::AGE)
+    }
+
+    /// What only ids of these have.
+    const AGE: u64 = 1 << 63;
+
+    pub const fn is_age(self) -> bool {
+        self.0 & Self::AGE != 0
+    }
+
     pub fn of(route: &str, timer: &str) -> TimerId {
-        TimerId(xxhash_rust::xxh3::xxh3_64(format!("{route}@{timer}").as_bytes()))
+        TimerId(xxhash_rust::xxh3::xxh3_64(format!("{route}@{timer}").as_bytes()) & !Self::AGE)
     }
 }
 
@@ -202,6 +220,8 @@ pub struct Retain {
     pub entries: usize,
     /// The entry changed longest ago goes; otherwise `put` is refused.
     pub evict: bool,
+    /// An entry that was not changed for so long goes.
+    pub age_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -299,6 +319,7 @@ pub enum Act {
         timer: usize,
         key: Option<Expr>,
     },
+    End,
 }
 
 /// When a timer fires.

@@ -152,6 +152,11 @@ pub fn version(history: u16, lsn: u64) -> u64 {
     (u64::from(history) << LSN_BITS) + lsn
 }
 
+/// The LSN of a version.
+pub fn lsn(version: u64) -> u64 {
+    version & ((1 << LSN_BITS) - 1)
+}
+
 /// The history of a version.
 pub fn history(version: u64) -> u64 {
     version >> LSN_BITS

@@ -197,6 +197,8 @@ spec:
   agents:
   - route: /v/:fleet/:id
     partitionBy: [fleet]
+    expire: 1h30m
+    timers: [{name: t, afterOutage: Each}, {name: once}]
     lanes:
     - {name: c, type: Command, queue: {items: 5}}
     - {name: v, type: Value, initial: {a: [1, null]}}
@@ -209,9 +211,16 @@ spec:
       - put: {lane: m, each: event.all, key: item, to: item, when: item != null}
       - refuse: {with: event.why, code: 409, when: v == null}
       - answer: v
+      - schedule: {timer: once, key: event, after: duration('1m'), when: v != 1}
+      - end: {when: v == 1}
+    - timer: once
+      do:
+      - schedule: {timer: t, every: duration('1h')}
+      - cancel: {timer: t, key: key}
   - route: /w
     lanes:
     - {name: v, type: Value, access: ReadWrite, schema: {type: Int}}
+    - {name: aged, type: Map, retain: {age: 24h}}
 ";
 
 /// Agents that tell others what these take, and what they do not.

@@ -23,9 +23,12 @@ impl Names {
     pub fn of(plan: &Plan) -> Names {
         let lanes = plan.kinds.iter().flat_map(|kind| &kind.lanes);
         let timers = plan.kinds.iter().flat_map(|kind| &kind.timers);
+        let ages = plan.kinds.iter().flat_map(|kind| &kind.lanes);
+        let ages = ages.map(|lane| (TimerId::age(lane.id), format!("retain.age of {}", lane.name)));
+        let lifetimes = ages.chain([(TimerId::EXPIRE, "expire".to_owned())]);
         Names {
             lanes: lanes.map(|lane| (lane.id, lane.name.to_string())).collect(),
-            timers: timers.map(|timer| (timer.id, timer.name.to_string())).collect(),
+            timers: timers.map(|timer| (timer.id, timer.name.to_string())).chain(lifetimes).collect(),
         }
     }
 
@@ -85,6 +88,9 @@ pub fn text(at: Position, head: &Head, record: &Record, names: &Names) -> String
     for Sent { agent, lane, body, .. } in &record.sends {
         add(format!("sends {agent} {lane} {}", written(body)));
     }
+    if record.is_ended {
+        add("the agent has ended".into());
+    }
     for TimerChange { timer, key, set } in &record.timers {
         add(format!("timer {} {}", timer_text(names, *timer, key), set_text(*set)));
     }
@@ -117,8 +123,9 @@ pub fn object(at: Position, head: &Head, record: &Record, names: &Names) -> Stri
         trims,
         idle,
         gone,
-        fired,
-        timers,
+        fired: _,
+        timers: _,
+        is_ended: _,
     } = record;
     let mut object = json!({
         "position": at.0,
@@ -145,9 +152,6 @@ pub fn object(at: Position, head: &Head, record: &Record, names: &Names) -> Stri
     if let Some((from, place)) = origin {
         add("from", json!({"slot": from, "place": place_text(*place)}));
     }
-    if let Some(fired) = fired {
-        add("fired", fired_object(names, fired));
-    }
     if !changes.is_empty() {
         add(
             "changes",
@@ -162,8 +166,8 @@ pub fn object(at: Position, head: &Head, record: &Record, names: &Names) -> Stri
         let trim = |(to, place): &(u16, Place)| json!({"slot": to, "place": place_text(*place)});
         add("taken", trims.iter().map(trim).collect());
     }
-    if !timers.is_empty() {
-        add("timers", timers.iter().map(|change| timer_object(names, change)).collect());
+    for (name, value) in timer_members(record, names) {
+        add(name, value);
     }
     for (name, clients) in [("idle", idle), ("gone", gone)] {
         if !clients.is_empty() {
@@ -188,6 +192,18 @@ fn set_text(set: Option<Set>) -> String {
         Some(Set { due_ms, every_ms: 0 }) => format!("is due at {}", time_text(due_ms)),
         Some(Set { due_ms, every_ms }) => format!("is due at {} and every {every_ms} ms", time_text(due_ms)),
     }
+}
+
+/// What a record says of timers and of its agent's end.
+fn timer_members(record: &Record, names: &Names) -> Vec<(&'static str, serde_json::Value)> {
+    let Record { fired, timers, is_ended, .. } = record;
+    let mut members = Vec::new();
+    members.extend(fired.as_ref().map(|fired| ("fired", fired_object(names, fired))));
+    members.extend(is_ended.then_some(("ended", json!(true))));
+    if !timers.is_empty() {
+        members.push(("timers", timers.iter().map(|change| timer_object(names, change)).collect()));
+    }
+    members
 }
 
 fn fired_object(names: &Names, Fired { timer, key, due_ms, next_ms }: &Fired) -> serde_json::Value {

@@ -112,6 +112,17 @@ impl Agent {
         &mut hidden[place].1
     }
 
+    /// It has ended: what the plan does not have of its lanes, nor the record, is as if it had never been, but that maps
+    /// know that they were cleared.
+    pub fn end_hidden(&mut self, stamp: Stamp, said: &[(LaneId, Change)]) {
+        let hidden = self.hidden.iter_mut().flat_map(|hidden| hidden.iter_mut());
+        for (_, lane) in hidden.filter(|(id, _)| !said.iter().any(|(said, _)| said == id)) {
+            if lane.clear(stamp).is_none() && !matches!(lane, LaneState::Map(_)) {
+                *lane = LaneState::Untouched;
+            }
+        }
+    }
+
     /// Makes a change that a record has.
     pub fn replay(&mut self, lane: LaneId, change: Change, stamp: Stamp) {
         let lane = self.lane(lane);

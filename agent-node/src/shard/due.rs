@@ -9,6 +9,7 @@ use crate::broken::{self, Broken};
 use crate::refusal::Refusal;
 use proto::address::{self, Address};
 use proto::plan::AfterOutage;
+use proto::value::Value;
 use std::collections::BTreeSet;
 
 /// The clock was set when it has gone on by so much more or less than time has.
@@ -68,6 +69,17 @@ impl Due {
     }
 }
 
+/// What a record says of the timers of its agent.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    pub fired: Option<&'a Fired>,
+    /// All that were there are gone.
+    pub is_ended: bool,
+    pub changes: &'a [TimerChange],
+    /// A command or message has come.
+    pub is_command: bool,
+}
+
 /// The next turn of one that was due, and fires now.
 pub fn next_turn(due_ms: u64, every_ms: u64, now_ms: u64, after: AfterOutage) -> Option<u64> {
     if every_ms == 0 {
@@ -91,20 +103,23 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         self.due.slots.first().map(|(wake_ms, _)| *wake_ms)
     }
 
-    /// What a record says of timers of an agent.
-    pub(super) fn change_timers(
-        &mut self,
-        id: address::Slot,
-        agent: &Address,
-        fired: Option<&Fired>,
-        changes: &[TimerChange],
-    ) {
-        let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else { return };
-        let Some(agent) = slot.agents.find(agent) else { return };
-        let timers = &mut slot.timers;
+    /// What a record says of timers of an agent. True: there is something.
+    pub(super) fn change_timers(&mut self, id: address::Slot, agent: &Address, said: &Said) -> bool {
+        let Said { fired, is_ended, changes, is_command } = *said;
+        let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else { return false };
+        let says_nothing = fired.is_none() && !is_ended && changes.is_empty();
+        let (lsn, time_ms) = (slot.numbers.lsn, slot.numbers.time_ms);
+        let Slot { agents, timers, .. } = &mut **slot;
+        if says_nothing && !timers.has_lifetimes() {
+            return false;
+        }
+        let Some(agent) = agents.find(agent) else { return false };
         let (bytes, count) = (timers.bytes(), timers.len());
         if let Some(Fired { timer, key, due_ms: _, next_ms }) = fired {
             timers.fired(agent, *timer, key, *next_ms);
+        }
+        if is_ended {
+            timers.end(agent);
         }
         for TimerChange { timer, key, set } in changes {
             match set {
@@ -116,9 +131,14 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 None => drop(timers.cancel(agent, *timer, key)),
             }
         }
+        if is_command {
+            timers.touch(agent, time_ms);
+        }
+        timers.mark(lsn, time_ms);
         let counts = &mut self.due.counts;
         counts.bytes = counts.bytes + timers.bytes() as u64 - bytes as u64;
         counts.scheduled = counts.scheduled + timers.len() as u64 - count as u64;
+        !says_nothing
     }
 
     /// The first timer of a slot may be another one.
@@ -161,6 +181,7 @@ fn wake_ms(slot: &Slot, now_ms: u64, since_ms: u64) -> Option<u64> {
 pub fn admit(
     due: &Due,
     scheduled: &Timers,
+    fired: Option<&Fired>,
     changes: &[TimerChange],
     most: usize,
 ) -> Result<(), &'static str> {
@@ -168,7 +189,11 @@ pub fn admit(
     if sets().any(|change| !scheduled.takes(change.timer)) {
         return Err("timers of too many names that the plan has had are scheduled in this slot");
     }
-    let more: usize = sets().map(|change| ONE + key_bytes(&change.key)).sum();
+    let bytes = |key: &Value| ONE + key_bytes(key);
+    let more: usize = sets().map(|change| bytes(&change.key)).sum();
+    // What fires for the last time makes room.
+    let less = fired.filter(|fired| fired.next_ms.is_none()).map_or(0, |fired| bytes(&fired.key));
+    let more = more.saturating_sub(less);
     if more > 0 && due.counts.bytes as usize + more > most {
         return Err("this node has no room for more timers at present");
     }

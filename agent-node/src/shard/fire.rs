@@ -4,12 +4,13 @@ use super::Shard;
 use super::due::{EARLY_MS, next_turn};
 use super::event::Assignment;
 use super::perform::{Ask, Call, Origin, Source};
-use super::record::Fired;
-use super::timers::Timer;
+use super::record::{Fired, Set};
+use super::timers::{Timer, kept_every};
 use crate::broken::{self, Broken};
 use crate::refusal::Fate;
 use jiff::Timestamp;
 use proto::address::{self, Address};
+use proto::plan::{Kind, TimerId};
 use proto::value::{Text, Value};
 
 /// A timer that can't fire now is tried again after so long.
@@ -51,25 +52,23 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else { return false };
         let address = slot.agents.get(timer.agent).0.clone();
         let found = configuration.plan.find(&address).filter(|found| found.slot == id);
-        let declared = found.and_then(|found| {
-            let mut timers = configuration.plan.kinds[found.kind].timers.iter().enumerate();
-            timers.find(|(_, declared)| declared.id == timer.name).map(|known| (found.kind, known))
+        let meant = found.and_then(|found| {
+            let kind = &configuration.plan.kinds[found.kind];
+            Some((found.kind, meant(kind, timer, time_ms)?))
         });
-        let Some((kind, (index, declared))) = declared else {
+        let Some((kind, Meant { ask, next_ms, name })) = meant else {
             slot.timers.hide_first();
             return true;
         };
-        let next_ms = next_turn(timer.due_ms, timer.every_ms, time_ms, declared.after_outage);
         let fired = Fired { timer: timer.name, key: timer.key.clone(), due_ms: timer.due_ms, next_ms };
         let event = event(timer.due_ms);
         let call = |ask, event| Call::fired(&address, id, ask, event, &fired);
-        let done = self.perform(configuration, kind, &call(Ask::Timer(index), &event), now_ms);
-        if let Err(refusal) = done {
+        if let Err(refusal) = self.perform(configuration, kind, &call(ask, &event), now_ms) {
             if refusal.fate() != Fate::Final && !refusal.by_rule {
                 return false;
             }
             self.faults += 1;
-            let of = Source::Timer { name: &declared.name, key: &timer.key };
+            let of = Source::Timer { name, key: &timer.key };
             let ask = Ask::Fault { of, error: &refusal.with_place() };
             if self.perform(configuration, kind, &call(ask, &Value::Null), now_ms).is_err() {
                 return false;
@@ -79,6 +78,35 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         self.due.counts.late_ms += time_ms.saturating_sub(timer.due_ms);
         true
     }
+}
+
+/// What a timer is for.
+struct Meant<'a> {
+    ask: Ask<'a>,
+    /// When it fires again.
+    next_ms: Option<u64>,
+    name: &'a str,
+}
+
+/// `None`: the plan does not have it now.
+fn meant<'a>(kind: &'a Kind, timer: &Timer, time_ms: u64) -> Option<Meant<'a>> {
+    if timer.name == TimerId::EXPIRE {
+        // The plan may have given it more time since.
+        let every_ms = kept_every(kind.expire_ms?);
+        let due_ms = timer.due_ms.saturating_sub(timer.every_ms).saturating_add(every_ms);
+        let ask = if due_ms > time_ms { Ask::Longer(Set { due_ms, every_ms }) } else { Ask::End };
+        return Some(Meant { ask, next_ms: None, name: "" });
+    }
+    if timer.name.is_age() {
+        let mut lanes = kind.lanes.iter().enumerate();
+        let (lane, declared) = lanes.find(|(_, lane)| TimerId::age(lane.id) == timer.name)?;
+        let ask = Ask::Age { lane, age_ms: declared.retain.age_ms? };
+        return Some(Meant { ask, next_ms: None, name: &declared.name });
+    }
+    let mut timers = kind.timers.iter().enumerate();
+    let (index, declared) = timers.find(|(_, declared)| declared.id == timer.name)?;
+    let next_ms = next_turn(timer.due_ms, timer.every_ms, time_ms, declared.after_outage);
+    Some(Meant { ask: Ask::Timer(index), next_ms, name: &declared.name })
 }
 
 /// What the rules of a timer see as `event`.

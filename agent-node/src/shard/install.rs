@@ -97,7 +97,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
             return Err("the slot is gone");
         };
-        let Slot { agents, outbox, seen, .. } = &mut **slot;
+        let Slot { agents, outbox, seen, timers, .. } = &mut **slot;
         while !items.is_empty() {
             match tag {
                 tag::SEEN => drop(seen.insert(items.slot()?, items.place()?)),
@@ -110,6 +110,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                         *agent.lane(id) = state;
                     }
                 })?,
+                tag::TIMES => timers.marks_mut().add(items.varint()?, items.varint()?),
                 tag::TIMERS => installing.timers.push(saved::read_timer(&mut items)?),
                 tag::MAP => installing.map = Some(saved::read_large_map(&mut items)?),
                 tag::ENTRIES | tag::REMOVED => {

@@ -4,9 +4,10 @@ use super::agent::Agent;
 use super::codec::SECTION;
 use super::due;
 use super::event::{Assignment, Command, Effect, Message, Place, RouteCounts, Taken, Verdict};
+use super::marks::Marks;
 use super::names::{self, Look, Piece};
 use super::outbox::{Again, Outbox, RecordAt, TRIM_BYTES};
-use super::record::{self, Begin, Change, Fired, Parts, Sent};
+use super::record::{self, Begin, Change, Fired, Parts, Sent, Set, TimerChange};
 use super::records::{Full, RECORD_MAX, Records};
 use super::rules::{Given, Run, fits, is_key};
 use super::slot::{Numbers, Slot};
@@ -16,10 +17,11 @@ use crate::broken::{self, Broken};
 use crate::done::{Done, End, Said};
 use crate::link::{Update, Versioned};
 use crate::log::{Head, Position, RECORD_HEAD};
+use crate::map::Stamp;
 use crate::refusal::{BODY, Fate, Refusal};
 use proto::address::{self, Address};
 use proto::json;
-use proto::plan::{Access, Kind, LaneKind, On};
+use proto::plan::{Access, Kind, LaneKind, On, TimerId};
 use proto::value::{BODY_MAX, Text, Value};
 use std::sync::Arc;
 
@@ -37,6 +39,12 @@ pub(super) enum Origin<'a> {
     Timer(&'a Fired),
 }
 
+impl<'a> Origin<'a> {
+    fn timer(&self) -> Option<&'a Fired> {
+        if let Origin::Timer(fired) = self { Some(fired) } else { None }
+    }
+}
+
 /// What one command, message or timer asks of its agent.
 pub(super) enum Ask<'a> {
     /// For a Command lane.
@@ -46,6 +54,15 @@ pub(super) enum Ask<'a> {
     Map(usize),
     /// The rules of a timer.
     Timer(usize),
+    /// The agent has had no command for too long.
+    End,
+    /// It has more time than when that was set.
+    Longer(Set),
+    /// Entries of a lane go that were not changed for so long.
+    Age {
+        lane: usize,
+        age_ms: u64,
+    },
     /// What the agent's `faults` will show.
     Fault {
         of: Source<'a>,
@@ -284,7 +301,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let plan = &configuration.plan;
         let given = Given { plan, kind, address, event, key, sender, now_ms, version, hops };
         let mut new = None;
-        let agent = match agents.find(address) {
+        let (found, fired) = (agents.find(address), origin.timer());
+        let agent = match found {
             Some(place) => {
                 self.taking.before_change(id, place, agents);
                 agents.at(place)
@@ -292,10 +310,11 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             None => new.insert(Agent::default()),
         };
         let mut run = Run::new(&given, agent.lanes(&layout));
-        let done = asked(&mut run, ask, &given);
+        let done = asked(&mut run, ask, &given, scheduled.marks());
+        run.set_lifetimes(found, scheduled, fired.is_none());
         let done = done.and_then(|()| self.watches.room(address, kind, &run.changes, now_ms));
         let done = done.and_then(|()| {
-            let room = due::admit(&self.due, scheduled, &run.timers, self.timer_bytes_max);
+            let room = due::admit(&self.due, scheduled, fired, &run.timers, self.timer_bytes_max);
             room.map_err(|why| due::refused(why, address, matches!(origin, Origin::Client(_))))
         });
         let done = done.and_then(|()| {
@@ -313,8 +332,11 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             return Err(refusal);
         }
         let (changes, sends) = (std::mem::take(&mut run.changes), std::mem::take(&mut run.sends));
-        let timers = std::mem::take(&mut run.timers);
+        let (timers, is_ended) = (std::mem::take(&mut run.timers), run.is_ended);
         let said = run.answer.take();
+        if is_ended {
+            agent.end_hidden(Stamp { version, index: 0 }, &[]);
+        }
         if let Some(agent) = new {
             agents.add(address.clone(), agent);
         }
@@ -329,9 +351,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             }
         }
         self.touched.push(id);
-        let fired = if let Origin::Timer(fired) = origin { Some(*fired) } else { None };
-        if fired.is_some() || !timers.is_empty() {
-            self.change_timers(id, address, fired, &timers);
+        let of_timers = due::Said { fired, is_ended, changes: &timers, is_command: fired.is_none() };
+        if self.change_timers(id, address, &of_timers) {
             self.rekey(id, clock_ms);
         }
         self.show(kind, address, version, &changes);
@@ -513,7 +534,7 @@ fn count(counts: &mut RouteCounts, origin: &Origin, ask: &Ask) {
     }
 }
 
-fn asked(run: &mut Run, ask: &Ask, given: &Given) -> Result<(), Refusal> {
+fn asked(run: &mut Run, ask: &Ask, given: &Given, marks: &Marks) -> Result<(), Refusal> {
     match ask {
         Ask::Command(lane) => run.command(*lane),
         Ask::Set(lane) => {
@@ -522,6 +543,18 @@ fn asked(run: &mut Run, ask: &Ask, given: &Given) -> Result<(), Refusal> {
         }
         Ask::Map(lane) => change_map(run, *lane, given),
         Ask::Timer(timer) => run.rules(On::Timer(*timer)),
+        Ask::Longer(set) => {
+            run.timers.push(TimerChange { timer: TimerId::EXPIRE, key: Value::Null, set: Some(*set) });
+            Ok(())
+        }
+        Ask::End => {
+            run.end();
+            Ok(())
+        }
+        Ask::Age { lane, age_ms } => {
+            run.age(*lane, *age_ms, marks);
+            Ok(())
+        }
         Ask::Fault { of, error } => keep_fault(run, given, *of, error),
     }
 }
@@ -621,6 +654,7 @@ fn write(
         trims,
         fired,
         timers: &run.timers,
+        is_ended: run.is_ended,
         ..Parts::of_slot(begin)
     };
     if let Err(Full { bytes }) = records.add(head, &parts, most) {

@@ -45,6 +45,8 @@ mod tag {
     pub const FIRED: u8 = 11;
     /// Timers that are set or cancelled.
     pub const TIMERS: u8 = 12;
+    /// The agent has ended: its timers before this are gone, and what the plan did not have of its lanes.
+    pub const ENDED: u8 = 13;
 }
 
 /// A record, as it is read back.
@@ -67,6 +69,7 @@ pub struct Record {
     pub gone: Vec<Arc<str>>,
     pub fired: Option<Fired>,
     pub timers: Vec<TimerChange>,
+    pub is_ended: bool,
 }
 
 /// A send in the record of its sender. Its place is the record's, and its index in it.
@@ -107,6 +110,7 @@ pub struct Parts<'a> {
     pub gone: &'a [Arc<str>],
     pub fired: Option<&'a Fired>,
     pub timers: &'a [TimerChange],
+    pub is_ended: bool,
 }
 
 static NO_TRIMS: BTreeMap<Slot, Place> = BTreeMap::new();
@@ -129,6 +133,7 @@ impl<'a> Parts<'a> {
             gone: &[],
             fired: None,
             timers: &[],
+            is_ended: false,
         }
     }
 
@@ -148,6 +153,7 @@ impl<'a> Parts<'a> {
             gone,
             fired,
             timers,
+            is_ended,
         } = self;
         out.push(FORMAT);
         varint(begin.history.into(), out);
@@ -185,6 +191,9 @@ impl<'a> Parts<'a> {
         }
         list(tag::FIRED, fired.iter(), out, |fired, out| fired.write(out));
         list(tag::TIMERS, timers.iter(), out, TimerChange::write);
+        if *is_ended {
+            section(tag::ENDED, out, |_| {});
+        }
     }
 
     fn change(&self, lane: LaneId, change: &Change, out: &mut Vec<u8>) {
@@ -346,6 +355,7 @@ fn read_section(
         tag::GONE => record.gone = section.all(|each| Ok(each.text()?.into()))?,
         tag::FIRED => record.fired = Some(Fired::read(section)?),
         tag::TIMERS => record.timers = section.all(TimerChange::read)?,
+        tag::ENDED => record.is_ended = true,
         _ if tag & SKIPPABLE != 0 => drop(section.take(section.bytes.len())?),
         _ => return Err("a section that this version does not know"),
     }

@@ -1,6 +1,7 @@
 //! Taking records back: effects are made again, no rule is run, and no plan is needed.
 
 use super::Shard;
+use super::due::Said;
 use super::outbox::RecordAt;
 use super::record::{self, Record};
 use crate::broken::{self, Broken};
@@ -67,12 +68,17 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             unreachable!("it has just been made")
         };
         let agent = slot.agents.get_or_add(address.clone(), || self.layouts.begin(first));
+        if record.is_ended {
+            agent.end_hidden(Stamp { version, index: 0 }, &record.changes);
+        }
         for ((lane, change), index) in record.changes.into_iter().zip(0..) {
             agent.replay(lane, change, Stamp { version, index });
         }
         let fired = record.fired.as_ref().filter(|_| !broken::is(Broken::ForgottenFired));
-        if (fired.is_some() || !record.timers.is_empty()) && !broken::is(Broken::ForgottenTimers) {
-            self.change_timers(id, &address, fired, &record.timers);
+        let is_command = record.fired.is_none();
+        let said = Said { fired, is_ended: record.is_ended, changes: &record.timers, is_command };
+        if !broken::is(Broken::ForgottenTimers) {
+            self.change_timers(id, &address, &said);
         }
     }
 }

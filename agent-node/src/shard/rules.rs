@@ -4,15 +4,16 @@
 //! *Guarantees*: after an error the lanes are as they were. The cost of a command is bounded.
 
 use super::lane::{LaneState, Undo};
+use super::marks::Marks;
 use super::record::{self, Change, Sent, Set, TimerChange, is_same};
-use super::timers::{DUE_MAX, EVERY_MAX, kept_every};
+use super::timers::{DUE_MAX, EVERY_MAX, Timers, kept_every};
 use crate::map::Stamp;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use proto::address::Address;
 use proto::cel::{COST_MAX, Cost, Entries, Fault, Program, Scope};
 use proto::json;
-use proto::plan::{Act, Expr, Kind, LaneKind, On, Plan, Step, Time, noun};
+use proto::plan::{Act, Expr, Kind, LaneKind, On, Plan, Step, Time, TimerId, noun};
 use proto::value::{BODY_MAX, DEPTH_MAX, Text, Value};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ const ITEMS_MAX: usize = 1_024;
 const ANSWER_MAX: usize = 1 << 10;
 /// So many entries go with one command because a plan has made their lanes smaller, beside the one for each new entry.
 const SURPLUS_MAX: usize = 64;
+/// So many entries go in one turn for their age.
+const AGED_MAX: usize = 256;
 /// The shortest time between two turns of a timer.
 const EVERY_MIN: u64 = 100;
 /// Below it a value's JSON can't be over the limit, whatever is in it.
@@ -62,6 +65,8 @@ pub struct Run<'a> {
     pub changes: Vec<(usize, Change)>,
     pub sends: Vec<Sent>,
     pub timers: Vec<TimerChange>,
+    /// The agent has ended, and what is here has come since.
+    pub is_ended: bool,
     /// As JSON.
     pub answer: Option<Bytes>,
     /// What the step that runs has as `item`.
@@ -135,6 +140,7 @@ impl<'a> Run<'a> {
             changes: Vec::new(),
             sends: Vec::new(),
             timers: Vec::new(),
+            is_ended: false,
             answer: None,
             item: Value::Null,
         }
@@ -251,6 +257,7 @@ impl<'a> Run<'a> {
             Act::Send { agent, lane, body } => self.send(agent, lane, body)?,
             Act::Refuse { with, code, at } => return Err(self.refusal(with, *code, at)),
             Act::Answer { with } => self.answer(with)?,
+            Act::End => self.end(),
             Act::Schedule { timer, key, time } => self.schedule(*timer, key.as_ref(), time)?,
             Act::Cancel { timer, key } => {
                 let (timer, key) = (self.given.kind.timers[*timer].id, self.timer_key(key.as_ref())?);
@@ -258,6 +265,67 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// All lanes are as in the beginning.
+    pub fn end(&mut self) {
+        for (place, lane) in self.given.kind.lanes.iter().enumerate() {
+            match &self.lanes[place] {
+                LaneState::Value(..) => self.set(place, lane.initial.clone()),
+                LaneState::Map(_) => self.clear(place),
+                LaneState::Untouched => {}
+            }
+        }
+        self.timers.clear();
+        self.is_ended = true;
+    }
+
+    /// Removes entries of a lane that were not changed since a record, a piece at a time, and looks again when the next
+    /// one is too old.
+    pub fn age(&mut self, lane: usize, age_ms: u64, marks: &Marks) {
+        let now_ms = self.given.now_ms;
+        let upto = marks.upto(now_ms.saturating_sub(age_ms));
+        for _ in 0..AGED_MAX {
+            let Some((oldest, _)) = self.lanes[lane].map().oldest_entry().filter(|(_, lsn)| *lsn <= upto)
+            else {
+                break;
+            };
+            let oldest = oldest.clone();
+            self.remove(lane, oldest);
+        }
+        let Some((_, lsn)) = self.lanes[lane].map().oldest_entry() else { return };
+        let due_ms = marks.time(lsn).unwrap_or(now_ms).saturating_add(age_ms).min(DUE_MAX);
+        let (timer, key) = (TimerId::age(self.given.kind.lanes[lane].id), Value::Null);
+        self.timers.push(TimerChange { timer, key, set: Some(Set { due_ms, every_ms: 0 }) });
+    }
+
+    /// Sets what looks at the age of the agent and of its lanes, where it is not set.
+    pub fn set_lifetimes(&mut self, agent: Option<u32>, scheduled: &Timers, is_command: bool) {
+        let now_ms = self.given.now_ms;
+        let is_set = |timer, every_ms: u64| {
+            let there = agent.and_then(|agent| scheduled.get(agent, timer));
+            there.is_some_and(|there| there.every_ms == every_ms)
+        };
+        let set = |timer, due_ms: u64, every_ms| TimerChange {
+            timer,
+            key: Value::Null,
+            set: Some(Set { due_ms: due_ms.min(DUE_MAX), every_ms }),
+        };
+        if let Some(expire_ms) = self.given.kind.expire_ms.filter(|_| is_command).map(kept_every)
+            && (self.is_ended || !is_set(TimerId::EXPIRE, expire_ms))
+        {
+            self.timers.push(set(TimerId::EXPIRE, now_ms + expire_ms, expire_ms));
+        }
+        for (lane, change) in &self.changes {
+            let Some(age_ms) = self.given.kind.lanes[*lane].retain.age_ms else { continue };
+            let timer = TimerId::age(self.given.kind.lanes[*lane].id);
+            if matches!(change, Change::Put(..))
+                && (self.is_ended || !is_set(timer, 0))
+                && !self.timers.iter().any(|change| change.timer == timer)
+            {
+                self.timers.push(set(timer, now_ms + age_ms, 0));
+            }
+        }
     }
 
     fn timer_key(&mut self, key: Option<&Expr>) -> Result<Value, Refusal> {

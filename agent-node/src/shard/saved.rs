@@ -32,6 +32,8 @@ pub mod tag {
     pub const REMOVED: Tag = Tag(7);
     /// Each with the address of its agent.
     pub const TIMERS: Tag = Tag(8);
+    /// When records were made, for entries that go for their age: LSNs, each with a time.
+    pub const TIMES: Tag = Tag(9);
 }
 
 /// The item goes on in the next piece, which has the same tag.

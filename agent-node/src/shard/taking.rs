@@ -129,6 +129,12 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             let address = agents.get(timer.agent).0;
             pieces.item(tag::TIMERS, |out| saved::timer(address, &timer, out));
         }
+        for (lsn, time_ms) in timers.marks().all() {
+            pieces.item(tag::TIMES, |out| {
+                varint(*lsn, out);
+                varint(*time_ms, out);
+            });
+        }
         let early = vec![0; agents.len().div_ceil(64) as usize];
         let (agents, large) = (agents.len(), VecDeque::new());
         Some(Walk { slot: id, pieces, agents, next: 0, early, large, part: Part::Head })

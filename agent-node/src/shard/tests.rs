@@ -1,6 +1,7 @@
 //! Commands, sends, watchers and plans against one shard, with a log that forgets what was not synced.
 
 mod blocking;
+mod lifetimes;
 mod plans;
 mod refused;
 mod room;
@@ -93,7 +94,21 @@ const PLAN: &str = r#"{
        {"timer": "once", "when": "key == 'again'", "do": [
          {"set": {"lane": "fired", "to": "fired + [key]"}}, {"schedule": {"timer": "once", "key": "key", "after": "'1s'"}}]},
        {"timer": "once", "when": "key == 'to'", "do": [{"send": {"agent": "'/sum/x'", "lane": "take", "body": "4"}}]},
-       {"timer": "each", "do": [{"set": {"lane": "fired", "to": "fired + [event.due]"}}]}]}
+       {"timer": "each", "do": [{"set": {"lane": "fired", "to": "fired + [event.due]"}}]}]},
+    {"route": "/visit/:id", "expire": "1h", "timers": [{"name": "later"}],
+     "lanes": [{"name": "hit", "type": "Command"}, {"name": "bye", "type": "Command"}, {"name": "hits", "type": "Value", "initial": 0},
+               {"name": "recent", "type": "Map", "retain": {"age": "1m"}}, {"name": "memo", "type": "Value", "access": "ReadWrite"}],
+     "rules": [
+       {"command": "hit", "do": [
+         {"set": {"lane": "hits", "to": "hits + 1"}}, {"put": {"lane": "recent", "key": "event", "to": "hits"}}]},
+       {"command": "bye", "do": [
+         {"schedule": {"timer": "later", "key": "1", "after": "'1s'"}},
+         {"set": {"lane": "hits", "to": "100"}},
+         {"end": {"when": "event != 'stay'"}},
+         {"set": {"lane": "memo", "to": "[hits, size(recent)]"}},
+         {"put": {"lane": "recent", "key": "'bye'", "to": "hits", "when": "event == 'again'"}},
+         {"schedule": {"timer": "later", "key": "2", "after": "'1s'", "when": "event == 'again'"}}]},
+       {"timer": "later", "do": [{"set": {"lane": "memo", "to": "key"}}]}]}
   ]}"#;
 
 /// A shard with its log, which forgets what was not synced when it is killed.
@@ -311,7 +326,8 @@ fn what_comes_of_commands_and_messages_is_counted_by_route() {
             ("/sum/:id", 0, 0, 4),
             ("/echo/:id", 0, 0, 0),
             ("/shop/:id", 0, 0, 0),
-            ("/clock/:id", 0, 0, 0)
+            ("/clock/:id", 0, 0, 0),
+            ("/visit/:id", 0, 0, 0)
         ],
         "a repeat is counted once"
     );

@@ -5,6 +5,7 @@
 //! one takes [`ONE`] bytes at most, beside a key that is no whole number. *Assumptions*: an agent keeps its place as long
 //! as it has a timer.
 
+use super::marks::Marks;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use proto::plan::TimerId;
 use proto::value::Value;
@@ -63,6 +64,8 @@ pub struct Timers {
     names: Vec<Name>,
     keys: Keys,
     hidden: usize,
+    /// Kept while entries of some lane go for their age.
+    marks: Marks,
 }
 
 #[derive(Debug)]
@@ -220,7 +223,6 @@ impl Timers {
     }
 
     /// All of an agent go.
-    #[cfg(test)]
     pub fn end(&mut self, agent: u32) {
         if self.is_empty() {
             return;
@@ -231,6 +233,50 @@ impl Timers {
                 self.remove(place);
             }
         }
+    }
+
+    pub fn get(&self, agent: u32, name: TimerId) -> Option<Timer> {
+        let place = self.find(agent, name, &Value::Null)?;
+        Some(self.timer(&self.entries[place as usize]))
+    }
+
+    /// The agent had a command: its lifetime begins anew.
+    pub fn touch(&mut self, agent: u32, now_ms: u64) {
+        if let Some(place) = self.find(agent, TimerId::EXPIRE, &Value::Null) {
+            let entry = &mut self.entries[place as usize];
+            let due_ms = now_ms.saturating_add(unpacked(entry.every));
+            entry.set_due(due_ms);
+            let at = entry.at;
+            if at != HIDDEN {
+                self.settle(at as usize);
+            }
+        }
+    }
+
+    /// Whether records have to be told to it: for agents that end by themselves, and for entries that go for their age.
+    pub fn has_lifetimes(&self) -> bool {
+        self.has(|id| id == TimerId::EXPIRE || id.is_age())
+    }
+
+    fn has(&self, is_meant: impl Fn(TimerId) -> bool) -> bool {
+        self.names.iter().any(|name| name.used > 0 && is_meant(name.id))
+    }
+
+    /// A record was made.
+    pub fn mark(&mut self, lsn: u64, time_ms: u64) {
+        if self.has(TimerId::is_age) {
+            self.marks.add(lsn, time_ms);
+        } else if !self.marks.all().is_empty() {
+            self.marks.clear();
+        }
+    }
+
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    pub fn marks_mut(&mut self) -> &mut Marks {
+        &mut self.marks
     }
 
     /// When the first one is due.

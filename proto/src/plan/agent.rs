@@ -1,6 +1,6 @@
 //! The fields of a kind of agents: its lanes and rules, as the plan has them.
 
-pub use super::step::{Cancel, Clear, Emit, Put, Refuse, Remove, Schedule, Send, Set};
+pub use super::step::{Cancel, Clear, Emit, End, Put, Refuse, Remove, Schedule, Send, Set};
 use super::{Access, AfterOutage, LaneKind, Overflow, Schema};
 use crate::value::Value;
 use schemars::JsonSchema;
@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// What lanes are called.
 pub(super) const NAME: &str = "^[A-Za-z][A-Za-z0-9_]*$";
+/// A duration: hours, minutes, seconds.
+pub(super) const SPAN: &str = "^([0-9]{1,7}h)?([0-9]{1,9}m)?([0-9]{1,10}s)?$";
 pub(super) const ROUTE: &str = "^(/(:[A-Za-z][A-Za-z0-9_]{0,31}|[A-Za-z0-9][A-Za-z0-9._~-]{0,63}))+$";
 
 /// A kind of agents: all whose addresses match its route.
@@ -64,6 +66,12 @@ pub struct Agent {
     )]
     pub lanes: Vec<LaneSpec>,
 
+    /// An agent that has had no command and no message for so long ends: its lanes are as in the beginning, and its timers
+    /// are gone. Hours, minutes and seconds: `720h`, `1h30m`. Unset: it does not end by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 2, max = 32), regex(pattern = SPAN))]
+    pub expire: Option<String>,
+
     /// What its rules can schedule for later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -105,7 +113,7 @@ pub struct LaneSpec {
     #[serde(default, skip_serializing_if = "Form::is_any")]
     pub schema: Form,
 
-    /// How many entries a Map lane keeps.
+    /// Which entries a Map lane keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Retain")]
     pub retain: Option<Retain>,
@@ -145,6 +153,11 @@ pub struct Retain {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i32", range(min = 1, max = 1_000_000))]
     pub entries: Option<i32>,
+
+    /// An entry that was not changed for so long goes, as a remove: `24h`, `1h30m`. Unset: none goes for its age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 2, max = 32), regex(pattern = SPAN))]
+    pub age: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -235,6 +248,9 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Cancel")]
     pub cancel: Option<Cancel>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "End")]
+    pub end: Option<End>,
     /// A CEL expression: what the answer to the command has beside the version, at most 1 KiB as JSON. Of the steps that
     /// run for one command, one answers. Nobody hears the answer to a message of an agent, so that it is not evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,13 +5,12 @@ const NAMES: &[(&str, &str)] = &[
     ("spec", "access tls limits connectors modules queries update recovery"),
     ("spec.durability", "copies minInSync"),
     ("spec.durability.mode", "Relaxed Replicated"),
-    ("spec.agents[]", "passivateAfter expire logic"),
+    ("spec.agents[]", "passivateAfter logic"),
     ("spec.agents[].lanes[]", "persistence compute join window model"),
     ("spec.agents[].lanes[].type", "Demand DemandMap JoinValue JoinMap Window Model"),
-    ("spec.agents[].lanes[].retain", "age"),
     ("spec.agents[].lanes[].schema", "fields key"),
     ("spec.agents[].rules[]", "update remove start linked unlinked"),
-    ("spec.agents[].rules[].do[]", "join leave call end"),
+    ("spec.agents[].rules[].do[]", "join leave call"),
 ];
 
 pub fn is_later(at: &str, name: &str) -> bool {

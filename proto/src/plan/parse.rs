@@ -6,7 +6,7 @@ use super::spec::AgentPlanSpec;
 use super::step::{Cancel, Only, Schedule};
 use super::{
     Access, Act, Error, Expr, Kind, Lane, LaneId, LaneKind, On, Plan, Queue, Retain, Rule, Schema, Step,
-    Time, Timer, TimerId, pods, reserved, shape,
+    Time, Timer, TimerId, pods, reserved, shape, span,
 };
 use crate::address::Route;
 use crate::cel::{Name, Names, Program};
@@ -172,7 +172,8 @@ impl<'a> Parser<'a> {
             }
         };
         let partition_by = self.partition_by(&route, agent.partition_by.as_deref().unwrap_or_default());
-        Some(Kind { route, partition_by, lanes: self.lanes, timers: self.timers, rules })
+        let expire_ms = self.span("expire", agent.expire.as_deref());
+        Some(Kind { route, partition_by, lanes: self.lanes, timers: self.timers, expire_ms, rules })
     }
 
     fn partition_by(&mut self, route: &Route, parameters: &[String]) -> Vec<usize> {
@@ -212,6 +213,8 @@ impl<'a> Parser<'a> {
         }
         let access = if kind == LaneKind::Command { Access::ReadWrite } else { Access::ReadOnly };
         let entries = lane.retain.as_ref().and_then(|retain| retain.entries);
+        let age = lane.retain.as_ref().and_then(|retain| retain.age.as_deref());
+        let age_ms = self.span(&format!("lanes[{n}].retain.age"), age);
         Lane {
             name: Text::new(&lane.name),
             id: LaneId::of(route, &lane.name),
@@ -219,13 +222,26 @@ impl<'a> Parser<'a> {
             access: lane.access.unwrap_or(access),
             schema: lane.schema.kind,
             initial: self.initial(n, lane),
-            retain: entries
-                .map_or(Retain::default(), |entries| Retain { entries: entries as usize, evict: true }),
+            retain: Retain {
+                entries: entries.map_or(ENTRIES_MAX, |entries| entries as usize),
+                evict: entries.is_some(),
+                age_ms,
+            },
             queue: lane.queue.as_ref().map_or(Queue::default(), |queue| Queue {
                 items: queue.items as usize,
                 overflow: queue.overflow,
             }),
         }
+    }
+
+    /// A duration, in milliseconds: from a second to a hundred years.
+    fn span(&mut self, at: &str, text: Option<&str>) -> Option<u64> {
+        let text = text?;
+        let millis = span::millis(text);
+        if millis.is_none() {
+            self.fault(at, format!("`{text}` is no duration from 1s to 876000h, as 1h30m is one"));
+        }
+        millis
     }
 
     fn initial(&mut self, n: usize, lane: &agent::LaneSpec) -> Value {
@@ -332,7 +348,7 @@ impl<'a> Parser<'a> {
             Only::Schedule(Schedule { timer, .. }) | Only::Cancel(Cancel { timer, .. }) => {
                 self.timer_of(&format!("{at}.timer"), timer)
             }
-            Only::Refuse(_) | Only::Answer(_) => Ok(0),
+            Only::Refuse(_) | Only::End(_) | Only::Answer(_) => Ok(0),
         };
         let path = format!("{}.{at}", self.at);
         let mut expression = |name: &str, text: &str| self.expression(&format!("{at}.{name}"), text);
@@ -372,6 +388,7 @@ impl<'a> Parser<'a> {
                 let key = self.optional(&format!("{at}.key"), cancel.key.as_deref());
                 Act::Cancel { timer: lane?, key: key? }
             }
+            Only::End(_) => Act::End,
             Only::Answer(text) => Act::Answer { with: self.expression(at, text)? },
         })
     }
@@ -459,7 +476,7 @@ fn faults(route: &str) -> Lane {
         access: Access::ReadOnly,
         schema: Schema::Any,
         initial: Value::Null,
-        retain: Retain { entries: FAULTS_KEPT, evict: true },
+        retain: Retain { entries: FAULTS_KEPT, evict: true, age_ms: None },
         queue: Queue::default(),
     }
 }
@@ -477,7 +494,7 @@ fn name((place, lane): (usize, &Lane)) -> Option<Name> {
 
 impl Default for Retain {
     fn default() -> Self {
-        Self { entries: ENTRIES_MAX, evict: false }
+        Self { entries: ENTRIES_MAX, evict: false, age_ms: None }
     }
 }
 

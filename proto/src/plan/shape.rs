@@ -133,6 +133,7 @@ fn is_none(pattern: &str) -> Cow<'static, str> {
         spec::ORIGIN => {
             "is no origin: a scheme, a host and perhaps a port are expected, `https://shop.example`".into()
         }
+        agent::SPAN => "is no duration of hours, minutes and seconds, as 1h30m is one".into(),
         other => format!("does not match {other}").into(),
     }
 }

@@ -218,6 +218,16 @@ pub struct Cancel {
     pub each: Option<String>,
 }
 
+/// Ends the agent: its lanes are as in the beginning, and its timers are gone. Steps behind it begin it anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct End {
+    /// A CEL expression: whether this step runs. Evaluated just before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
+    pub when: Option<String>,
+}
+
 fn refuse_code() -> i32 {
     422
 }
@@ -234,12 +244,13 @@ pub enum Only<'a> {
     Refuse(&'a Refuse),
     Schedule(&'a Schedule),
     Cancel(&'a Cancel),
+    End(&'a End),
     Answer(&'a str),
 }
 
 impl Step {
     pub fn only(&self) -> Option<Only<'_>> {
-        let Step { set, put, remove, clear, emit, send, refuse, schedule, cancel, answer } = self;
+        let Step { set, put, remove, clear, emit, send, refuse, schedule, cancel, end, answer } = self;
         let set = set.as_ref().map(Only::Set);
         set.or(put.as_ref().map(Only::Put))
             .or(remove.as_ref().map(Only::Remove))
@@ -249,6 +260,7 @@ impl Step {
             .or(refuse.as_ref().map(Only::Refuse))
             .or(schedule.as_ref().map(Only::Schedule))
             .or(cancel.as_ref().map(Only::Cancel))
+            .or(end.as_ref().map(Only::End))
             .or(answer.as_deref().map(Only::Answer))
     }
 }
@@ -265,6 +277,7 @@ impl<'a> Only<'a> {
             Only::Refuse(_) => "refuse",
             Only::Schedule(_) => "schedule",
             Only::Cancel(_) => "cancel",
+            Only::End(_) => "end",
             Only::Answer(_) => "answer",
         }
     }
@@ -289,6 +302,7 @@ impl<'a> Only<'a> {
             | Only::Refuse(Refuse { when, each, .. })
             | Only::Schedule(Schedule { when, each, .. })
             | Only::Cancel(Cancel { when, each, .. }) => (when, each),
+            Only::End(End { when }) => return (when.as_deref(), None),
             Only::Answer(_) => return (None, None),
         };
         (when.as_deref(), each.as_deref())

@@ -293,8 +293,9 @@ impl History {
             texts.join(", ")
         };
         let records: Vec<String> = [changes].into_iter().chain(sends).map(|changes| texts(changes)).collect();
-        let timers: String = timers.iter().map(|changes| format!("; later {}", texts(changes))).collect();
-        format!("write {}{key}: {}{timers}", op.0, records.join("; sends "))
+        let timers: Vec<String> = timers.iter().map(|changes| texts(changes)).collect();
+        let later = if timers.is_empty() { "" } else { "; later " };
+        format!("write {}{key}: {}{later}{}", op.0, records.join("; sends "), timers.join("; "))
     }
 }
 

@@ -138,7 +138,9 @@ impl Sender {
             let request = Request { agent, lane: lane.to_owned(), body: body.into(), key };
             let op = room.history.sent(write);
             room.alarms.extend(alarms.map(|key| Alarm { op, agent: request.agent.clone(), key }));
-            cancels.into_iter().for_each(|timers_of| room.history.cancels(timers_of));
+            if let Some(timers_of) = cancels {
+                room.history.cancels(timers_of);
+            }
             submit(commands, self.last, &request);
             self.open.insert(self.last, Sent { op, request });
         }

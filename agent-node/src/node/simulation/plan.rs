@@ -191,7 +191,7 @@ pub fn write(history: &mut History, alarms: &[Alarm], number: u64, which: u64) -
         }
         7..9 => map(json!({"remove": {"key": parsed(&key)}}), Change::Remove(key)),
         9 => map(json!({"clear": {}}), Change::Clear),
-        10..14 => of_timer(history, alarms, agent, &format!("n{number}"), which / 8192),
+        10..14 => of_timer(history, alarms, &agent, &format!("n{number}"), which / 8192),
         _ => {
             let to = which / 8192 % TALLIES;
             let (seen, _) = of("seen");
@@ -215,12 +215,12 @@ pub fn write(history: &mut History, alarms: &[Alarm], number: u64, which: u64) -
 }
 
 /// Schedules a timer, which fires once or some times, or cancels one.
-fn of_timer(history: &mut History, alarms: &[Alarm], agent: String, id: &str, which: u64) -> Asked {
-    let mut lane = |lane: &'static str| self::lane(history, &Name { agent: agent.clone(), lane });
+fn of_timer(history: &mut History, alarms: &[Alarm], agent: &str, id: &str, which: u64) -> Asked {
+    let mut lane = |lane: &'static str| self::lane(history, &Name { agent: agent.to_owned(), lane });
     let (seen, rang, turns, bell) = (lane("seen"), lane("rang"), lane("turns"), lane("bell"));
     let key = format!("\"{id}\"");
     let write = Write::of([(seen, Change::Put(key.clone(), "1".into()))]);
-    let named = |lane| Name { agent: agent.clone(), lane };
+    let named = |lane| Name { agent: agent.to_owned(), lane };
     let last = alarms.iter().rev().find(|alarm| alarm.agent == agent);
     match (which % 4, last) {
         (0, Some(Alarm { op, key: of, .. })) => Asked {

@@ -9,12 +9,12 @@ const CLOCK: &str = "/clock/1";
 
 impl Rig {
     /// Lets time go by, and all fire that is due.
-    fn wait(&mut self, ms: u64) {
+    pub(super) fn wait(&mut self, ms: u64) {
         self.now_ms += ms;
         self.fire();
     }
 
-    fn fire(&mut self) {
+    pub(super) fn fire(&mut self) {
         let mut turns = 0;
         while self.shard.next_due().is_some_and(|due_ms| due_ms <= self.now_ms) {
             self.shard.fire(self.now_ms);

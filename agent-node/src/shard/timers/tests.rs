@@ -136,3 +136,36 @@ fn names_are_used_again_when_nothing_has_them() {
     assert_eq!(timers.names.len(), 2);
     assert!(timers.takes(TimerId(77)));
 }
+
+impl Timers {
+    /// What is allocated, keys apart.
+    fn allocated(&self) -> usize {
+        let Timers { entries, heap, index, .. } = self;
+        entries.capacity() * size_of::<Entry>()
+            + heap.capacity() * size_of::<u32>()
+            + index.allocation_size()
+            + self.names.capacity() * size_of::<Name>()
+    }
+}
+
+/// So many as a node may have, whatever the number of its slots, and however far the tables have grown.
+#[test]
+fn a_timer_takes_no_more_memory_than_is_said() {
+    for slots in [1, 16, 256, 2_048, 4_096] {
+        let mut all: Vec<Timers> = (0..slots).map(|_| Timers::default()).collect();
+        for n in 0..1_000_000_u64 {
+            let agent = (n / slots) as u32;
+            // Half of them have no key, half of them a number.
+            let key = if n % 2 == 0 { Value::Null } else { Value::Int(n as i64) };
+            let (due_ms, every_ms) = (n * 7_919 % 1_000_003, n % 3 * 60_000);
+            let timer = Timer { agent, name: TimerId(n % 3), key, due_ms, every_ms };
+            all[(n % slots) as usize].set(&timer);
+        }
+        let (count, allocated): (usize, usize) = all
+            .iter()
+            .fold((0, 0), |(count, bytes), timers| (count + timers.len(), bytes + timers.allocated()));
+        println!("{slots} slots: {:.1} bytes each", allocated as f64 / count as f64);
+        assert_eq!(count, 1_000_000);
+        assert!(allocated <= count * ONE, "{slots} slots: {} bytes each", allocated / count);
+    }
+}

@@ -150,7 +150,7 @@ fn what_misses_only_what_was_left_out_is_not_said() {
         &[("    lanes:\n    - {name: c", "    lane:\n    - {name: c")],
         &expect![[r#"
             spec.agents[0].lanes: line 6: is missing
-            spec.agents[0].lane: line 8: there is no field `lane` here, only lanes, partitionBy, route, rules, timers
+            spec.agents[0].lane: line 8: there is no field `lane` here, only expire, lanes, partitionBy, route, rules, timers
             spec.agents[1].rules[1].do[1].set.to:1: line 27: there is no `nothing` here, only `event`, `agent`, `here`, `sender`, `now` and the lanes `w`, `m`; write "'nothing'" if a text is meant: the quotes of YAML are not those of the expression
         "#]],
     );

@@ -32,8 +32,8 @@ fn what_is_not_said_has_a_default() {
     let plan = plan(&format!("{{agents: [{{route: '/a/:x', lanes: [{lanes}]}}]}}"));
     assert_eq!((plan.slots, plan.kinds.len()), (4096, 1));
     let lanes = &plan.kinds[0].lanes;
-    let faults = Retain { entries: 16, evict: true };
-    let most = Retain { entries: 1_000_000, evict: false };
+    let faults = Retain { entries: 16, evict: true, age_ms: None };
+    let most = Retain { entries: 1_000_000, evict: false, age_ms: None };
     for (lane, name, kind, access, retain) in [
         (0, "v", LaneKind::Value, Access::ReadOnly, most),
         (1, "m", LaneKind::Map, Access::ReadOnly, most),
@@ -59,7 +59,7 @@ fn what_is_said_is_there() {
     assert_eq!(plan.slots, 256);
     let [v, m, s, _] = &plan.kinds[0].lanes[..] else { panic!("{plan:?}") };
     assert_eq!((v.access, v.schema, &v.initial), (Access::ReadWrite, Schema::Double, &Value::Double(0.5)));
-    assert_eq!((m.access, m.retain), (Access::Internal, Retain { entries: 7, evict: true }));
+    assert_eq!((m.access, m.retain), (Access::Internal, Retain { entries: 7, evict: true, age_ms: None }));
     assert_eq!(s.queue, Queue { items: 3, overflow: Overflow::Close });
 }
 

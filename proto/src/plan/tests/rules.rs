@@ -64,25 +64,25 @@ const RULES: &[(&str, Expect)] = &[
     (
         "{command: c, do: [{}]}",
         expect![[r#"
-            I spec.agents[0].rules[0].do[0]: exactly one of answer, cancel, clear, emit, put, refuse, remove, schedule, send, set is expected
+            I spec.agents[0].rules[0].do[0]: exactly one of answer, cancel, clear, emit, end, put, refuse, remove, schedule, send, set is expected
         "#]],
     ),
     (
         "{command: c, do: [{set: null}]}",
         expect![[r#"
-            I spec.agents[0].rules[0].do[0]: exactly one of answer, cancel, clear, emit, put, refuse, remove, schedule, send, set is expected
+            I spec.agents[0].rules[0].do[0]: exactly one of answer, cancel, clear, emit, end, put, refuse, remove, schedule, send, set is expected
         "#]],
     ),
     (
         "{command: c, do: [{set: {lane: v, to: '1'}, clear: {lane: m}}]}",
         expect![[r#"
-            I spec.agents[0].rules[0].do[0]: exactly one of answer, cancel, clear, emit, put, refuse, remove, schedule, send, set is expected
+            I spec.agents[0].rules[0].do[0]: exactly one of answer, cancel, clear, emit, end, put, refuse, remove, schedule, send, set is expected
         "#]],
     ),
     (
         "{command: c, do: [{sett: {lane: v, to: '1'}}]}",
         expect![[r#"
-            I spec.agents[0].rules[0].do[0].sett: there is no field `sett` here, only answer, cancel, clear, emit, put, refuse, remove, schedule, send, set
+            I spec.agents[0].rules[0].do[0].sett: there is no field `sett` here, only answer, cancel, clear, emit, end, put, refuse, remove, schedule, send, set
         "#]],
     ),
     (
@@ -133,6 +133,13 @@ const RULES: &[(&str, Expect)] = &[
         expect![[r#"
         I spec.agents[0].rules[0].do[1].schedule.at: a text is expected: quote it, "5"
         I spec.agents[0].rules[0].do[1].schedule.do: there is no field `do` here, only after, at, each, every, key, timer, when
+    "#]],
+    ),
+    ("{timer: t, do: [{end: {}}]}", expect![[""]]),
+    (
+        "{command: c, do: [{end: {}}, {end: {when: v > 1}}, {end: {each: m}}]}",
+        expect![[r#"
+        I spec.agents[0].rules[0].do[2].end.each: there is no field `each` here, only when
     "#]],
     ),
     (

@@ -243,10 +243,29 @@ const ROUTES: &[(&str, Expect)] = &[
         I spec.agents[0].partitionBy: a list is expected, not a text
     "#]],
     ),
+    ("/a/:b, expire: 1h", expect![""]),
     (
-        "/a/:b, expire: 1h",
+        "/a/:b, expire: 5d",
         expect![[r#"
-        N spec.agents[0].expire: `expire` is not supported yet
+        I spec.agents[0].expire: `5d` is no duration of hours, minutes and seconds, as 1h30m is one
+    "#]],
+    ),
+    (
+        "/a/:b, expire: 0h0m0s",
+        expect![[r#"
+        I spec.agents[0].expire: `0h0m0s` is no duration from 1s to 876000h, as 1h30m is one
+    "#]],
+    ),
+    (
+        "/a/:b, expire: 876001h",
+        expect![[r#"
+        I spec.agents[0].expire: `876001h` is no duration from 1s to 876000h, as 1h30m is one
+    "#]],
+    ),
+    (
+        "/a/:b, passivateAfter: 1h",
+        expect![[r#"
+        N spec.agents[0].passivateAfter: `passivateAfter` is not supported yet
     "#]],
     ),
     (
@@ -374,8 +393,8 @@ const LANES: &[(&str, Expect)] = &[
     (
         "{name: v, type: Map, retain: {}}",
         expect![[r#"
-        I spec.agents[0].lanes[0].retain: at least one of entries is expected
-    "#]],
+            I spec.agents[0].lanes[0].retain: at least one of age, entries is expected
+        "#]],
     ),
     (
         "{name: v, type: Map, retain: {entries: 0}}",
@@ -383,10 +402,17 @@ const LANES: &[(&str, Expect)] = &[
         I spec.agents[0].lanes[0].retain.entries: 0 is less than 1
     "#]],
     ),
+    ("{name: v, type: Map, retain: {age: 1h}}", expect![""]),
     (
-        "{name: v, type: Map, retain: {age: 1h}}",
+        "{name: v, type: Map, retain: {age: 1.5h}}",
         expect![[r#"
-        N spec.agents[0].lanes[0].retain.age: `age` is not supported yet
+        I spec.agents[0].lanes[0].retain.age: `1.5h` is no duration of hours, minutes and seconds, as 1h30m is one
+    "#]],
+    ),
+    (
+        "{name: v, type: Value, retain: {age: 1h}}",
+        expect![[r#"
+        I spec.agents[0].lanes[0].retain: retain is for Map lanes, this is a Value
     "#]],
     ),
     (
