@@ -269,6 +269,9 @@ spec:
     - {name: done, type: Supply}
     - {name: hear, type: Command}
     - {name: heard, type: Map}
+    - {name: rang, type: Map}
+    timers:
+    - {name: ring}
     rules:
     - command: count
       do:
@@ -276,6 +279,10 @@ spec:
       - set: {lane: last, to: event.id}
       - emit: {lane: done, body: event.id}
       - send: {agent: event.to, lane: hear, body: event.id}
+      - schedule: {timer: ring, key: event.id, after: duration('1500ms')}
+    - timer: ring
+      do:
+      - put: {lane: rang, key: key, to: "now < timestamp(event.due) ? -1 : key in rang ? rang[key] + 1 : 1"}
     - command: hear
       do:
       - put: {lane: heard, key: event, to: "event in heard ? heard[event] + 1 : 1"}

@@ -88,6 +88,7 @@ impl Observer {
                 ("done", Kind::Items),
                 ("hear", Kind::Items),
                 ("heard", Kind::Map),
+                ("rang", Kind::Map),
             ] {
                 lanes.insert((thing, name), history.lane(slot, &agent, name, kind));
             }
@@ -150,7 +151,7 @@ impl Observer {
 
     /// Those that can be read.
     pub fn lanes_with_state(&self) -> impl Iterator<Item = Lane> {
-        let with_state = |name: &str| ["note", "notes", "counts", "last", "heard"].contains(&name);
+        let with_state = |name: &str| ["note", "notes", "counts", "last", "heard", "rang"].contains(&name);
         self.lanes.iter().filter(move |((_, name), _)| with_state(name)).map(|(_, lane)| *lane)
     }
 
@@ -199,7 +200,7 @@ impl Observer {
         self.asked(thing, "notes", &body, Change::Put(json!(key).to_string(), value.to_string()))
     }
 
-    /// A command that is counted at two agents.
+    /// A command that is counted at two agents, and once more later.
     fn count(&self, thing: usize, to: usize) -> Asked {
         let id = self.unique().to_string();
         let body = json!({"id": id, "to": agent(to)});
@@ -213,8 +214,9 @@ impl Observer {
         ]);
         let write = write.sends([
             (self.lane((to, "heard")), Change::Put(item.clone(), "1".into())),
-            (self.lane((to, "hear")), Change::Emit(item)),
+            (self.lane((to, "hear")), Change::Emit(item.clone())),
         ]);
+        let write = write.schedules([(lane("rang"), Change::Put(item, "1".into()))]);
         Asked { agent: agent(thing), lane: "count", body: body.to_string(), write }
     }
 
@@ -247,9 +249,12 @@ impl Observer {
         writes
     }
 
-    /// The keys that the last messages put into a `heard`.
-    pub fn last_messages(&self, thing: usize) -> HashSet<String> {
-        self.seen().last_items.get(&self.lane((thing, "hear"))).cloned().unwrap_or_default()
+    /// The keys that the last messages put into a `heard`, and the last timers into a `rang`.
+    pub fn last_keys(&self, thing: usize) -> [(Lane, HashSet<String>); 2] {
+        [("heard", "hear"), ("rang", "count")].map(|(lane, items)| {
+            let items = self.seen().last_items.get(&self.lane((thing, items))).cloned();
+            (self.lane((thing, lane)), items.unwrap_or_default())
+        })
     }
 
     pub fn opened(&self, lane: Lane, from: Option<(Watch, u64)>) -> Watch {

@@ -71,14 +71,14 @@ fn state(body: Value) -> State {
     }
 }
 
-/// Whether the last messages have all come.
+/// Whether the last messages have all come, and the last timers have fired: those before them are due before them.
 pub async fn messages_have_come(observer: &Observer, address: &str) -> bool {
-    for thing in 0..THINGS {
-        let lane = observer.lane((thing, "heard"));
+    for (lane, due) in (0..THINGS).flat_map(|thing| observer.last_keys(thing)) {
         let (agent, name) = observer.named(lane);
-        let Ok((_, Value::Object(heard))) = by_grpc(address, &agent, name, false).await else { return false };
-        let mut due = observer.last_messages(thing).into_iter();
-        if !due.all(|item| heard.contains_key(item.trim_matches('"'))) {
+        let Ok((_, Value::Object(entries))) = by_grpc(address, &agent, name, false).await else {
+            return false;
+        };
+        if !due.iter().all(|item| entries.contains_key(item.trim_matches('"'))) {
             return false;
         }
     }
