@@ -36,6 +36,8 @@ pub enum Broken {
     UnsyncedStart,
     /// The names of new segments are not synced.
     UnsyncedNames,
+    /// A segment goes when one snapshot has what is in it.
+    EarlyDrop,
     /// A watcher on a node that is not the owner is `synced` without a question to the owner.
     UnaskedSynced,
     /// Every event of a watch has a token.

@@ -43,6 +43,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use writer::Writer;
 
+#[cfg(test)]
+pub use contents::Contents as Segmented;
 pub use contents::{Held, Run};
 pub use counts::Counts;
 pub use covered::Covered;

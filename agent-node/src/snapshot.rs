@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "what takes snapshots comes next")]
 
+mod decide;
 mod format;
 mod index;
 mod piece;

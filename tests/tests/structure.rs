@@ -49,6 +49,7 @@ const DECIDE: &[&str] = &[
     "agent-node/src/refusal.rs",
     "agent-node/src/run/dev/kept.rs",
     "agent-node/src/shard",
+    "agent-node/src/snapshot/decide.rs",
     "agent-node/src/snapshot/format.rs",
     "agent-node/src/snapshot/index.rs",
     "agent-node/src/snapshot/piece.rs",
