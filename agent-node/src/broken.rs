@@ -38,6 +38,12 @@ pub enum Broken {
     UnsyncedNames,
     /// A segment goes when one snapshot has what is in it.
     EarlyDrop,
+    /// A snapshot counts before the log is on the disk up to where it ends.
+    EarlySnapshot,
+    /// A snapshot says that it has one record more than it has.
+    ShortSnapshot,
+    /// Sums of pieces of snapshots are not checked.
+    UncheckedPieces,
     /// A watcher on a node that is not the owner is `synced` without a question to the owner.
     UnaskedSynced,
     /// Every event of a watch has a token.
@@ -86,7 +92,7 @@ pub mod simulated {
         BROKEN.set(broken);
     }
 
-    pub const ALL: [Broken; 26] = [
+    pub const ALL: [Broken; 30] = [
         Broken::OpenGate,
         Broken::EarlyRead,
         Broken::EarlyRetry,
@@ -103,6 +109,10 @@ pub mod simulated {
         Broken::EarlyMark,
         Broken::UnsyncedStart,
         Broken::UnsyncedNames,
+        Broken::EarlyDrop,
+        Broken::EarlySnapshot,
+        Broken::ShortSnapshot,
+        Broken::UncheckedPieces,
         Broken::UnaskedSynced,
         Broken::EagerToken,
         Broken::UntoldRemove,

@@ -28,10 +28,11 @@ use crate::store::{self, Store};
 use chain::Chain;
 use committer::{Committer, Intake};
 use contents::Contents;
+use judge::End;
 use places::Places;
 use prepare::Pool;
 use room::{Ask, Class};
-use segments::{Scanned, Unbegun};
+use segments::{Scanned, Segments, Unbegun};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -153,6 +154,11 @@ impl Loops {
         Ok(self.committer.turn(false)? == committer::Turn::Wrote)
     }
 
+    /// Goes on in the next segment before this one is full, if that takes no room from anybody. False: it does not.
+    pub fn roll(&mut self) -> Result<bool, Error> {
+        self.committer.roll()
+    }
+
     /// Makes a segment that is due. False: none was made.
     pub fn prepare(&self) -> bool {
         self.pool.turn()
@@ -166,6 +172,7 @@ pub struct Log {
     folder: PathBuf,
     places: Arc<Places>,
     contents: Arc<Mutex<Contents>>,
+    durable: Arc<AtomicU64>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     _lock: Arc<File>,
 }
@@ -227,27 +234,8 @@ impl Log {
         let (watch, known) = (store.watch(), places.clone());
         let contents = Arc::new(Mutex::new(contents));
         let mut writer = Writer::new(&folder, chain, pool.clone(), watch, counts, known, contents.clone());
-        let is_whole = begun > 0 && frames.is_empty() && end.torn_bytes == 0 && broken.is_empty();
-        if is_whole && let Some((ident, file, at)) = segments.last(&end)? {
-            // It is left as it is: a start needs no block of a disk that is full.
-            writer.goes_on_after(ident, file, at);
-        } else {
-            segments.shorten(&end)?;
-            match pool.begin(writer.needed_to_renew(&frames)) {
-                Ok(prepared) => {
-                    writer.renew(prepared, &frames)?;
-                    segments.cut(&end, &broken, store.incarnation())?;
-                }
-                // Nothing has to be written yet, and what is broken can stay.
-                Err(error) if begun > 0 && frames.is_empty() => {
-                    tracing::warn!(
-                        %error,
-                        "no segment of the log can be created now; commands wait or are refused until one can be"
-                    );
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let found = Found { segments: &segments, end: &end, broken: &broken, begun, frames: &frames };
+        go_on(&found, &pool, &mut writer, store.incarnation())?;
         if let Ok(bytes) = disk::length(&places::path(&folder, begun)) {
             lock(&contents).measured(begun, bytes);
         }
@@ -259,10 +247,16 @@ impl Log {
             position: writer.position(),
         };
         let (intake, counts) = (Arc::new(Intake::new(writer.position())), writer.counts());
+        let durable = Arc::new(AtomicU64::new(writer.position().0));
+        let (position, told) = (durable.clone(), on_durable);
+        let on_durable: OnDurable = Box::new(move |to: Position| {
+            position.store(to.0, Relaxed);
+            told(to);
+        });
         let committer = Committer::new(writer, intake.clone(), pool.clone(), on_durable);
         let loops = Loops { committer, pool: pool.clone() };
         let (threads, lock) = (Mutex::default(), store.lock());
-        let log = Log { intake, pool, counts, folder, places, contents, threads, _lock: lock };
+        let log = Log { intake, pool, counts, folder, places, contents, durable, threads, _lock: lock };
         Ok((log, loops, opened))
     }
 
@@ -282,17 +276,23 @@ impl Log {
         &self.counts
     }
 
-    /// Lets `see` look at what the segments hold, in order. It holds up the log meanwhile.
-    pub fn held<T>(&self, see: impl FnOnce(&VecDeque<Held>) -> T) -> T {
-        see(lock(&self.contents).held())
+    /// Up to where it is on the disk.
+    pub fn durable(&self) -> Position {
+        Position(self.durable.load(Relaxed))
     }
 
-    /// Lets the segments before this one go, but none that is being written. Their files are used again for those to
+    /// What the segments hold, in order.
+    pub fn held(&self) -> VecDeque<Held> {
+        lock(&self.contents).held().clone()
+    }
+
+    /// Lets the segments before this one go, but none that is being written, nor the one before while that is not on the
+    /// disk yet. Their files are used again for those to
     /// come, as long as they have no more than `spare` bytes together. Nobody may read them any more.
     pub fn drop_before(&self, segment: u64, spare: u64) -> Result<(), Error> {
         loop {
-            let first = self.held(|held| held.front().map(|first| (first.segment, first.is_open())));
-            let Some((first, false)) = first.filter(|(first, _)| *first < segment) else { return Ok(()) };
+            let first = lock(&self.contents).first();
+            let Some(first) = first.filter(|first| *first < segment) else { return Ok(()) };
             self.places.dropped(first + 1);
             // One after the other, so that none is ever missing between two.
             self.pool.let_go(first, spare)?;
@@ -302,7 +302,7 @@ impl Log {
 
     /// Bytes of all files of the log.
     pub fn bytes(&self) -> u64 {
-        self.held(|held| held.iter().map(|held| held.bytes).sum::<u64>()) + self.pool.ahead_bytes()
+        self.held().iter().map(|held| held.bytes).sum::<u64>() + self.pool.ahead_bytes()
     }
 
     /// Bytes that commands may still take, and why there won't be more, if that is so.
@@ -334,6 +334,44 @@ impl Log {
         lock(&self.threads).push(preparing);
         Ok(())
     }
+}
+
+/// What a start has found.
+struct Found<'a> {
+    segments: &'a Segments,
+    end: &'a End,
+    /// Files in which nothing is sound.
+    broken: &'a [Unbegun],
+    begun: u64,
+    /// Records past the mark.
+    frames: &'a [u8],
+}
+
+/// Makes the writer fit to go on after what was found, and the files too.
+fn go_on(found: &Found, pool: &Pool, writer: &mut Writer, incarnation: u64) -> Result<(), Error> {
+    let Found { segments, end, broken, begun, frames } = found;
+    let is_whole = *begun > 0 && frames.is_empty() && end.torn_bytes == 0 && broken.is_empty();
+    if is_whole && let Some((ident, file, at)) = segments.last(end)? {
+        // It is left as it is: a start needs no block of a disk that is full.
+        writer.goes_on_after(ident, file, at);
+    } else {
+        segments.shorten(end)?;
+        match pool.begin(writer.needed_to_renew(frames)) {
+            Ok(prepared) => {
+                writer.renew(prepared, frames)?;
+                segments.cut(end, broken, incarnation)?;
+            }
+            // Nothing has to be written yet, and what is broken can stay.
+            Err(error) if *begun > 0 && frames.is_empty() => {
+                tracing::warn!(
+                    %error,
+                    "no segment of the log can be created now; commands wait or are refused until one can be"
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Log {

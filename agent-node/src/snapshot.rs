@@ -5,14 +5,13 @@
 //! end. What is broken in one is noticed by its sum, and the snapshot before takes its place. *Assumptions.* The data
 //! folder is locked.
 
-#![allow(dead_code, reason = "what takes snapshots comes next")]
-
 mod decide;
 mod format;
 mod index;
 mod piece;
 mod reading;
 mod sink;
+mod taker;
 #[cfg(test)]
 mod tests;
 mod writing;
@@ -22,9 +21,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use piece::{BYTES_MAX, Begin, Piece, TERMS_MAX, Tag, Term};
+pub use decide::{LIMITS, Limits};
+pub use piece::{Asked, BYTES_MAX, Begin, Given, Piece, TERMS_MAX, Tag, Term};
 pub use reading::{Found, Install, Loaded, load, tidy};
-pub use sink::{Asked, Given, Sink};
+pub use sink::Sink;
+pub use taker::{Ask, Counts, Parts, Taker};
 
 use proto::address::Slot;
 

@@ -124,6 +124,15 @@ impl Committer {
         }
     }
 
+    #[cfg(test)]
+    pub fn roll(&mut self) -> Result<bool, Error> {
+        if !self.pool.may_roll() {
+            return Ok(false);
+        }
+        self.writer.roll_early()?;
+        Ok(true)
+    }
+
     /// `wait`: until something has gathered, or the intake is closed.
     pub fn turn(&mut self, wait: bool) -> Result<Turn, Error> {
         match self.intake.take_gathered(&mut self.frames, wait) {

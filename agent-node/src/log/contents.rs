@@ -5,6 +5,7 @@
 
 use super::format::Position;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// What one segment has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +16,10 @@ pub struct Held {
     /// The record with which it begins, or an earlier one.
     pub first: Position,
     /// By slot. Of the segment that is being written nothing is known.
-    pub slots: Box<[Run]>,
+    pub slots: Arc<[Run]>,
     is_open: bool,
+    /// What it begins with is known to be on the disk.
+    is_synced: bool,
 }
 
 /// The records of one slot in one segment.
@@ -58,7 +61,31 @@ impl Contents {
 
     /// A segment begins with the record of this position.
     pub fn begun(&mut self, segment: u64, bytes: u64, first: Position) {
-        self.held.push_back(Held { segment, bytes, first, slots: Box::default(), is_open: true });
+        // One is synced before another is begun.
+        if let Some(last) = self.held.back_mut() {
+            last.is_synced = true;
+        }
+        self.held.push_back(Held {
+            segment,
+            bytes,
+            first,
+            slots: Arc::default(),
+            is_open: true,
+            is_synced: false,
+        });
+    }
+
+    /// The segment that was begun last is on the disk.
+    pub fn synced(&mut self) {
+        if let Some(last) = self.held.back_mut() {
+            last.is_synced = true;
+        }
+    }
+
+    /// The first segment, if it may go: one that is on the disk comes after it.
+    pub fn first(&self) -> Option<u64> {
+        let next = self.held.get(1)?;
+        (next.is_synced && !self.held[0].is_open).then_some(self.held[0].segment)
     }
 
     /// The file of a segment has another length now.

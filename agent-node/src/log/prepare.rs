@@ -264,6 +264,13 @@ impl Pool {
         Ok(())
     }
 
+    /// Whether nobody would miss what is left of this segment.
+    #[cfg(test)]
+    pub fn may_roll(&self) -> bool {
+        let state = self.lock();
+        !state.ready.is_empty() && state.ledger.may_roll()
+    }
+
     /// Bytes that commands may still take.
     pub fn free(&self) -> u64 {
         self.lock().ledger.free()

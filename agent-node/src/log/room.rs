@@ -312,6 +312,13 @@ impl Ledger {
         self.closed = true;
     }
 
+    /// Whether what was granted has room in the segments after this one.
+    #[cfg(test)]
+    pub fn may_roll(&self) -> bool {
+        let promised = self.waiting + self.taken + self.kept_for_others(Class::Commands);
+        promised <= self.capacity_with(0, self.largest)
+    }
+
     /// Bytes that commands may still take.
     pub fn free(&self) -> u64 {
         let promised = self.waiting + self.taken + self.kept_for_others(Class::Commands);
@@ -361,8 +368,13 @@ impl Ledger {
     /// What can be written without another segment, however it falls into batches. A segment before another one may
     /// stay unused at its end, where the next record has no room.
     fn capacity(&self, largest: u64) -> u64 {
+        self.capacity_with(self.writer.left, largest)
+    }
+
+    /// The same, with so much left of this segment.
+    fn capacity_with(&self, left: u64, largest: u64) -> u64 {
         let mut total = 0;
-        let mut last = self.writer.left;
+        let mut last = left;
         for ready in &self.ready {
             total += last.saturating_sub(self.at_end(largest));
             last = ready.saturating_sub(self.writer.opening + BLOCK as u64);

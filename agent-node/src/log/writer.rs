@@ -43,6 +43,8 @@ struct Segment {
     bytes: u64,
     /// Where the next batch begins.
     at: u64,
+    /// It was synced since it was begun, or taken over.
+    synced: bool,
 }
 
 impl Writer {
@@ -77,7 +79,7 @@ impl Writer {
     /// A segment of an earlier start ends here: there is room for its closing and nothing else.
     pub fn goes_on_after(&mut self, ident: Ident, file: File, at: u64) {
         self.ident = ident;
-        self.segment = Some(Segment { file, bytes: at + BLOCK as u64, at });
+        self.segment = Some(Segment { file, bytes: at + BLOCK as u64, at, synced: false });
         self.stands(0);
     }
 
@@ -120,7 +122,7 @@ impl Writer {
 
     #[cfg(test)]
     pub fn write_into(&mut self, file: File) {
-        self.segment = Some(Segment { file, bytes: 1 << 20, at: 0 });
+        self.segment = Some(Segment { file, bytes: 1 << 20, at: 0, synced: false });
     }
 
     /// Writes framed records, which so much room was granted for.
@@ -157,12 +159,15 @@ impl Writer {
 
     /// After it everything that was written is on the disk.
     pub fn sync(&mut self) -> Result<(), Error> {
-        let Some(segment) = &self.segment else { return Ok(()) };
+        let Some(segment) = &mut self.segment else { return Ok(()) };
         let started = clock::now();
         if broken::is(Broken::SkippedSync) {
             return Ok(());
         }
         segment.file.sync_data().map_err(Error::io("sync", &path(&self.folder, self.ident.segment)))?;
+        if !std::mem::replace(&mut segment.synced, true) {
+            lock(&self.contents).synced();
+        }
         self.chain.synced = self.chain.number - 1;
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
         self.counts.sync_us.fetch_add((clock::now() - started).as_micros() as u64, Ordering::Relaxed);
@@ -180,6 +185,14 @@ impl Writer {
         self.chain.mark(&self.ident, &mut self.out);
         self.marked = true;
         self.put()?;
+        Ok(())
+    }
+
+    /// What happens by itself when a segment is full.
+    #[cfg(test)]
+    pub fn roll_early(&mut self) -> Result<(), Error> {
+        self.roll(0)?;
+        self.stands(0);
         Ok(())
     }
 
@@ -204,7 +217,7 @@ impl Writer {
         let Prepared { segment, file, bytes, recycled } = prepared;
         let begins = self.chain.number;
         self.ident = Ident { segment, salt: random::draw(), begins, recycled, ..self.ident };
-        self.segment = Some(Segment { file, bytes, at: 0 });
+        self.segment = Some(Segment { file, bytes, at: 0, synced: false });
         self.out.clear();
         self.chain.opening(&self.ident, &mut self.out);
         self.put()?;

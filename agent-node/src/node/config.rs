@@ -1,6 +1,7 @@
 //! What a node is told before it starts.
 
 use crate::log::Progress;
+use crate::snapshot::Limits;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct Config {
     pub certificates: PathBuf,
     pub peer_listen: SocketAddr,
     pub shards: usize,
+    /// When snapshots are taken.
+    pub snapshots: Limits,
     /// Told while the log is read.
     pub reading: Arc<Progress>,
 }

@@ -19,6 +19,7 @@ use crate::peer::{FORMAT, Hello, Identity, Numbers};
 use crate::reads::Reads;
 use crate::refusal::Refusal;
 use crate::shard::{self, Command, Counts, Stream};
+use crate::snapshot;
 use crate::store::Store;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -67,6 +68,7 @@ pub struct Core {
     pub configuring: tokio::sync::Mutex<()>,
     pub store: Mutex<Option<Store>>,
     pub had_ring: AtomicBool,
+    pub snapshots: Arc<snapshot::Counts>,
     forwards: Mutex<Forwards<Reply>>,
     pub contact: Mutex<Contact>,
     /// The operator has asked something since this was looked at.
@@ -101,6 +103,7 @@ impl Core {
             configuring: tokio::sync::Mutex::new(()),
             had_ring: AtomicBool::new(store.had_ring()),
             store: Mutex::new(Some(store)),
+            snapshots: Arc::default(),
             forwards: Mutex::new(Forwards::new(&client)),
             contact: Mutex::new(Contact::new(0)),
             operator_asked: AtomicBool::new(false),

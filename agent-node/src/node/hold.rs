@@ -5,6 +5,7 @@ use crate::log::Log;
 use crate::node::core::Core;
 use crate::node::status::LogMeasured;
 use crate::node::turn::End;
+use crate::snapshot::Sink;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -24,6 +25,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct Hold {
     pub(super) core: Arc<Core>,
     pub(super) log: Mutex<Option<Arc<Log>>>,
+    pub(super) snapshots: Sink,
     pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
     pub(super) tasks: Mutex<Option<task::JoinHandle<()>>>,
 }
@@ -41,6 +43,7 @@ impl Hold {
         for inbox in self.core.inboxes.iter() {
             inbox.end(End::Abandon);
         }
+        self.snapshots.close();
         self.core.life.stopping.cancel();
         self.core.life.closing.cancel();
     }
@@ -86,6 +89,7 @@ impl Hold {
     }
 
     async fn let_go(&self) {
+        self.snapshots.close();
         let threads = std::mem::take(&mut *lock(&self.threads));
         let log = lock(&self.log).take();
         let ended = spawn_blocking(move || {

@@ -1,7 +1,7 @@
 //! How a node comes up and goes down.
 
 use crate::lock::lock;
-use crate::log::{self, Covered, Head, Log, Loops, OnDurable, Opened, Position};
+use crate::log::{self, Head, Log, Loops, OnDurable, Opened, Position};
 use crate::node::backlog::Backlog;
 use crate::node::config::Config;
 use crate::node::configuration::{self, Own, Verdict};
@@ -17,7 +17,7 @@ use crate::node::{answering, asking, control};
 use crate::peer::certificates::Certificates;
 use crate::peer::{Identity, Numbers, accepting};
 use crate::shard::{Event, Room, Shard};
-use crate::snapshot::Sink;
+use crate::snapshot::{self, Asked, Found, Limits, Sink, Taker};
 use crate::store::{Store, StoreOptions};
 use anyhow::Context as _;
 use proto::plan::Plan;
@@ -45,6 +45,8 @@ pub(super) struct Loaded {
     log: Log,
     loops: Loops,
     kept: Option<Kept>,
+    snapshots: snapshot::Loaded,
+    limits: Limits,
 }
 
 /// What the node was given before it ended.
@@ -64,7 +66,7 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
     let opening = span.clone();
     let adopted_by = config.adopted_by.clone().unwrap_or_default();
     let loaded = spawn_blocking(move || opening.in_scope(|| load(&config))).await??;
-    let Parts { core, hold, shards, backlog, loops } = assemble(loaded, certificates, adopted_by);
+    let Parts { core, hold, shards, backlog, snapshots, loops } = assemble(loaded, certificates, adopted_by);
     if let Some(log) = lock(&hold.log).as_ref() {
         log.start(loops)?;
     }
@@ -74,6 +76,9 @@ pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, Sock
         let named = named(format!("shard-{}", thread.index)).spawn(move || span.in_scope(|| thread.run()));
         lock(&hold.threads).push(named.context("cannot start a shard's thread")?);
     }
+    let taking = span.clone();
+    let taking = named("snapshots".into()).spawn(move || taking.in_scope(|| snapshots.run()));
+    lock(&hold.threads).push(taking.context("cannot start the snapshots' thread")?);
     let reading = named("backlog".into()).spawn(move || span.in_scope(|| backlog.run()));
     lock(&hold.threads).push(reading.context("cannot start the backlog's thread")?);
     *lock(&hold.tasks) = Some(tokio::spawn(tasks(core.clone(), listener).in_current_span()));
@@ -86,11 +91,13 @@ pub(super) struct Parts {
     pub hold: Arc<Hold>,
     pub shards: Vec<Thread>,
     pub backlog: Backlog,
+    pub snapshots: Taker,
     pub loops: Loops,
 }
 
 pub(super) fn assemble(loaded: Loaded, certificates: Arc<Certificates>, adopted_by: String) -> Parts {
-    let Loaded { store, identity, inboxes, shards, log, loops, kept } = loaded;
+    let Loaded { store, identity, inboxes, shards, log, loops, kept, snapshots: loaded, limits } = loaded;
+    let (data, store_id, incarnation) = (store.folder().to_path_buf(), store.id(), store.incarnation());
     let (in_force, held) = match kept {
         Some(Kept::InForce(routing)) => (Some(routing), None),
         Some(Kept::Held(held)) => (None, Some(held)),
@@ -103,27 +110,50 @@ pub(super) fn assemble(loaded: Loaded, certificates: Arc<Certificates>, adopted_
     let log = Arc::new(log);
     let (ask, asked) = mpsc::channel();
     let backlog = Backlog { core: core.clone(), reader: log.reader(), asked };
-    let snapshots = Sink::new(shards.len());
+    let sink = Sink::new(shards.len());
+    let asking = core.clone();
+    let taker = Taker::new(snapshot::Parts {
+        data,
+        store: store_id,
+        incarnation,
+        loaded,
+        log: log.clone(),
+        sink: sink.clone(),
+        shards: shards.len(),
+        ask: Box::new(move |shard, asked: Asked| asking.inboxes[shard].put_always(Event::Snapshot(asked))),
+        limits,
+        counts: core.snapshots.clone(),
+    });
     let thread = |(index, shard): (usize, _)| {
         let delivery = Delivery::new(core.clone(), ask.clone());
         let inboxes = core.inboxes.clone();
         let log = log.appender(move || inboxes[index].room());
-        let snapshots = snapshots.clone();
+        let snapshots = sink.clone();
         Thread { index, shard, log, parking: Parking::default(), delivery, snapshots, pieces: Vec::new() }
     };
     let shards = shards.into_iter().enumerate().map(thread).collect();
     let hold = Arc::new(Hold {
         core: core.clone(),
         log: Mutex::new(Some(log)),
+        snapshots: sink.clone(),
         threads: Mutex::default(),
         tasks: Mutex::default(),
     });
-    Parts { core, hold, shards, backlog, loops }
+    Parts { core, hold, shards, backlog, snapshots: taker, loops }
 }
 
 pub(super) fn load(config: &Config) -> anyhow::Result<Loaded> {
-    let Config { data, ordinal, plan_uid, adopted_by, certificates: _, peer_listen: _, shards, reading } =
-        config;
+    let Config {
+        data,
+        ordinal,
+        plan_uid,
+        adopted_by,
+        certificates: _,
+        peer_listen: _,
+        shards,
+        snapshots: limits,
+        reading,
+    } = config;
     let (ordinal, plan_uid, shards) = (*ordinal, plan_uid.clone(), (*shards).max(1));
     let store = Store::open(data, &StoreOptions { plan_uid: plan_uid.clone(), ordinal })?;
     let incarnation = store.incarnation();
@@ -149,17 +179,32 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Loaded> {
         }
     });
     let count = shards.len();
+    snapshot::tidy(data)?;
+    let snapshots = snapshot::load(data, store.id(), &mut |slot, found| {
+        let shard = &mut shards[usize::from(slot) % count];
+        match found {
+            Found::Begin(begin) => shard.install_begin(slot, begin),
+            Found::Section(tag, bytes) => return shard.install_section(tag, bytes),
+            Found::End => return shard.install_end(),
+            Found::Broken => shard.drop_slot(slot),
+        }
+        Ok(())
+    })?;
+    for fault in &snapshots.faults {
+        warn!(%fault, "a snapshot is broken: the one before it is taken, and records of the log");
+    }
     let mut replay =
         |at: Position, head: Head, body: &[u8]| shards[usize::from(head.slot) % count].replay(at, head, body);
-    let covered = Covered::default();
-    let (log, loops, opened) = Log::load(&store, log::SIZES, &covered, &mut replay, reading, on_durable)?;
+    let covered = &snapshots.covered;
+    let (log, loops, opened) = Log::load(&store, log::SIZES, covered, &mut replay, reading, on_durable)?;
     let Opened { records, segments, torn_bytes, renewed, position } = opened;
     info!(records, segments, torn_bytes, renewed, incarnation, "the log is open");
     for inbox in inboxes.iter() {
         inbox.durable(position);
         inbox.put_always(Event::NodeStarted { store: identity.store, incarnation });
     }
-    Ok(Loaded { store, identity, inboxes, shards, log, loops, kept })
+    let limits = *limits;
+    Ok(Loaded { store, identity, inboxes, shards, log, loops, kept, snapshots, limits })
 }
 
 const SAVED: &str = "the saved plan and ring can't be used; run the version that wrote them, or remove `configuration` \

@@ -110,6 +110,7 @@ fn config(ordinal: u16, folder: &TempDir, peer_listen: &str, keys: &Keys) -> Con
         certificates: keys.folder.path().to_owned(),
         peer_listen: peer_listen.parse().unwrap(),
         shards: 2,
+        snapshots: crate::snapshot::LIMITS,
         reading: Arc::default(),
     }
 }

@@ -16,6 +16,7 @@ use crate::node::{self, Configuration, Node};
 use crate::peer::certificates::now_s;
 use crate::run::running::{MetricsPort, Running};
 use crate::run::signals::Signals;
+use crate::snapshot;
 use crate::ways::grpc::Addresses;
 use crate::ways::site::Hosts;
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -377,6 +378,7 @@ async fn start(folder: &Folder, kept: &Kept, shards: usize) -> anyhow::Result<Ve
             certificates,
             peer_listen,
             shards,
+            snapshots: snapshot::LIMITS,
             reading: Arc::default(),
         };
         let start = Node::start(config).instrument(of_node(ordinal));

@@ -4,6 +4,7 @@ use crate::logging::{self, LogArgs};
 use crate::node::{self, Node};
 use crate::run::running::{MetricsPort, Running};
 use crate::run::signals::Signals;
+use crate::snapshot;
 use crate::ways::site::Hosts;
 use anyhow::{Context as _, bail};
 use proto::shown::Exit;
@@ -162,8 +163,17 @@ async fn begin(config: Config) -> anyhow::Result<Running> {
     // A long log may be read for longer than a probe waits.
     let metrics = MetricsPort::begin(metrics, Hosts::Any)?;
     let reading = metrics.reading();
-    let node =
-        node::Config { data, ordinal, plan_uid, adopted_by, certificates, peer_listen, shards, reading };
+    let node = node::Config {
+        data,
+        ordinal,
+        plan_uid,
+        adopted_by,
+        certificates,
+        peer_listen,
+        shards,
+        snapshots: snapshot::LIMITS,
+        reading,
+    };
     let (node, peer) = Node::start(node).await?;
     info!(%listen, %peer, "serving");
     Ok(Running::begin(node, peer, client, metrics)?)

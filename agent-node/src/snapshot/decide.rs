@@ -168,7 +168,7 @@ fn lacks(seen: &Seen) -> BTreeMap<Slot, Lacks> {
     let mut all: BTreeMap<Slot, Lacks> = BTreeMap::new();
     let mut known = BTreeSet::new();
     for held in seen.log {
-        for run in &held.slots {
+        for run in held.slots.iter() {
             let (newest, second) = lsns(run.slot);
             let lacks = all.entry(run.slot).or_default();
             if known.insert(run.slot) && run.first > second + 1 {

@@ -1,6 +1,7 @@
 //! What a snapshot of a slot is made of: `Begin`, sections, `End`, in this order. Pure.
 
 use crate::log::Position;
+use proto::address::Slot;
 
 /// No section of a piece is longer: who has more gives several pieces with the same tag.
 pub const BYTES_MAX: usize = 64 << 10;
@@ -54,4 +55,21 @@ pub struct Term {
     pub incarnation: u64,
     /// The LSN of its first record.
     pub first: u64,
+}
+
+/// What a shard is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Snapshots of these slots, in any order, each as it is when its turn comes. It takes the place of a round before:
+    /// what of that was not given yet is not wanted any more.
+    Take { round: u64, slots: Vec<Slot> },
+    /// There is room for pieces again.
+    Room,
+}
+
+/// A piece of a slot's snapshot.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Given {
+    pub slot: Slot,
+    pub piece: Piece,
 }

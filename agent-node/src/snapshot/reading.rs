@@ -28,10 +28,12 @@ pub enum Found<'a> {
 /// Takes what is found of a slot, or says why this version can't.
 pub type Install<'a> = dyn FnMut(Slot, Found) -> Result<(), String> + 'a;
 
+/// Takes a piece.
+pub type Each<'a> = dyn FnMut(Kind, &[u8]) -> Result<(), Stop> + 'a;
+
 /// A file that is open for reading.
 pub struct Opened {
     path: PathBuf,
-    number: u64,
     header: Header,
     file: File,
     length: u64,
@@ -66,7 +68,7 @@ impl Opened {
             }
             Ok(header) => {
                 let (window, window_at) = (Vec::new(), 0);
-                Ok(Ok(Opened { path, number, header, file, length, window, window_at }))
+                Ok(Ok(Opened { path, header, file, length, window, window_at }))
             }
             Err(NotAFile::Broken) => Ok(Err(bad(0, "its header is broken"))),
             Err(NotAFile::OtherFormat(format)) => Err(Error::OtherFormat { path, format }),
@@ -154,12 +156,7 @@ impl Opened {
     }
 
     /// Gives the pieces of a slot's snapshot to `each`, in order.
-    pub fn pieces(
-        &mut self,
-        slot: Slot,
-        kept: &Kept,
-        each: &mut dyn FnMut(Kind, &[u8]) -> Result<(), Stop>,
-    ) -> Result<(), Stop> {
+    pub fn pieces(&mut self, slot: Slot, kept: &Kept, each: &mut Each) -> Result<(), Stop> {
         for (number, &at) in kept.places.iter().enumerate() {
             let (head, held) = self.piece(at).map_err(Stop::Bad)?;
             let is_last = number + 1 == kept.places.len();
@@ -295,11 +292,5 @@ pub fn tidy(data: &Path) -> Result<(), Error> {
             Err(Error::Io { what: "remove", path, error })
         }
         _ => Ok(()),
-    }
-}
-
-impl Opened {
-    pub fn number(&self) -> u64 {
-        self.number
     }
 }

@@ -1,35 +1,17 @@
 //! Where shards give their pieces of snapshots, and one thread takes them.
 //!
 //! *Guarantees.* Nobody waits to give. What is here and was not taken has a bound for the whole node: each shard gives
-//! only as much as it has room for, and one that found none hears [`Asked::Room`] when there is some again. Pieces of a
+//! only as much as it has room for, and one that found none hears [`super::Asked::Room`] when there is some again. Pieces of a
 //! round that was given up are dropped. *Assumptions.* A shard asks for its room before each piece.
 
-use super::piece::Piece;
+use super::piece::{Given, Piece};
 use crate::lock::lock;
-use proto::address::Slot;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What the shards of a node may have given together that is not taken yet.
 const BYTES: usize = 2 << 20;
-
-/// What a shard is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// Snapshots of these slots, in any order, each as it is when its turn comes. It takes the place of a round before:
-    /// what of that was not given yet is not wanted any more.
-    Take { round: u64, slots: Vec<Slot> },
-    /// There is room for pieces again.
-    Room,
-}
-
-/// A piece of a slot's snapshot.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Given {
-    pub slot: Slot,
-    pub piece: Piece,
-}
 
 /// A shard's end of it, or that of the thread that takes.
 #[derive(Clone, Debug)]
@@ -140,6 +122,7 @@ fn cost(given: &Given) -> usize {
 mod tests {
     use super::super::Tag;
     use super::*;
+    use proto::address::Slot;
 
     fn pieces(slot: Slot, count: usize, bytes: usize) -> Vec<Given> {
         (0..count).map(|_| Given { slot, piece: Piece::Section(Tag(1), vec![0; bytes]) }).collect()

@@ -87,6 +87,11 @@ impl Writing {
         if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
+    /// Whether a snapshot of this slot has begun and is not whole.
+    pub fn has_begun(&self, slot: Slot) -> bool {
+        self.open.contains_key(&slot)
+    }
+
     /// What of a slot's snapshot was put does not count.
     pub fn forget(&mut self, slot: Slot) {
         self.open.remove(&slot);

@@ -228,11 +228,13 @@ fn covered(lsns: &[(u16, u64)]) -> Covered {
     covered
 }
 
+/// The first segment that is there, what snapshots have, what is lost.
+type Case<'a> = (u64, &'a [(u16, u64)], &'a [Lost]);
+
 #[test]
 fn segments_may_go_when_snapshots_have_what_was_in_them_and_only_then() {
     let written = three_segments();
     // What the log has before the third segment: 1: 4, 2: 2, 3: 1, 4: 1.
-    type Case<'a> = (u64, &'a [(u16, u64)], &'a [Lost]);
     let cases: [Case; 7] = [
         (1, &[], &[]),
         (3, &[(1, 4), (2, 2), (3, 1), (4, 1)], &[]),

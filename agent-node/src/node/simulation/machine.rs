@@ -9,7 +9,9 @@ use crate::node::start::{self, Parts};
 use crate::node::threads::{Thread, Turns};
 use crate::node::{Config, configure, turn};
 use crate::peer::certificates::Certificates;
+use crate::snapshot::{Limits, Taker};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a start comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +33,7 @@ pub struct Process {
     pub node: Node,
     shards: Vec<(Thread, Turns<Reply, Watch>)>,
     backlog: Backlog,
+    snapshots: Taker,
     loops: Loops,
 }
 
@@ -39,11 +42,17 @@ pub struct Process {
 pub enum Loop {
     Shard(usize),
     Commit,
+    /// The log goes on in its next segment, though this one is not full.
+    Roll,
     Prepare,
     Backlog,
+    Snapshots,
     /// What is looked at ten times a second.
     Late,
 }
+
+/// Whatever is in a segment that is not written any more is due.
+const LIMITS: Limits = Limits { period: 1, round: 4 << 10, garbage: 4 << 10, segment: 1 };
 
 /// The shards of each node.
 pub const SHARDS: usize = 2;
@@ -62,6 +71,7 @@ impl Machine {
             certificates: "none".into(),
             peer_listen: ([127, 0, 0, 1], 0).into(),
             shards: SHARDS,
+            snapshots: LIMITS,
             reading: Arc::default(),
         };
         let loaded = match start::load(&config) {
@@ -69,11 +79,11 @@ impl Machine {
             Err(_) if self.disk.has_failed() => return Start::Ended,
             Err(why) => return Start::Refused(format!("{why:#}")),
         };
-        let Parts { core, hold, shards, backlog, loops } =
+        let Parts { core, hold, shards, backlog, snapshots, loops } =
             start::assemble(loaded, certificates.clone(), String::new());
         let now = crate::clock::now();
         let shards = shards.into_iter().map(|thread| (thread, Turns::new(now))).collect();
-        self.process = Some(Process { node: Node { core, hold }, shards, backlog, loops });
+        self.process = Some(Process { node: Node { core, hold }, shards, backlog, snapshots, loops });
         Start::Runs
     }
 
@@ -108,8 +118,10 @@ impl Process {
                 Ok(true)
             }
             Loop::Commit => self.loops.commit().map_err(|error| error.to_string()),
+            Loop::Roll => self.loops.roll().map_err(|error| error.to_string()),
             Loop::Prepare => Ok(self.loops.prepare()),
             Loop::Backlog => Ok(self.backlog.turn()),
+            Loop::Snapshots => Ok(self.snapshots.turn(Duration::ZERO)),
             Loop::Late => {
                 core.look_for_late(now_ms);
                 let again = configure::again(core);

@@ -43,6 +43,9 @@ pub struct Seen {
     pub kills: u64,
     pub power_losses: u64,
     pub cuts: u64,
+    pub flips: u64,
+    /// Snapshots that were taken.
+    pub snapshots: u64,
     pub rounds: u64,
     /// A hash of the whole history.
     pub hash: u64,
@@ -50,12 +53,14 @@ pub struct Seen {
 
 impl Seen {
     pub fn add(&mut self, more: &Seen) {
-        let Seen { writes, happenings, kills, power_losses, cuts, rounds, hash } = more;
+        let Seen { writes, happenings, kills, power_losses, cuts, flips, snapshots, rounds, hash } = more;
         self.writes += writes;
         self.happenings += happenings;
         self.kills += kills;
         self.power_losses += power_losses;
         self.cuts += cuts;
+        self.flips += flips;
+        self.snapshots += snapshots;
         self.rounds += rounds;
         self.hash ^= hash;
     }
@@ -95,6 +100,8 @@ pub struct World {
     given: Option<(Configuration, Ring)>,
     /// Until when each disk is small.
     small: Vec<Duration>,
+    /// On which disks a byte has changed.
+    flipped: Vec<bool>,
     /// How likely each loop is left out in a round: of the shards, the log and the network.
     lazy: [f64; 3],
     seen: Seen,
@@ -184,6 +191,7 @@ impl World {
             calm: false,
             given: None,
             small: vec![Duration::ZERO; machines.len()],
+            flipped: vec![false; machines.len()],
             lazy,
             seen: Seen::default(),
             machines,
@@ -314,6 +322,9 @@ impl World {
             self.seen.power_losses += 1;
             simulated::End::PowerLoss
         };
+        if let Some(core) = self.machines[machine].core() {
+            self.seen.snapshots += core.snapshots.snapshots.load(std::sync::atomic::Ordering::Relaxed);
+        }
         self.machines[machine].end(end);
         self.back[machine] = self.now + Duration::from_millis(self.random.random_range(0..3_000));
     }
@@ -325,7 +336,7 @@ impl World {
         }
         self.faults -= 1;
         let machine = self.random.random_range(0..self.machines.len());
-        match self.random.random_range(0..16) {
+        match self.random.random_range(0..18) {
             0 | 1 => {
                 if self.machines[machine].process.is_some() {
                     self.end(machine);
@@ -346,6 +357,7 @@ impl World {
                 disk.set_capacity(disk.used() + self.random.random_range(0..8 << 20));
                 self.small[machine] = self.now + Duration::from_millis(self.random.random_range(0..20_000));
             }
+            16 | 17 => self.flip(machine),
             7 => self.wall_ms[machine] = self.random.random_range(-7_200_000..7_200_000),
             _ => {
                 if let Some(wire) = self.wires.choose_mut(&mut self.random) {
@@ -353,6 +365,21 @@ impl World {
                     wire.cut(self.random.random_range(0..4), self.random.random_range(0..4));
                 }
             }
+        }
+    }
+
+    /// A byte of the newest file of snapshots changes, once on each machine: of a slot's two snapshots one stays whole.
+    fn flip(&mut self, machine: usize) {
+        let disk = &self.machines[machine].disk;
+        let folder = disk.root().join("data").join("snapshots");
+        let files = crate::disk::list(&folder).unwrap_or_default();
+        let newest = files.into_iter().filter(|name| name.starts_with("snapshot-")).max();
+        if let Some(path) = newest.map(|name| folder.join(name))
+            && !std::mem::replace(&mut self.flipped[machine], true)
+        {
+            let length = crate::disk::length(&path).expect("a file that is there");
+            disk.flip(&path, self.random.random_range(0..length));
+            self.seen.flips += 1;
         }
     }
 
@@ -375,7 +402,8 @@ impl World {
         steps.shuffle(&mut self.random);
         let mut progress = false;
         for step in steps {
-            if all || !self.is_left_out(step) {
+            let rolls = matches!(step, Step::Loop(_, Loop::Roll));
+            if all && !rolls || !all && !self.is_left_out(step) {
                 progress |= self.step(step)?;
             }
         }
@@ -391,8 +419,14 @@ impl World {
     }
 
     fn steps(&self) -> Vec<Step> {
-        let loops =
-            (0..SHARDS).map(Loop::Shard).chain([Loop::Commit, Loop::Prepare, Loop::Backlog, Loop::Late]);
+        let loops = (0..SHARDS).map(Loop::Shard).chain([
+            Loop::Commit,
+            Loop::Roll,
+            Loop::Prepare,
+            Loop::Backlog,
+            Loop::Snapshots,
+            Loop::Late,
+        ]);
         let loops: Vec<Loop> = loops.collect();
         let of_machine = |machine: usize| loops.iter().map(move |step| Step::Loop(machine, *step));
         let of_wire = |wire: usize| wire::ENDS.iter().map(move |end| Step::Wire(wire, *end));
@@ -410,10 +444,11 @@ impl World {
         let lazy = match step {
             Step::Loop(machine, _) if self.frozen[machine] > self.now => 1.0,
             Step::Loop(_, Loop::Shard(_)) => shards,
-            Step::Loop(_, Loop::Commit | Loop::Prepare) => log,
+            Step::Loop(_, Loop::Commit | Loop::Prepare | Loop::Snapshots) => log,
             Step::Wire(..) => network,
             Step::Sender(_) | Step::Watcher(_) => 0.5,
             Step::Reader(_) => 0.2,
+            Step::Loop(_, Loop::Roll) => 0.97,
             Step::Loop(_, Loop::Backlog | Loop::Late) => 0.3,
         };
         self.random.random_bool(lazy)

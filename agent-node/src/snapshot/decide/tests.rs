@@ -9,6 +9,9 @@ use proptest::prelude::*;
 const SMALL: Limits = Limits { period: 64 << 10, round: 16 << 10, garbage: 32 << 10, segment: 1 << 10 };
 const SEGMENT: u64 = 8 << 10;
 
+/// Snapshots, as slots and LSNs, by file.
+type Files<'a> = &'a [&'a [(Slot, u64)]];
+
 /// Segments with the last LSN of each slot at their ends; the one that is being written follows.
 fn log(segments: &[&[(Slot, u64)]]) -> Contents {
     let (mut contents, mut reached) = (Contents::default(), vec![0; 16]);
@@ -35,8 +38,7 @@ fn index(files: &[&[(Slot, u64)]]) -> Index {
 #[test]
 fn a_segment_goes_when_each_slot_in_it_has_two_snapshots_past_it_and_nobody_reads_it() {
     let contents = log(&[&[(1, 5), (2, 5)], &[(1, 9)], &[(2, 8)]]);
-    type Case<'a> = (&'a [&'a [(Slot, u64)]], u64, &'a [u64]);
-    let cases: [Case; 7] = [
+    let cases: [(Files, u64, &[u64]); 7] = [
         (&[], 0, &[]),
         (&[&[(1, 5), (2, 5)]], 0, &[]),
         (&[&[(1, 5), (2, 5)], &[(1, 5), (2, 5)]], 2, &[]),
@@ -63,9 +65,8 @@ fn a_slot_is_due_a_period_after_its_first_new_record_and_once_more_two_after_tha
     let copy = |slot, from| Copied { slot, from, moves: false };
     // With one segment more than the 64 KiB of a period behind it, what is in the first is a period old.
     let contents = log(&[&[(1, 5)], &[(2, 5)], &[(3, 5)]]);
-    type Case<'a> = (&'a [&'a [(Slot, u64)]], &'a [Slot], &'a [Copied]);
     let (first, second) = ([copy(1, 1)], [copy(1, 2)]);
-    let cases: [Case; 5] = [
+    let cases: [(Files, &[Slot], &[Copied]); 5] = [
         (&[], &[1, 2], &[]),
         (&[&[(1, 4), (2, 5)]], &[1], &[]),
         (&[&[(1, 5), (2, 5)]], &[], &[]),

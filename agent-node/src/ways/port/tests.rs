@@ -46,6 +46,7 @@ async fn start() -> Running {
         certificates,
         peer_listen: "127.0.0.1:0".parse().unwrap(),
         shards: 1,
+        snapshots: crate::snapshot::LIMITS,
         reading: Arc::default(),
     };
     let (node, peer_at) = Node::start(config).await.unwrap();
