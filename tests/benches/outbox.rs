@@ -1,7 +1,8 @@
 //! Messages for a node that is away: `cargo bench --workspace --bench outbox`.
 //!
 //! What each of 200,000 waiting messages costs their sender's node in memory, and how fast they are taken once the
-//! receiver is back.
+//! receiver is back. And on one node: what 400,000 messages between agents of all slots leave in memory once all are
+//! taken, and how many a second are taken that twelve feeders make.
 
 use agent_node::node::{Body, Config, Configuration, Node, Request, Ticket};
 use agent_node::peer::certificates::now_s;
@@ -19,6 +20,9 @@ use tests::plans;
 const PLAN_UID: &str = "5d1e6f6a-0000-4000-8000-00000000000b";
 const SLOTS: u32 = 256;
 const SOURCES: usize = 16;
+const FEEDERS: usize = 12;
+/// So many of a feeder's commands are under way at once: all together are fewer than a shard takes.
+const AHEAD: usize = 2_000;
 
 fn main() {
     let (rounds, messages) = if whole() { (5, 200_000) } else { (1, 8_000) };
@@ -34,6 +38,16 @@ fn main() {
         table.add("taken when the receiver is back", "/s", per_second);
     }
     table.print(&format!("{messages} messages for a node that is away"));
+    let (mut table, messages) = (Table::new(), 2 * messages);
+    for _ in 0..rounds {
+        let folder = folder();
+        let round = || runtime.block_on(spread(folder.path(), messages));
+        let ((bytes, per_second), bare) = beside_the_disk(folder.path(), round);
+        table.bare(bare);
+        table.add("memory that is left over", "MB", bytes / 1e6);
+        table.add("taken of twelve feeders", "/s", per_second);
+    }
+    table.print(&format!("{messages} messages between agents of all slots"));
 }
 
 async fn start(folder: &Path, ordinal: u16, peer_listen: &str) -> (Node, String) {
@@ -90,9 +104,9 @@ async fn round(folder: &Path, messages: usize) -> (f64, f64) {
     receiver.stop().await;
     drop(receiver);
     // The first of them make what is there once: buffers, agents, windows.
-    send(&sender, &sources, &sink, messages / 8).await;
+    send(&sender, &sources, std::slice::from_ref(&sink), messages / 8).await;
     let before = memory();
-    send(&sender, &sources, &sink, messages).await;
+    send(&sender, &sources, std::slice::from_ref(&sink), messages).await;
     let bytes = (memory() - before) / messages as f64;
     let began = Instant::now();
     let (receiver, _) = start(folder, 1, &receiver_at).await;
@@ -106,6 +120,53 @@ async fn round(folder: &Path, messages: usize) -> (f64, f64) {
     (bytes, per_second)
 }
 
+/// So many feeders, each with its own sources, send to sinks of all slots.
+async fn spread(folder: &Path, messages: usize) -> (f64, f64) {
+    let _ = std::fs::remove_dir_all(folder.join("node-0"));
+    let (node, at) = start(folder, 0, "127.0.0.1:0").await;
+    let report = node.report();
+    let member = Member {
+        ordinal: report.ordinal,
+        store: report.store.parse().expect("a store"),
+        incarnation: report.incarnation,
+    };
+    let configuration = Configuration {
+        adopted_by: String::new(),
+        plan_name: "spread".into(),
+        plan_uid: PLAN_UID.into(),
+        generation: 1,
+        spec: plans::MESSAGES.into(),
+        ring: Ring::begin(PLAN_UID, vec![member], SLOTS, 1).encode().into(),
+        peers: vec![at],
+    };
+    node.configure(configuration).await.expect("it is taken");
+    // Buffers, and the windows of nodes, are there before.
+    send(&node, &["/source/0".into()], &["/sink/0".into()], messages / 8).await;
+    until_taken(&node, (messages / 8) as u64).await;
+    let before = memory();
+    let sinks: Vec<_> = (0..1_009).map(|sink| format!("/sink/{sink}")).collect();
+    let sources: Vec<Vec<_>> = (0..FEEDERS)
+        .map(|feeder| (0..1_000 / FEEDERS).map(|source| format!("/source/{feeder}-{source}")).collect())
+        .collect();
+    let began = Instant::now();
+    let feeders = sources.iter().map(|sources| send(&node, sources, &sinks, messages / FEEDERS));
+    futures::future::join_all(feeders).await;
+    let all = messages / 8 + messages / FEEDERS * FEEDERS;
+    until_taken(&node, all as u64).await;
+    let per_second = messages as f64 / began.elapsed().as_secs_f64();
+    // What was taken is said by the slots themselves within a second or two, and counted then.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let bytes = memory() - before;
+    node.stop().await;
+    (bytes, per_second)
+}
+
+async fn until_taken(node: &Node, messages: u64) {
+    while node.measured().messages < messages {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 async fn taken(node: &Node, sink: &str) -> i64 {
     match node.get(sink, "taken", false, None).await.map(|got| got.body) {
         Ok(Body::Value(Value::Int(taken))) => taken,
@@ -113,11 +174,12 @@ async fn taken(node: &Node, sink: &str) -> i64 {
     }
 }
 
-async fn send(node: &Node, sources: &[String], sink: &str, messages: usize) {
+async fn send(node: &Node, sources: &[String], sinks: &[String], messages: usize) {
     let (mut commands, mut answers, mut answered) = (node.commands(), Vec::new(), 0);
     let mut next = 0;
     while answered < messages {
-        while next < messages && commands.room() > 0 {
+        while next < messages && next - answered < AHEAD && commands.room() > 0 {
+            let sink = &sinks[next % sinks.len()];
             let body = format!(r#"{{"to": "{sink}", "number": {next}, "text": "{next:0100}"}}"#);
             let agent = sources[next % sources.len()].clone();
             let request = Request { agent, lane: "go".into(), body: body.into(), key: None };
