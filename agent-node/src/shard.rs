@@ -309,7 +309,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         index: usize,
     ) -> Option<&lane::LaneState> {
         let agent = self.slots.get_mut(usize::from(slot))?.as_mut()?.agents.get_mut(agent)?;
-        Some(&agent.lanes(self.layouts.of(kind))[index])
+        Some(agent.state(self.layouts.of(kind), index))
     }
 
     /// A newer plan, another ring, or both.

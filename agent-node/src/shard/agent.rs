@@ -1,17 +1,37 @@
 //! An agent: the lanes of its kind, and those that the plan does not have at present.
 //!
 //! *Guarantees*: whoever sees its lanes sees them as the plan of now has them: an agent is laid out for a plan when it
-//! is looked at for the first time under it, so that a change of the plan costs nothing for each agent.
+//! is looked at for the first time under it, so that a change of the plan costs nothing for each agent. It has memory for
+//! the lanes that have a state, up to the last one that was ever touched: `faults` costs those nothing that have none.
 
 use super::lane::LaneState;
 use super::record::Change;
 use crate::map::Stamp;
 use hashbrown::HashMap;
-use proto::plan::{Kind, LaneId, Plan};
+use proto::plan::{Kind, Lane, LaneId, LaneKind, Plan};
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-/// The lanes of a kind, in its order.
-pub type Layout = Arc<Box<[LaneId]>>;
+/// How the agents of a kind are laid out.
+pub type Layout = Arc<Lanes>;
+
+/// The lanes of a kind.
+#[derive(Debug, PartialEq)]
+pub struct Lanes {
+    /// Those that have a state, in the kind's order.
+    ids: Box<[LaneId]>,
+    /// For each lane of the kind its place among them.
+    places: Box<[Option<u16>]>,
+}
+
+/// The lanes of one agent, by their index in the kind.
+#[derive(Debug)]
+pub struct States<'a> {
+    lanes: &'a Lanes,
+    states: &'a mut Box<[LaneState]>,
+}
+
+static UNTOUCHED: LaneState = LaneState::Untouched;
 
 /// For each kind of a plan, how its agents are laid out.
 #[derive(Debug, Default)]
@@ -23,9 +43,10 @@ pub struct Layouts {
 
 #[derive(Debug, Default)]
 pub struct Agent {
-    /// How `lanes` are laid out.
+    /// How `states` are laid out.
     layout: Option<Layout>,
-    lanes: Box<[LaneState]>,
+    /// Up to the last one that was touched.
+    states: Box<[LaneState]>,
     /// Lanes of no kind, or of none that the plan had when it was laid out. They are back when their names are.
     #[expect(clippy::box_collection, reason = "few agents have any, and a list is three words")]
     hidden: Option<Box<Vec<(LaneId, LaneState)>>>,
@@ -36,13 +57,16 @@ impl Layouts {
     pub fn change(&mut self, plan: &Plan) {
         let before = std::mem::take(&mut self.kinds);
         let layout = |kind: &Kind| -> Layout {
-            let ids: Box<[LaneId]> = kind.lanes.iter().map(|lane| lane.id).collect();
-            let same = before.iter().find(|before| ***before == ids);
-            same.cloned().unwrap_or_else(|| Arc::new(ids))
+            let lanes = Lanes::of(kind);
+            let same = before.iter().find(|before| ***before == lanes);
+            same.cloned().unwrap_or_else(|| Arc::new(lanes))
         };
         self.kinds = plan.kinds.iter().map(layout).collect();
-        let lanes =
-            self.kinds.iter().zip(0..).flat_map(|(layout, kind)| layout.iter().map(move |id| (*id, kind)));
+        let lanes = plan
+            .kinds
+            .iter()
+            .zip(0..)
+            .flat_map(|(of, kind)| of.lanes.iter().map(move |lane| (lane.id, kind)));
         self.by_lane = lanes.collect();
     }
 
@@ -61,13 +85,70 @@ impl Layouts {
     }
 }
 
+impl Lanes {
+    fn of(kind: &Kind) -> Lanes {
+        let has_state = |lane: &&Lane| matches!(lane.kind, LaneKind::Value | LaneKind::Map);
+        let mut next = 0;
+        let mut place = |lane: &Lane| {
+            has_state(&lane).then(|| {
+                next += 1;
+                next - 1
+            })
+        };
+        Lanes {
+            ids: kind.lanes.iter().filter(has_state).map(|lane| lane.id).collect(),
+            places: kind.lanes.iter().map(&mut place).collect(),
+        }
+    }
+
+    fn place(&self, id: LaneId) -> Option<usize> {
+        self.ids.iter().position(|own| *own == id)
+    }
+}
+
+impl Index<usize> for States<'_> {
+    type Output = LaneState;
+
+    fn index(&self, lane: usize) -> &LaneState {
+        self.lanes.places[lane].and_then(|place| self.states.get(usize::from(place))).unwrap_or(&UNTOUCHED)
+    }
+}
+
+/// Of lanes that have a state.
+impl IndexMut<usize> for States<'_> {
+    fn index_mut(&mut self, lane: usize) -> &mut LaneState {
+        let place = self.lanes.places[lane].expect("only lanes with a state are changed");
+        touch(self.states, place.into())
+    }
+}
+
+/// The state at this place, which may be the first so far out.
+fn touch(states: &mut Box<[LaneState]>, place: usize) -> &mut LaneState {
+    if place >= states.len() {
+        let mut more = std::mem::take(states).into_vec();
+        more.reserve_exact(place + 1 - more.len());
+        more.resize_with(place + 1, LaneState::default);
+        *states = more.into_boxed_slice();
+    }
+    &mut states[place]
+}
+
 impl Agent {
     /// Its lanes as a kind of the plan has them.
-    pub fn lanes(&mut self, layout: &Layout) -> &mut [LaneState] {
+    pub fn lanes<'a>(&'a mut self, layout: &'a Layout) -> States<'a> {
         if !self.is_laid_out(layout) {
             self.lay_out(layout);
         }
-        &mut self.lanes
+        States { lanes: layout, states: &mut self.states }
+    }
+
+    /// One of them.
+    pub fn state(&mut self, layout: &Layout, lane: usize) -> &LaneState {
+        if !self.is_laid_out(layout) {
+            self.lay_out(layout);
+        }
+        let place = layout.places[lane];
+        place.and_then(|place| self.states.get(usize::from(place))).unwrap_or(&UNTOUCHED)
     }
 
     pub fn is_laid_out(&self, layout: &Layout) -> bool {
@@ -76,14 +157,16 @@ impl Agent {
 
     fn lay_out(&mut self, layout: &Layout) {
         let mut known = self.hidden.take().map_or_else(Vec::new, |hidden| *hidden);
-        let ids = self.layout.iter().flat_map(|layout| layout.iter());
-        let lanes = std::mem::take(&mut self.lanes).into_iter();
-        known.extend(ids.copied().zip(lanes).filter(|(_, lane)| *lane != LaneState::Untouched));
-        let mut lane = |id: &LaneId| {
-            let place = known.iter().position(|(known, _)| known == id)?;
-            Some(known.swap_remove(place).1)
-        };
-        self.lanes = layout.iter().map(|id| lane(id).unwrap_or_default()).collect();
+        let ids = self.layout.iter().flat_map(|layout| layout.ids.iter());
+        let states = std::mem::take(&mut self.states).into_iter();
+        known.extend(ids.copied().zip(states).filter(|(_, state)| *state != LaneState::Untouched));
+        known.retain_mut(|(id, state)| {
+            let place = layout.place(*id);
+            if let Some(place) = place {
+                *touch(&mut self.states, place) = std::mem::take(state);
+            }
+            place.is_none()
+        });
         known.shrink_to_fit();
         self.hidden = (!known.is_empty()).then(|| Box::new(known));
         self.layout = Some(layout.clone());
@@ -91,17 +174,16 @@ impl Agent {
 
     /// Lanes that have a state, whether the plan has them or not.
     pub fn states(&self) -> impl Iterator<Item = (LaneId, &LaneState)> + Clone {
-        let ids = self.layout.iter().flat_map(|layout| layout.iter().copied());
+        let ids = self.layout.iter().flat_map(|layout| layout.ids.iter().copied());
         let hidden = self.hidden.iter().flat_map(|hidden| hidden.iter());
-        let all = ids.zip(&self.lanes).chain(hidden.map(|(id, lane)| (*id, lane)));
+        let all = ids.zip(&self.states).chain(hidden.map(|(id, lane)| (*id, lane)));
         all.filter(|(_, lane)| **lane != LaneState::Untouched)
     }
 
     /// A lane by its id, whether the plan has it or not.
     pub fn lane(&mut self, id: LaneId) -> &mut LaneState {
-        let laid_out = self.layout.as_ref().and_then(|layout| layout.iter().position(|own| *own == id));
-        if let Some(place) = laid_out {
-            return &mut self.lanes[place];
+        if let Some(place) = self.layout.as_ref().and_then(|layout| layout.place(id)) {
+            return touch(&mut self.states, place);
         }
         let hidden = self.hidden.get_or_insert_default();
         let place = hidden.iter().position(|(own, _)| *own == id).unwrap_or_else(|| {

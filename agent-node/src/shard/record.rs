@@ -416,10 +416,10 @@ mod tests {
         assert_eq!(known.answer.as_deref(), Some(&b"5"[..]));
         let cases: [(&[u8], Result<(), &str>); 8] = [
             (&[], Ok(())),
-            (&[99 | SKIPPABLE, 3, 1, 2, 3], Ok(())),
-            (&[99, 3, 1, 2, 3], Err("a section that this version does not know")),
-            (&[99 | SKIPPABLE, 3, 1, 2], Err("it ends too early")),
-            (&[99 | SKIPPABLE, 0, 98 | SKIPPABLE, 0], Err("sections out of order")),
+            (&[0x63 | SKIPPABLE, 3, 1, 2, 3], Ok(())),
+            (&[0x63, 3, 1, 2, 3], Err("a section that this version does not know")),
+            (&[0x63 | SKIPPABLE, 3, 1, 2], Err("it ends too early")),
+            (&[0x63 | SKIPPABLE, 0, 0x62 | SKIPPABLE, 0], Err("sections out of order")),
             (&[4, 1, b'6'], Err("sections out of order")),
             (&[5, 5, 1, 1, 1, 1, 0], Err("a section is longer than what it says")),
             (&[1], Err("it ends too early")),

@@ -3,6 +3,7 @@
 //!
 //! *Guarantees*: after an error the lanes are as they were. The cost of a command is bounded.
 
+use super::agent::States;
 use super::lane::{LaneState, Undo};
 use super::marks::Marks;
 use super::record::{self, Change, Sent, Set, TimerChange, is_same};
@@ -54,7 +55,7 @@ pub struct Given<'a> {
 
 pub struct Run<'a> {
     given: &'a Given<'a>,
-    lanes: &'a mut [LaneState],
+    lanes: States<'a>,
     parameters: OnceCell<Value>,
     cost: Cost,
     steps: usize,
@@ -76,7 +77,7 @@ pub struct Run<'a> {
 /// The agent as an expression sees it.
 struct View<'a> {
     given: &'a Given<'a>,
-    lanes: &'a [LaneState],
+    lanes: &'a States<'a>,
     parameters: &'a OnceCell<Value>,
     item: &'a Value,
 }
@@ -127,7 +128,7 @@ fn fault(expr: &Expr, error: impl Into<String>) -> Refusal {
 }
 
 impl<'a> Run<'a> {
-    pub fn new(given: &'a Given<'a>, lanes: &'a mut [LaneState]) -> Run<'a> {
+    pub fn new(given: &'a Given<'a>, lanes: States<'a>) -> Run<'a> {
         Run {
             given,
             lanes,
@@ -164,8 +165,8 @@ impl<'a> Run<'a> {
     }
 
     /// The agent's lanes, as they are now.
-    pub fn lanes(&self) -> &[LaneState] {
-        self.lanes
+    pub fn lanes(&self) -> &States<'a> {
+        &self.lanes
     }
 
     /// Takes back what was done.
@@ -181,13 +182,13 @@ impl<'a> Run<'a> {
     fn holds(&mut self, when: Option<&Expr>) -> Result<bool, Refusal> {
         let Some(expr) = when else { return Ok(true) };
         let view =
-            View { given: self.given, lanes: self.lanes, parameters: &self.parameters, item: &self.item };
+            View { given: self.given, lanes: &self.lanes, parameters: &self.parameters, item: &self.item };
         expr.program.test(&view, &mut self.cost).map_err(|error| fault(expr, error.0))
     }
 
     fn value(&mut self, expr: &Expr) -> Result<Value, Refusal> {
         let view =
-            View { given: self.given, lanes: self.lanes, parameters: &self.parameters, item: &self.item };
+            View { given: self.given, lanes: &self.lanes, parameters: &self.parameters, item: &self.item };
         expr.program.run(&view, &mut self.cost).map_err(|error| fault(expr, error.0))
     }
 
@@ -219,7 +220,7 @@ impl<'a> Run<'a> {
     /// The elements that a step runs for, as they are before it runs for any.
     fn items(&mut self, expr: &Expr) -> Result<Arc<[Value]>, Refusal> {
         let view =
-            View { given: self.given, lanes: self.lanes, parameters: &self.parameters, item: &Value::Null };
+            View { given: self.given, lanes: &self.lanes, parameters: &self.parameters, item: &Value::Null };
         expr.program.items(&view, &mut self.cost, ITEMS_MAX).map_err(|error| fault(expr, error.0))
     }
 
@@ -358,7 +359,7 @@ impl<'a> Run<'a> {
     /// What is before 1970, or negative, is 0.
     fn millis(&mut self, expr: &Expr, read: Read) -> Result<u64, Refusal> {
         let view =
-            View { given: self.given, lanes: self.lanes, parameters: &self.parameters, item: &self.item };
+            View { given: self.given, lanes: &self.lanes, parameters: &self.parameters, item: &self.item };
         let millis = read(&expr.program, &view, &mut self.cost).map_err(|error| fault(expr, error.0))?;
         Ok(u64::try_from(millis).unwrap_or(0))
     }

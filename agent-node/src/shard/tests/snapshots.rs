@@ -248,7 +248,7 @@ fn a_broken_section_is_told_and_leaves_nothing_of_the_slot() {
     }
     let mut shard = Shard::<u32, u32>::new(2, Room::OF_NODE);
     shard.install_begin(slot, &begin);
-    assert_eq!(shard.install_section(Tag(99 | Tag::MAY_BE_SKIPPED), &[1]), Ok(()));
+    assert_eq!(shard.install_section(Tag(0x63 | Tag::MAY_BE_SKIPPED), &[1]), Ok(()));
     let said = shard.install_section(Tag(99), &[1]).unwrap_err();
     assert_eq!(said, "section 99 of the snapshot is broken: this version does not know it");
 }
