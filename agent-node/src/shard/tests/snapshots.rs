@@ -59,18 +59,20 @@ impl Snapshots {
     }
 }
 
-/// What a shard holds, without what may be in memory or in the log.
-type Held = Vec<(
-    SlotId,
-    u64,
-    Vec<u8>,
-    BTreeMap<SlotId, Place>,
-    BTreeMap<String, (Vec<(LaneId, LaneState)>, Vec<String>)>,
-)>;
+/// What a slot holds, without what may be in memory or in the log.
+#[derive(Debug, PartialEq)]
+struct Held {
+    slot: SlotId,
+    version: u64,
+    names: Vec<u8>,
+    seen: BTreeMap<SlotId, Place>,
+    /// Lanes and timers.
+    agents: BTreeMap<String, (Vec<(LaneId, LaneState)>, Vec<String>)>,
+}
 
-fn held(shard: &Shard<u32, u32>) -> Held {
+fn held(shard: &Shard<u32, u32>) -> Vec<Held> {
     let slots = shard.slots.iter().enumerate().filter_map(|(id, slot)| Some((id as SlotId, slot.as_ref()?)));
-    let of_slot = |(id, slot): (SlotId, &Box<slot::Slot>)| {
+    let of_slot = |(id, slot): (SlotId, &Box<slot::Slot>)| -> Held {
         let mut names = Vec::new();
         shard.names.encode(id, |item| item(&mut names));
         let seen = slot.seen.iter().map(|(from, place)| (*from, *place)).collect();
@@ -83,9 +85,9 @@ fn held(shard: &Shard<u32, u32>) -> Held {
             timers.sort();
             (address.to_string(), (states, timers))
         });
-        (id, slot.numbers.version(), names, seen, agents.collect())
+        Held { slot: id, version: slot.numbers.version(), names, seen, agents: agents.collect() }
     };
-    slots.map(of_slot).filter(|(_, version, ..)| version & ((1 << 40) - 1) > 0).collect()
+    slots.map(of_slot).filter(|held| held.version & ((1 << 40) - 1) > 0).collect()
 }
 
 impl Rig {
