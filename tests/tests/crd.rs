@@ -121,18 +121,6 @@ fn what_is_wrong_is_refused_with_its_path() -> Result<()> {
         ("command: c", "command: d", agent("rules") + "|" + &agent("rules[0].command")),
         ("command: c", "command: v", agent("rules") + "|" + &agent("rules[0].command")),
         ("command: c", "command: c\n      when: true", agent("rules[0].when")),
-        ("command: c", "timer: u", agent("rules") + "|" + &agent("rules[0].timer")),
-        ("command: c", "command: c\n      timer: t", agent("rules[0]")),
-        ("timer: once\n", "when: v == 1\n", agent("rules[1]")),
-        ("1h30m", "5d", agent("expire")),
-        ("1h30m", "'-1h'", agent("expire")),
-        ("age: 24h", "age: tomorrow", "spec.agents[1].lanes[1].retain.age".into()),
-        ("afterOutage: Each", "afterOutage: Never", agent("timers[0].afterOutage")),
-        ("{name: once}", "{name: t}", agent("timers[1]") + "|" + &agent("timers[1].name")),
-        ("every: duration('1h')}", "every: duration('1h'), at: now}", agent("rules[1].do[0].schedule")),
-        ("every: duration('1h')}", "key: key}", agent("rules[1].do[0].schedule")),
-        ("cancel: {timer: t, key: key}", "cancel: {key: key}", agent("rules[1].do[1].cancel.timer")),
-        ("end: {when: v == 1}", "end: {when: v == 1, each: m}", agent("rules[0].do[5].end.each")),
         ("- set: {lane: v, to: event}", "- {}", agent("rules[0].do[0]")),
         ("- set: {lane: v, to: event}", "- set: null", agent("rules[0].do[0]")),
         ("to: event}", "to: event}\n        clear: {lane: m}", agent("rules[0].do[0]")),
@@ -147,6 +135,26 @@ fn what_is_wrong_is_refused_with_its_path() -> Result<()> {
         ("answer: v", "answer: {to: v}", agent("rules[0].do[3].answer")),
         ("lane: v, to: event", "lane: v", agent("rules[0].do[0].set.to")),
         ("lane: v, to: event", "lane: 'v v', to: event", agent("rules[0].do[0].set.lane")),
+    ];
+    check_refusals(&cases)
+}
+
+#[test]
+fn what_is_wrong_of_timers_and_lifetimes_is_refused_with_its_path() -> Result<()> {
+    let agent = |field: &str| format!("spec.agents[0].{field}");
+    let cases = [
+        ("command: c", "timer: u", agent("rules") + "|" + &agent("rules[0].timer")),
+        ("command: c", "command: c\n      timer: t", agent("rules[0]")),
+        ("timer: once\n", "when: v == 1\n", agent("rules[1]")),
+        ("1h30m", "5d", agent("expire")),
+        ("1h30m", "'-1h'", agent("expire")),
+        ("age: 24h", "age: tomorrow", "spec.agents[1].lanes[1].retain.age".into()),
+        ("afterOutage: Each", "afterOutage: Never", agent("timers[0].afterOutage")),
+        ("{name: once}", "{name: t}", agent("timers[1]") + "|" + &agent("timers[1].name")),
+        ("every: duration('1h')}", "every: duration('1h'), at: now}", agent("rules[1].do[0].schedule")),
+        ("every: duration('1h')}", "key: key}", agent("rules[1].do[0].schedule")),
+        ("cancel: {timer: t, key: key}", "cancel: {key: key}", agent("rules[1].do[1].cancel.timer")),
+        ("end: {when: v == 1}", "end: {when: v == 1, each: m}", agent("rules[0].do[5].end.each")),
     ];
     check_refusals(&cases)
 }
