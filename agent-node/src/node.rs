@@ -41,7 +41,7 @@ pub use commands::Commands;
 pub use config::Config;
 pub use handle::Node;
 pub use request::{Full, Request, Ticket};
-pub use status::{LogMeasured, Measured, NodeStatus, Status};
+pub use status::{LogMeasured, Measured, NodeStatus, SnapshotsMeasured, Status};
 
 #[cfg(test)]
 mod simulation;

@@ -97,6 +97,8 @@ fn lines(look: &Look) -> Vec<String> {
     if torn_bytes > 0 {
         lines.push(format!("  log: bytes of a torn end, which a start cuts: {torn_bytes}"));
     }
+    let broken = |fault| format!("  snapshots: broken, and the one before is taken: {fault}");
+    lines.extend(look.faults.iter().map(broken));
     let changed = |place| format!("  log: changed, and nothing is lost by it: {place}");
     lines.extend(log.warnings.iter().map(changed));
     lines
@@ -125,6 +127,8 @@ fn object(folder: &Path, look: &Look) -> Value {
             "records": log.opened.records, "segments": log.opened.segments, "renewed": log.opened.renewed,
             "tornBytes": log.opened.torn_bytes, "warnings": warnings,
         });
+        let faults: Vec<String> = look.faults.iter().map(ToString::to_string).collect();
+        object["brokenSnapshots"] = faults.into();
     }
     if let Some(damage) = &look.damage {
         object["damage"] = damaged(damage);

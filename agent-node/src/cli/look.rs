@@ -2,9 +2,10 @@
 
 use super::out;
 use super::record_text::{self, Names, Wanted};
-use crate::log::{self, Covered, Head, Position, Seen};
+use crate::log::{self, Head, Position, Seen};
 use crate::node::configure;
 use crate::shard::Record;
+use crate::snapshot;
 use crate::store;
 use proto::plan::Plan;
 use proto::shown::{Exit, Output};
@@ -22,6 +23,10 @@ pub struct Config {
 /// Shows the records that are wanted on standard output, and on standard error how the log stands.
 pub fn log(config: &Config) -> Exit {
     let Config { folder, wanted, output } = config;
+    // What snapshots have is not missed in the log.
+    let loaded =
+        store::id_in(folder).ok().and_then(|store| snapshot::load(folder, store, &mut |_, _| Ok(())).ok());
+    let covered = loaded.map(|loaded| loaded.covered).unwrap_or_default();
     let (names, mut shown, mut unread) = (names(folder), BufWriter::new(io::stdout().lock()), false);
     let mut show = |at: Position, head: Head, body: &[u8]| {
         let record = Record::decode(body)?;
@@ -34,7 +39,7 @@ pub fn log(config: &Config) -> Exit {
         }
         if unread { Err("nobody reads it".to_owned()) } else { Ok(()) }
     };
-    let read = log::read(folder, &Covered::default(), &mut |seen| match seen {
+    let read = log::read(folder, &covered, &mut |seen| match seen {
         Seen::Record(at, head, body) => show(at, head, body),
         Seen::Batch(..) => Ok(()),
     });

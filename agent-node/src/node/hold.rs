@@ -1,9 +1,10 @@
 //! What a node holds until it ends: its log, threads and tasks; and how they end.
 
+use crate::clock;
 use crate::lock::lock;
 use crate::log::Log;
 use crate::node::core::Core;
-use crate::node::status::LogMeasured;
+use crate::node::status::{LogMeasured, SnapshotsMeasured};
 use crate::node::turn::End;
 use crate::snapshot::Sink;
 use std::sync::atomic::Ordering::Relaxed;
@@ -68,6 +69,24 @@ impl Hold {
             full: full.is_some(),
             disk_free_bytes,
             disk_size_bytes,
+            held_bytes: log.bytes(),
+            snapshots: self.snapshots_measured(),
+        }
+    }
+
+    fn snapshots_measured(&self) -> SnapshotsMeasured {
+        let counts = &self.core.snapshots;
+        let done_ms = counts.done_ms.load(Relaxed);
+        let age_ms = if done_ms > 0 { clock::wall_ms().saturating_sub(done_ms) } else { 0 };
+        SnapshotsMeasured {
+            taken: counts.snapshots.load(Relaxed),
+            bytes: counts.bytes.load(Relaxed),
+            failed: counts.failed.load(Relaxed),
+            failing: counts.is_failing.load(Relaxed),
+            faults: counts.faults.load(Relaxed),
+            held_bytes: counts.held_bytes.load(Relaxed),
+            whole_bytes: counts.whole_bytes.load(Relaxed),
+            age: Duration::from_millis(age_ms),
         }
     }
 

@@ -1,12 +1,13 @@
 //! What a start of a data folder would find and say, by the functions of the start, and nothing in the folder changes.
 
 use crate::link::Owner;
-use crate::log::{self, Covered, Head, Position};
+use crate::log::{self, Head, Position};
 use crate::node::configure;
 use crate::node::core::{Reply, Watch};
 use crate::node::start::{self, Kept};
 use crate::peer::{Identity, Numbers};
 use crate::shard::{Room, Shard};
+use crate::snapshot;
 use crate::store;
 use anyhow::{Error, anyhow};
 use proto::ring::{Ring, StoreId};
@@ -19,6 +20,8 @@ pub struct Look {
     /// None: it can't be read, or there is none yet.
     pub log: Option<log::Look>,
     pub damage: Option<log::Damage>,
+    /// What is broken in files of snapshots, so that older ones are taken.
+    pub faults: Vec<snapshot::Fault>,
     /// Why it would not start. A start says the first.
     pub refusals: Vec<Error>,
 }
@@ -37,7 +40,7 @@ pub struct Configuration {
 pub fn look(folder: &Path) -> Look {
     let mut store = store::look(folder);
     let refusals = std::mem::take(&mut store.refusals).into_iter().map(Error::from).collect();
-    let mut look = Look { store, configuration: None, log: None, damage: None, refusals };
+    let mut look = Look { store, configuration: None, log: None, damage: None, faults: Vec::new(), refusals };
     let Some(owner) = look.store.owner.clone().filter(|_| !look.store.in_use) else { return look };
     let incarnation = look.store.incarnation.unwrap_or(u64::MAX);
     let store::Owner { id, plan_uid, ordinal } = owner;
@@ -76,9 +79,17 @@ impl Look {
         if let Some(Kept::InForce(routing)) = kept {
             shard.expect(&routing.plan);
         }
+        let install = &mut |slot, found: snapshot::Found| start::install(&mut shard, slot, &found);
+        let covered = match snapshot::load(folder, identity.store.0, install) {
+            Ok(snapshot::Loaded { covered, faults, .. }) => {
+                self.faults = faults;
+                covered
+            }
+            Err(error) => return self.refusals.push(error.into()),
+        };
         let mut replay = |at: Position, head: Head, body: &[u8]| shard.replay(at, head, body);
         let had_ring = self.store.had_ring;
-        match log::look(folder, identity.store.0, had_ring, &Covered::default(), &mut replay) {
+        match log::look(folder, identity.store.0, had_ring, &covered, &mut replay) {
             Ok(mut found) => {
                 if let Some(refusal) = found.refusal.take() {
                     if let log::Error::Damaged { damage, .. } = &refusal {

@@ -20,6 +20,7 @@ use crate::shard::{Event, Room, Shard};
 use crate::snapshot::{self, Asked, Found, Limits, Sink, Taker};
 use crate::store::{Store, StoreOptions};
 use anyhow::Context as _;
+use proto::address::Slot;
 use proto::plan::Plan;
 use proto::ring::{Ring, StoreId};
 use std::collections::BTreeSet;
@@ -181,14 +182,7 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Loaded> {
     let count = shards.len();
     snapshot::tidy(data)?;
     let snapshots = snapshot::load(data, store.id(), &mut |slot, found| {
-        let shard = &mut shards[usize::from(slot) % count];
-        match found {
-            Found::Begin(begin) => shard.install_begin(slot, begin),
-            Found::Section(tag, bytes) => return shard.install_section(tag, bytes),
-            Found::End => return shard.install_end(),
-            Found::Broken => shard.drop_slot(slot),
-        }
-        Ok(())
+        install(&mut shards[usize::from(slot) % count], slot, &found)
     })?;
     for fault in &snapshots.faults {
         warn!(%fault, "a snapshot is broken: the one before it is taken, and records of the log");
@@ -205,6 +199,17 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Loaded> {
     }
     let limits = *limits;
     Ok(Loaded { store, identity, inboxes, shards, log, loops, kept, snapshots, limits })
+}
+
+/// Brings a piece of a slot's snapshot in.
+pub(super) fn install(shard: &mut Shard<Reply, Watch>, slot: Slot, found: &Found) -> Result<(), String> {
+    match found {
+        Found::Begin(begin) => shard.install_begin(slot, begin),
+        Found::Section(tag, bytes) => return shard.install_section(*tag, bytes),
+        Found::End => return shard.install_end(),
+        Found::Broken => shard.drop_slot(slot),
+    }
+    Ok(())
 }
 
 const SAVED: &str = "the saved plan and ring can't be used; run the version that wrote them, or remove `configuration` \

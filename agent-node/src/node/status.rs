@@ -57,6 +57,27 @@ pub struct LogMeasured {
     pub full: bool,
     pub disk_free_bytes: u64,
     pub disk_size_bytes: u64,
+    /// Bytes of all files of the log.
+    pub held_bytes: u64,
+    pub snapshots: SnapshotsMeasured,
+}
+
+/// Snapshots, from this start on.
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotsMeasured {
+    pub taken: u64,
+    pub bytes: u64,
+    /// Rounds that were given up.
+    pub failed: u64,
+    /// The last round was given up, and it is tried again.
+    pub failing: bool,
+    /// Broken places that were found.
+    pub faults: u64,
+    /// Bytes of all files, and of one snapshot of everything.
+    pub held_bytes: u64,
+    pub whole_bytes: u64,
+    /// Since the last ones were taken; 0 before the first.
+    pub age: Duration,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -11,7 +11,7 @@ use crate::{
     lock::lock,
     log::Progress,
     logging,
-    node::{LogMeasured, Measured, Node, Status},
+    node::{LogMeasured, Measured, Node, SnapshotsMeasured, Status},
     refusal::Fate,
     shard::RouteCounts,
     ways::{latency::Latency, site},
@@ -210,6 +210,20 @@ struct LogGauges {
     full: Gauge,
     disk_free_bytes: Gauge,
     disk_size_bytes: Gauge,
+    held_bytes: Gauge,
+    snapshots: SnapshotGauges,
+}
+
+/// What snapshots have been taken, and what they take of the disk.
+struct SnapshotGauges {
+    taken: Counter,
+    bytes: Counter,
+    failed: Counter,
+    failing: Gauge,
+    faults: Counter,
+    held_bytes: Gauge,
+    whole_bytes: Gauge,
+    age_seconds: Gauge,
 }
 
 impl Outcomes {
@@ -257,6 +271,8 @@ impl LogGauges {
                 "What is free of the disk of the data folder",
             ),
             disk_size_bytes: gauge(registry, "disk_size_bytes", "The size of the disk of the data folder"),
+            held_bytes: gauge(registry, "log_held_bytes", "Bytes of all files of the log"),
+            snapshots: SnapshotGauges::register(registry),
         }
     }
 
@@ -270,6 +286,8 @@ impl LogGauges {
             full,
             disk_free_bytes,
             disk_size_bytes,
+            held_bytes,
+            snapshots,
         } = log;
         self.records.inner().store(*records, Relaxed);
         self.bytes.inner().store(*bytes, Relaxed);
@@ -279,6 +297,40 @@ impl LogGauges {
         self.full.set((*full).into());
         self.disk_free_bytes.set(*disk_free_bytes as i64);
         self.disk_size_bytes.set(*disk_size_bytes as i64);
+        self.held_bytes.set(*held_bytes as i64);
+        self.snapshots.set(snapshots);
+    }
+}
+
+impl SnapshotGauges {
+    fn register(registry: &mut Registry) -> Self {
+        Self {
+            taken: counter(registry, "snapshots", "Snapshots of slots taken since the start"),
+            bytes: counter(registry, "snapshot_bytes", "Bytes given to the disk for them"),
+            failed: counter(registry, "snapshot_failures", "How often they could not be taken"),
+            failing: gauge(
+                registry,
+                "snapshots_failing",
+                "1 while they can't be taken, on a full disk mostly",
+            ),
+            faults: counter(registry, "snapshot_faults", "Broken places found in files of snapshots"),
+            held_bytes: gauge(registry, "snapshots_held_bytes", "Bytes of all files of snapshots"),
+            whole_bytes: gauge(registry, "snapshots_whole_bytes", "Bytes of one snapshot of each slot"),
+            age_seconds: gauge(registry, "snapshots_age_seconds", "Since snapshots were taken last"),
+        }
+    }
+
+    fn set(&self, measured: &SnapshotsMeasured) {
+        let SnapshotsMeasured { taken, bytes, failed, failing, faults, held_bytes, whole_bytes, age } =
+            measured;
+        self.taken.inner().store(*taken, Relaxed);
+        self.bytes.inner().store(*bytes, Relaxed);
+        self.failed.inner().store(*failed, Relaxed);
+        self.failing.set((*failing).into());
+        self.faults.inner().store(*faults, Relaxed);
+        self.held_bytes.set(*held_bytes as i64);
+        self.whole_bytes.set(*whole_bytes as i64);
+        self.age_seconds.set(age.as_secs() as i64);
     }
 }
 
