@@ -1,5 +1,7 @@
 //! Files of snapshots on a simulated disk: what comes back, and what of it is broken.
 
+mod turns;
+
 use super::format::{Header, Kind};
 use super::writing::Writing;
 use super::*;
