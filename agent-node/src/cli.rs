@@ -13,6 +13,7 @@ mod patience;
 pub mod reading;
 mod record_text;
 mod send_file;
+mod snapshots;
 mod tally;
 mod watch;
 
@@ -62,6 +63,8 @@ enum Verb {
     Try(TryArgs),
     /// Show the records in the data folder of a node that does not run, and whether any are damaged
     Log(LogArgs),
+    /// Show the snapshots in the data folder of a node that does not run, and whether any are broken
+    Snapshot(LogArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -97,10 +100,10 @@ struct TryArgs {
 struct LogArgs {
     /// The data folder of a node
     folder: PathBuf,
-    /// The slot whose records to show; if unset, those of all slots are shown
+    /// The slot to show; if unset, all slots are shown
     #[arg(long, value_name = "N")]
     slot: Option<u16>,
-    /// The agent whose records to show
+    /// The agent to show
     #[arg(long, value_name = "ADDRESS")]
     agent: Option<String>,
     #[command(flatten)]
@@ -196,6 +199,7 @@ enum Config {
     Check { plans: Vec<PathBuf>, output: Output },
     Try { plan: PathBuf, cases: Vec<PathBuf>, output: Output },
     Log(look::Config),
+    Snapshot(snapshots::Config),
 }
 
 /// What is wrong in the arguments, beyond what each is by itself.
@@ -231,6 +235,11 @@ impl TryFrom<Args> for Config {
                 let wanted = record_text::wanted(slot, agent.as_deref());
                 let wanted = wanted.map_err(|refusal| (output, refusal.with_place()))?;
                 Config::Log(look::Config { folder, wanted, output })
+            }
+            Verb::Snapshot(LogArgs { folder, slot, agent, form: FormArgs { output } }) => {
+                let wanted = record_text::wanted(slot, agent.as_deref());
+                let wanted = wanted.map_err(|refusal| (output, refusal.with_place()))?;
+                Config::Snapshot(snapshots::Config { folder, wanted, output })
             }
         })
     }
@@ -316,6 +325,7 @@ async fn act(config: Config) -> Exit {
         Config::Check { plans, output } => check::check(&plans, output),
         Config::Try { plan, cases, output } => check::try_cases(&plan, &cases, output),
         Config::Log(config) => look::log(&config),
+        Config::Snapshot(config) => snapshots::snapshot(&config),
     }
 }
 

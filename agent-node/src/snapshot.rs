@@ -8,6 +8,7 @@
 mod decide;
 mod format;
 mod index;
+mod listing;
 mod piece;
 mod reading;
 mod sink;
@@ -22,6 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use decide::{LIMITS, Limits};
+pub use listing::{Listed, list};
 pub use piece::{Asked, BYTES_MAX, Begin, Given, Piece, TERMS_MAX, Tag, Term};
 pub use reading::{Found, Install, Loaded, load, tidy};
 pub use sink::Sink;

@@ -59,6 +59,7 @@ async fn start(folder: &Path, ordinal: u16, peer_listen: &str) -> (Node, String)
         certificates: certificates::ensure(folder, PLAN_UID, now_s()).expect("certificates"),
         peer_listen: peer_listen.parse().expect("an address"),
         shards: 1,
+        snapshots: agent_node::snapshot::LIMITS,
         reading: Arc::default(),
     };
     let (node, at) = Node::start(config).await.expect("a node");

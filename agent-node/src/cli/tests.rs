@@ -138,7 +138,9 @@ fn what_cannot_be_asked_is_said() {
 #[test]
 fn every_command_describes_itself() {
     Args::command().debug_assert();
-    for verb in ["serve", "dev", "send", "get", "watch", "status", "check", "try", "log", "completion"] {
+    for verb in
+        ["serve", "dev", "send", "get", "watch", "status", "check", "try", "log", "snapshot", "completion"]
+    {
         let help = Args::try_parse_from(["agent-node", verb, "--help"]).unwrap_err();
         assert_eq!(help.exit_code(), 0, "{verb}");
     }

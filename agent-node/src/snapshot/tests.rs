@@ -203,6 +203,23 @@ fn a_newer_format_is_refused_and_another_stores_file_passed_over() {
 }
 
 #[test]
+fn all_snapshots_are_listed_the_newest_first_and_a_broken_one_is_named() {
+    let disk = Disk::new(1);
+    let data = folder(&disk);
+    write(&data, 1, &[(1, 5), (2, 5)]).unwrap();
+    write(&data, 2, &[(2, 8)]).unwrap();
+    let shown = |listed: &[Listed]| {
+        listed.iter().map(|one| (one.slot, one.begin.lsn, one.file, one.is_newest)).collect::<Vec<_>>()
+    };
+    let (listed, faults) = list(&data, STORE).unwrap();
+    assert_eq!((shown(&listed), faults.len()), (vec![(1, 5, 1, true), (2, 8, 2, true), (2, 5, 1, false)], 0));
+    assert_eq!(listed[0].sections.iter().map(|(tag, _)| tag.0).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    disk.flip(&path(&data.join(FOLDER), 2), 5_000);
+    let (listed, faults) = list(&data, STORE).unwrap();
+    assert_eq!((shown(&listed), faults.len()), (vec![(1, 5, 1, true), (2, 5, 1, true)], 1));
+}
+
+#[test]
 fn a_snapshot_that_can_not_be_taken_is_named() {
     let disk = Disk::new(1);
     let data = folder(&disk);
