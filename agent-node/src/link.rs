@@ -102,6 +102,11 @@ pub struct Begin {
 impl Begin {
     /// All that there is, and nothing of what was removed.
     pub const WHOLE: Begin = Begin { changed: 0, removed: u64::MAX, horizon: 0 };
+
+    /// The version after which items are told, in a state of this version.
+    pub fn items_from(self, version: u64) -> u64 {
+        if self.changed == 0 { version } else { self.changed }
+    }
 }
 
 impl Since {

@@ -239,12 +239,12 @@ impl Map {
     /// were removed. Both together know all that was removed after the version `known_from`.
     pub fn add(&mut self, other: &Map, entries: bool, known_from: u64) {
         for (key, entry) in other.entries().filter(|_| entries) {
-            if !self.has(key) && !self.is_entombed(key) {
+            if !self.has(key) && self.removed_at(key).is_none() {
                 self.insert(key.clone(), entry.clone());
             }
         }
         for (key, stamp) in other.removed(None, Stamp::default()) {
-            if !self.has(key) && !self.is_entombed(key) {
+            if !self.has(key) && self.removed_at(key).is_none() {
                 self.entomb(key, stamp);
             }
         }
@@ -263,8 +263,9 @@ impl Map {
         self.spared = u32::MAX;
     }
 
-    fn is_entombed(&self, key: &Value) -> bool {
-        self.tombstones.as_ref().is_some_and(|tombstones| tombstones.get(key).is_some())
+    /// When a key was removed, if its tombstone is here.
+    pub fn removed_at(&self, key: &Value) -> Option<Stamp> {
+        self.tombstones.as_ref()?.get(key).copied()
     }
 
     /// The map as it was before.

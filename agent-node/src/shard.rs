@@ -22,6 +22,7 @@ mod marks;
 mod names;
 mod outbox;
 mod perform;
+mod recent;
 mod record;
 mod records;
 mod replay;
@@ -38,8 +39,8 @@ mod window;
 pub use crate::holds::Stream;
 pub use crate::link::{Body, Got};
 pub use event::{
-    Assignment, Command, Counts, Effect, Event, Fetch, Key, Message, Ownership, Place, Read, RouteCounts,
-    Taken, TimerCounts, Verdict,
+    Assignment, Attach, Command, Counts, Effect, Event, Fetch, Key, Message, Ownership, Place, Read,
+    RouteCounts, Taken, TimerCounts, Verdict,
 };
 pub use names::{Held, Room, of_node as name_of_node};
 pub use record::{Change, Fired, Record, Sent, Set, TimerChange, messages};
@@ -139,7 +140,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 }
                 self.hold(read.slot, got);
             }
-            Event::Attach { watch, agent, slot, lane, limit } => self.attach(watch, agent, slot, lane, limit),
+            Event::Attach(attach) => self.attach(attach),
             Event::Limit { watch, agent, lane, limit } => self.watches.limit(&agent, &lane, &watch, limit),
             Event::Detach { watch, agent, slot: _, lane } => self.watches.remove(&agent, &lane, &watch),
             Event::Message(message) => self.message(&message, now_ms),
@@ -164,7 +165,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             Event::Read(read) => {
                 self.hold(read.slot, Effect::Got { to: read.reply, id: read.id, end: Err(why.clone()) });
             }
-            Event::Attach { watch, slot, .. } => {
+            Event::Attach(Attach { watch, slot, .. }) => {
                 self.hold(slot, Effect::Closed { to: watch, refusal: why.clone() });
             }
             Event::Message(message) => self.hear(message.from, message.to, Verdict::Refused),

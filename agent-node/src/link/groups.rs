@@ -80,6 +80,10 @@ pub trait Teller<K> {
     /// Why links of this kind to the lane can't go on.
     fn ends(&self, lane: &WatchState) -> Option<Refusal>;
     /// Tells the link what is due. Gives how far it came, and how many events its credit pays for.
+    /// Whether what the link is told now is paid for by its credit.
+    fn pays(&self, _cursor: &Cursor) -> bool {
+        true
+    }
     fn tell_link(
         &mut self,
         link: K,
@@ -369,10 +373,9 @@ impl<K: Copy> Member<K> {
         {
             return Looked::Until(at);
         }
-        let given = Budget {
-            events: SLICE.events.min(room.events).min(credit.map_or(usize::MAX, |credit| credit as usize)),
-            bytes: SLICE.bytes.min(room.bytes),
-        };
+        let most = credit.filter(|_| teller.pays(cursor)).map_or(usize::MAX, |credit| credit as usize);
+        let given =
+            Budget { events: SLICE.events.min(room.events).min(most), bytes: SLICE.bytes.min(room.bytes) };
         let mut budget = given;
         let (told, costs) = teller.tell_link(*link, lane, cursor, &mut budget);
         let events = given.events - budget.events;

@@ -96,6 +96,7 @@ impl WatchedLane {
         } else {
             state.mirror.questions.attach();
         }
+        state.mirror.set_owner(owner == Owner::Here);
         let moved = state.owner != owner;
         (state.attachment, state.owner) = (attachment, owner);
         if moved {
@@ -202,6 +203,10 @@ impl WatchState {
             self.wanted = waiting;
             return Since::default();
         }
+        if self.mirror.asks_for_nothing() {
+            self.asked = Some(Since::default());
+            return Since::default();
+        }
         let held = self.mirror.is_whole().then(|| self.mirror.held());
         let since = waiting.into_iter().chain(held).reduce(Since::and).unwrap_or_default();
         self.asked = Some(since);
@@ -250,7 +255,7 @@ impl WatchState {
 
     /// Streams have looked. Where commands may wait for that, nothing else lets go what all have passed.
     pub fn passed(&mut self) -> Option<Grant> {
-        if self.queue.blocks() {
+        if self.queue.blocks() || self.mirror.has_older() {
             self.release();
         }
         self.grant()

@@ -61,6 +61,8 @@ pub struct Mirror {
     era: u32,
     /// No owner can be reached.
     stale: bool,
+    /// The owner is this node, and so is asked for items that somebody has missed.
+    owner_is_here: bool,
     pub questions: Questions,
 }
 
@@ -180,6 +182,7 @@ impl Mirror {
             head: Stamp::default(),
             era: 0,
             stale: false,
+            owner_is_here: false,
             questions: Questions::default(),
         }
     }
@@ -310,11 +313,11 @@ impl Mirror {
             cursor.phase = Phase::Begin(Start::Void);
         }
         if let Phase::Begin(start) = cursor.phase {
-            if self.keeps_items() && self.awaits(cursor) {
+            let Ok(begun) = self.begins(start, cursor) else { return Told::All };
+            if self.keeps_items() && begun.begin.changed == 0 && self.awaits(cursor) {
                 // What came before it is on its way, and is not for it.
                 return Told::All;
             }
-            let Ok(begun) = self.begins(start, cursor) else { return Told::All };
             if begun.reset {
                 if budget.is_spent() {
                     return Told::Part;
@@ -356,8 +359,22 @@ impl Mirror {
     /// Whether those who need this can begin, or can't whatever the owner is asked for.
     pub fn has(&self, since: Since) -> bool {
         let Since { changed, removed } = since;
+        if let Content::Items(items) = &self.state {
+            return !self.owner_is_here
+                || !self.is_of_this(changed)
+                || changed.max(self.horizon) >= items.known_from();
+        }
         let has_changes = self.base == 0 || changed > 0 && changed >= self.base;
         has_changes && (removed == 0 || removed < self.horizon || self.tells_removals(removed))
+    }
+
+    pub fn set_owner(&mut self, is_here: bool) {
+        self.owner_is_here = is_here;
+    }
+
+    /// Items are not asked for of other nodes: what is missed is a gap, and who comes back begins anew.
+    pub fn asks_for_nothing(&self) -> bool {
+        self.keeps_items() && !self.owner_is_here
     }
 
     /// What goes on from here, where nobody needs more.
@@ -378,7 +395,8 @@ impl Mirror {
                 }
                 let since = Since { changed: token, removed: token };
                 if !self.has(since) {
-                    let changed = if self.base == 0 { self.version } else { token };
+                    let goes_on = self.base == 0 && !self.keeps_items();
+                    let changed = if goes_on { self.version } else { token };
                     return Err(Lacks::State(Since { changed, removed: token }));
                 }
                 let begin = Begin { changed: token, removed: token, horizon: self.horizon };
@@ -400,11 +418,19 @@ impl Mirror {
         if self.base > 0 {
             return Err(Lacks::State(Since::default()));
         }
-        let of_this = |version: u64| follows(version, self.version) && version <= self.version;
+        if let Content::Items(items) = &self.state {
+            if !self.has(since) {
+                return Err(Lacks::State(since));
+            }
+            let is_known = self.owner_is_here && self.is_of_this(since.changed);
+            let changed = if is_known { since.changed.max(items.known_from()) } else { 0 };
+            let begin = Begin { changed, removed: u64::MAX, horizon: self.horizon };
+            return Ok(Begun { reset: false, begin, removed: None });
+        }
         let horizon = self.known_removals().max(self.horizon);
         let changed =
             if self.is_known(since.changed) && since.changed >= horizon { since.changed } else { 0 };
-        let removed = (since.removed > 0 && of_this(since.removed)).then(|| since.removed.max(horizon));
+        let removed = self.is_of_this(since.removed).then(|| since.removed.max(horizon));
         let begin = Begin { changed, removed: removed.unwrap_or(u64::MAX), horizon };
         Ok(Begun { reset: false, begin, removed })
     }
@@ -414,12 +440,16 @@ impl Mirror {
         let is_there = match &self.state {
             // What the plan says of a lane that was never set may have changed since.
             Content::Value(latest) => latest.as_ref().is_none_or(|latest| latest.at.version > 0),
+            // What is not kept of items is a gap.
+            Content::Items(_) => return self.owner_is_here && self.is_of_this(token),
             Content::Map(_) => true,
-            // Items are not kept for those who come back.
-            Content::Items(_) => false,
         };
-        let is_of_this = token > 0 && follows(token, self.version) && token <= self.version;
-        is_there && is_of_this && token >= self.horizon
+        is_there && self.is_of_this(token) && token >= self.horizon
+    }
+
+    /// Whether it is a version of this history that was reached.
+    fn is_of_this(&self, version: u64) -> bool {
+        version > 0 && follows(version, self.version) && version <= self.version
     }
 
     /// From which version on it is known here what was removed.
@@ -434,18 +464,19 @@ impl Mirror {
         since >= self.known_removals() || broken::is(Broken::UnknownRemovals)
     }
 
-    /// State is told; of an event lane there is none, what happens from now on is told.
+    /// State is told. Of an event lane there is none: what happened since a token is told, or what happens from now on.
     fn begin(&self, cursor: &mut Cursor, begun: Begun) {
         let Begun { begin: Begin { changed, .. }, removed, .. } = begun;
         let walk = || Box::new(Walk::new(changed, removed, self.head));
         cursor.phase = Phase::Syncing(matches!(self.state, Content::Map(_)).then(walk));
         cursor.at = match self.state {
             Content::Value(_) if changed == 0 => Stamp::default(),
-            Content::Value(_) => Stamp::end_of(changed),
-            Content::Map(_) | Content::Items(_) => self.head,
+            Content::Items(_) if changed == 0 => self.head,
+            Content::Value(_) | Content::Items(_) => Stamp::end_of(changed),
+            Content::Map(_) => self.head,
         };
         cursor.began = self.head;
-        cursor.from = self.version + 1;
+        cursor.from = if self.keeps_items() && changed > 0 { changed } else { self.version } + 1;
         cursor.told = 0;
     }
 
@@ -456,6 +487,12 @@ impl Mirror {
         budget: &mut Budget,
         out: &mut impl Listener,
     ) -> Told {
+        if self.keeps_items() && matches!(cursor.phase, Phase::Syncing(_)) && cursor.at >= cursor.began {
+            // What is told later comes after it.
+            if !self.awaits(cursor) && !self.sync(cursor.from - 1, cursor, budget, out) {
+                return Told::Part;
+            }
+        }
         let mut items = items.peekable();
         while let Some(Item { at, said }) = items.next() {
             if budget.is_spent() {
@@ -465,8 +502,11 @@ impl Mirror {
             let complete =
                 next.is_none() && cursor.phase == Phase::Following || broken::is(Broken::EagerToken);
             // The rest of the same record may still come.
-            cursor.from =
-                if next.is_some_and(|next| next.at.version == version) { version } else { version + 1 };
+            cursor.from = match next {
+                Some(Item { said: MirrorChange::Gap(from, _), .. }) => version.max(*from).min(version + 1),
+                Some(next) if next.at.version == version => version,
+                _ => version + 1,
+            };
             cursor.at = at;
             let entrys = broken::is(Broken::EntryToken);
             let id = if entrys { Some(version) } else { complete.then_some(self.version) };
@@ -477,15 +517,23 @@ impl Mirror {
             if self.awaits(cursor) {
                 return Told::All;
             }
-            if budget.is_spent() {
+            if !self.sync(self.version, cursor, budget, out) {
                 return Told::Part;
             }
-            out.synced(self.version);
-            budget.spend(0);
-            cursor.phase = Phase::Following;
         }
         cursor.told = self.version;
         Told::All
+    }
+
+    /// All up to this version has been told. False: there is no room to say so.
+    fn sync(&self, id: u64, cursor: &mut Cursor, budget: &mut Budget, out: &mut impl Listener) -> bool {
+        if budget.is_spent() {
+            return false;
+        }
+        out.synced(id);
+        budget.spend(0);
+        (cursor.phase, cursor.told) = (Phase::Following, id);
+        true
     }
 
     /// Whether the owner has yet to answer what this watcher waits for.
@@ -515,7 +563,13 @@ impl Mirror {
 
     /// Up to which position this watcher needs nothing any more.
     pub fn passed(&self, cursor: &Cursor) -> Stamp {
-        if cursor.has_begun() && cursor.era == self.era { cursor.at } else { self.head }
+        match cursor.phase {
+            // What it will need may be here already.
+            Phase::Begin(start) if start.has_token() => Stamp::default(),
+            Phase::Begin(_) => self.head,
+            _ if cursor.era != self.era => self.head,
+            _ => cursor.at,
+        }
     }
 
     /// All watchers have passed this position. Items of event lanes up to there are let go.
@@ -523,6 +577,11 @@ impl Mirror {
         if let Content::Items(items) = &mut self.state {
             items.release(passed);
         }
+    }
+
+    /// Something is here for those who came back, which is let go when they have been told it.
+    pub fn has_older(&self) -> bool {
+        matches!(&self.state, Content::Items(items) if items.has_older())
     }
 
     /// The owner is asked anew, and counts items from nothing.

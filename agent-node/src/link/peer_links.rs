@@ -139,6 +139,11 @@ impl Teller<u64> for Peer<'_> {
         lane.ends_peer()
     }
 
+    /// The items that an attachment begins with are not counted by the other node.
+    fn pays(&self, cursor: &Cursor) -> bool {
+        cursor.is_synced()
+    }
+
     fn tell_link(
         &mut self,
         link: u64,
@@ -146,8 +151,15 @@ impl Teller<u64> for Peer<'_> {
         cursor: &mut Cursor,
         budget: &mut Budget,
     ) -> (Told, usize) {
-        let mut updates =
-            Updates { attachment: link, told: cursor.told(), due: None, items: 0, out: self.out };
+        let mut updates = Updates {
+            attachment: link,
+            told: cursor.told(),
+            due: None,
+            items: 0,
+            begins: !cursor.is_synced(),
+            out: self.out,
+        };
+        let pays = cursor.is_synced();
         let told = lane.mirror.tell(cursor, budget, &mut updates);
         if told == Told::All
             && cursor.is_synced()
@@ -159,7 +171,7 @@ impl Teller<u64> for Peer<'_> {
             self.questions.remove(&link);
         }
         updates.finish();
-        (told, updates.items)
+        (told, if pays { updates.items } else { 0 })
     }
 
     /// The other node's mirror has a gap then, and its own links to judge.
@@ -179,6 +191,8 @@ struct Updates<'a> {
     told: u64,
     due: Option<Update>,
     items: usize,
+    /// State is being told.
+    begins: bool,
     out: &'a mut Vec<(u64, Result<Update, Refusal>)>,
 }
 
@@ -208,7 +222,7 @@ impl Updates<'_> {
 
 impl Listener for Updates<'_> {
     fn begin(&mut self, _reset: bool, begin: Begin) {
-        self.told = 0;
+        (self.told, self.begins) = (0, true);
         self.due = Some(Update {
             version: 0,
             begin: Some(begin),
@@ -232,6 +246,12 @@ impl Listener for Updates<'_> {
                 self.items += 1;
                 (Change::Event(value(cell)), bytes(cell.value()))
             }
+            MirrorChange::Gap(_, to) if self.begins => {
+                // What came before it is part of it.
+                let begin = Begin { changed: to, removed: u64::MAX, horizon: to };
+                self.begin(false, begin);
+                return CHANGE_BYTES;
+            }
             MirrorChange::Gap(_, to) => {
                 self.finish();
                 let gap = Update {
@@ -247,6 +267,10 @@ impl Listener for Updates<'_> {
                 return CHANGE_BYTES;
             }
         };
+        if self.due.as_ref().is_some_and(|due| due.synced) {
+            // It is no part of the state.
+            self.finish();
+        }
         let update = self.due();
         update.changes.push(Versioned { change, version });
         if let Some(id) = id {
@@ -258,6 +282,7 @@ impl Listener for Updates<'_> {
     fn synced(&mut self, id: u64) {
         let update = self.due();
         (update.version, update.synced) = (id, true);
+        (self.told, self.begins) = (id, false);
     }
 
     fn stale(&mut self) {}

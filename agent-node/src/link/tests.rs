@@ -739,7 +739,7 @@ fn an_attachment_that_begins_after_a_watcher_came_is_its_answer() {
 fn items_that_were_under_way_when_a_watcher_came_are_not_for_it() {
     let (node, serving, first, attachment) = far("supply");
     let links = Links::new(&serving);
-    links.open(1, "/a", "supply", Some(3), None);
+    links.open(1, "/a", "supply", Some(0), None);
     assert_eq!(node.questions(), [Question { attachment, number: 2 }]);
     change(&serving, attachment, vec![event(6, 6)]);
     check(&links, &expect![""]);

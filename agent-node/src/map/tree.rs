@@ -23,6 +23,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The next one of the same version.
+    #[must_use]
+    pub fn next(self) -> Stamp {
+        Stamp { version: self.version, index: self.index + 1 }
+    }
+
     /// No change of this version has a higher one.
     pub fn end_of(version: u64) -> Stamp {
         Stamp { version, index: u32::MAX }

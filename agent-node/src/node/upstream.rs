@@ -5,6 +5,7 @@ use crate::node::core::{Core, Event};
 use crate::node::routing;
 use crate::peer::{Attach, Limit};
 use crate::refusal::Refusal;
+use crate::shard;
 use proto::address::Slot;
 
 impl Upstream for Core {
@@ -23,7 +24,9 @@ impl Upstream for Core {
         let (slot, agent, lane) = (target.slot, target.agent.clone(), target.lane.to_string());
         match target.owner {
             Owner::Here => {
-                self.inbox(slot).put_always(Event::Attach { watch: attachment, agent, slot, lane, limit });
+                let (watch, since) = (attachment, since.changed);
+                let attach = shard::Attach { watch, agent, slot, lane, since, limit };
+                self.inbox(slot).put_always(Event::Attach(attach));
             }
             // One that is not connected is asked when it is.
             Owner::Node(node) => {

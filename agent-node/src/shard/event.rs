@@ -25,14 +25,7 @@ pub enum Event<R, W> {
     Ended(Stream),
     Read(Read<R>),
     /// Tells `watch` the state of the lane now, and all changes from then on.
-    Attach {
-        watch: W,
-        agent: Address,
-        slot: Slot,
-        lane: String,
-        /// With a queue that blocks: so many items may be told, until `Limit` says more.
-        limit: Option<u64>,
-    },
+    Attach(Attach<W>),
     /// So many items in all may be told to a watch, from its beginning.
     Limit {
         watch: W,
@@ -83,6 +76,19 @@ pub struct Command<R, K = Option<Key>> {
     /// JSON as the client sent it.
     pub body: Bytes,
     pub key: K,
+}
+
+#[derive(Debug)]
+pub struct Attach<W> {
+    pub watch: W,
+    pub agent: Address,
+    pub slot: Slot,
+    pub lane: String,
+    /// The items after this version are told, as far as the slot keeps them; 0: none. Only event lanes have items.
+    pub since: u64,
+    /// With a queue that blocks: so many items may be told, until `Limit` says more. Those that it begins with do not
+    /// count.
+    pub limit: Option<u64>,
 }
 
 #[derive(Debug)]

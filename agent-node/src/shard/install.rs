@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::codec::Reader;
+use super::recent::Recent;
 use super::saved::{self, Reading, goes_on, tag};
 use super::slot::Slot;
 use super::timers::Timer;
@@ -36,6 +37,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         numbers.history = begin.history;
         numbers.time_ms = begin.time_ms;
         numbers.terms.clone_from(&begin.terms);
+        // Unless it says what it has of them.
+        let version = numbers.version();
+        self.slot(id).recent = Recent::begin(version);
         self.installing = Some(Installing { id, begun: Vec::new(), to: None, map: None, timers: Vec::new() });
     }
 
@@ -97,7 +101,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
             return Err("the slot is gone");
         };
-        let Slot { agents, outbox, seen, timers, .. } = &mut **slot;
+        let Slot { agents, outbox, seen, timers, recent, .. } = &mut **slot;
         while !items.is_empty() {
             match tag {
                 tag::SEEN => drop(seen.insert(items.slot()?, items.place()?)),
@@ -112,6 +116,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 })?,
                 tag::TIMES => timers.marks_mut().add(items.varint()?, items.varint()?),
                 tag::TIMERS => installing.timers.push(saved::read_timer(&mut items)?),
+                tag::RECENT_FROM => *recent = Recent::begin(items.varint()?),
+                tag::RECENT => recent.decode(&mut items)?,
                 tag::MAP => installing.map = Some(saved::read_large_map(&mut items)?),
                 tag::ENTRIES | tag::REMOVED => {
                     let (_, _, reading) = installing.map.as_mut().ok_or("entries without a map")?;

@@ -296,7 +296,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
             unreachable!("it has just been made")
         };
-        let Slot { numbers, agents, outbox, timers: scheduled, seen } = &mut **slot;
+        let Slot { numbers, agents, outbox, timers: scheduled, seen, recent: _ } = &mut **slot;
         let (version, now_ms) = (numbers.next_version(), numbers.time(clock_ms, since_ms));
         let plan = &configuration.plan;
         let given = Given { plan, kind, address, event, key, sender, now_ms, version, hops };
@@ -355,14 +355,26 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         if self.change_timers(id, address, &of_timers) {
             self.rekey(id, clock_ms);
         }
-        self.show(kind, address, version, &changes);
+        self.show(id, kind, address, version, &changes);
         self.post(address, id, sends);
         Ok(Done { version, said: said.map_or(Said::Nothing, Said::Json) })
     }
 
-    /// Tells watchers of the agent's lanes.
-    fn show(&mut self, kind: &Kind, address: &Address, version: u64, changes: &[(usize, Change)]) {
+    /// Tells watchers of the agent's lanes, and keeps items for those who come back.
+    fn show(
+        &mut self,
+        slot: address::Slot,
+        kind: &Kind,
+        address: &Address,
+        version: u64,
+        changes: &[(usize, Change)],
+    ) {
         let end = super::gate::GATHERED;
+        for (lane, change) in changes {
+            if let (Change::Event(item), Some(Some(slot))) = (change, self.slots.get_mut(usize::from(slot))) {
+                slot.recent.push(address, kind.lanes[*lane].id, version, item.clone());
+            }
+        }
         for watching in self.watches.of(address) {
             let Some((index, _)) = kind.lane(&watching.lane) else { continue };
             let of_lane = changes.iter().filter(|(lane, _)| *lane == index);

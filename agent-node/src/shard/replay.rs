@@ -3,7 +3,7 @@
 use super::Shard;
 use super::due::Said;
 use super::outbox::RecordAt;
-use super::record::{self, Record};
+use super::record::{self, Change, Record};
 use crate::broken::{self, Broken};
 use crate::log::{Head, Position};
 use crate::map::Stamp;
@@ -72,6 +72,9 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             agent.end_hidden(Stamp { version, index: 0 }, &record.changes);
         }
         for ((lane, change), index) in record.changes.into_iter().zip(0..) {
+            if let Change::Event(item) = &change {
+                slot.recent.push(&address, lane, version, item.clone());
+            }
             agent.replay(lane, change, Stamp { version, index });
         }
         let fired = record.fired.as_ref().filter(|_| !broken::is(Broken::ForgottenFired));

@@ -34,6 +34,9 @@ pub mod tag {
     pub const TIMERS: Tag = Tag(8);
     /// When records were made, for entries that go for their age: LSNs, each with a time.
     pub const TIMES: Tag = Tag(9);
+    /// From which version on the items of event lanes are there.
+    pub const RECENT_FROM: Tag = Tag(10);
+    pub const RECENT: Tag = Tag(11);
 }
 
 /// The item goes on in the next piece, which has the same tag.

@@ -4,6 +4,7 @@ use super::agents::Agents;
 use super::event::{Ownership, Place};
 use super::gate::GATHERED;
 use super::outbox::Outbox;
+use super::recent::Recent;
 use super::timers::Timers;
 use crate::log::{Head, Position};
 use crate::snapshot::{TERMS_MAX, Term};
@@ -17,6 +18,7 @@ pub struct Slot {
     pub agents: Agents,
     pub outbox: Outbox,
     pub timers: Timers,
+    pub recent: Recent,
     /// Up to where messages of other slots have had their effect.
     pub seen: HashMap<address::Slot, Place>,
 }

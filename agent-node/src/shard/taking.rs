@@ -103,7 +103,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             out.push(Given { slot: id, piece: Piece::End });
             return None;
         };
-        let Slot { numbers, agents, outbox, seen, timers } = &**slot;
+        let Slot { numbers, agents, outbox, seen, timers, recent } = &**slot;
         let begin = Begin {
             history: numbers.history,
             lsn: numbers.lsn,
@@ -135,6 +135,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 varint(*time_ms, out);
             });
         }
+        pieces.item(tag::RECENT_FROM, |out| varint(recent.from(), out));
+        recent.encode(|item| pieces.item(tag::RECENT, item));
         let early = vec![0; agents.len().div_ceil(64) as usize];
         let (agents, large) = (agents.len(), VecDeque::new());
         Some(Walk { slot: id, pieces, agents, next: 0, early, large, part: Part::Head })

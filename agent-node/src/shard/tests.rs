@@ -551,13 +551,14 @@ fn a_watcher_that_folds_its_updates_has_the_state() {
     rig.send("/counter/1", "add", "{\"n\": 100}", None).unwrap();
     let agent = Address::parse("/counter/1").unwrap();
     for (watch, lane) in [(1, "seen"), (2, "total"), (3, "bell"), (4, "hidden")] {
-        rig.handle(Event::Attach {
+        rig.handle(Event::Attach(Attach {
             watch,
             agent: agent.clone(),
             slot: Rig::slot_of("/counter/1"),
             lane: lane.into(),
+            since: 0,
             limit: None,
-        });
+        }));
     }
     let (mut entries, mut bells, mut last) = (BTreeMap::new(), 0, None);
     let mut closed = 0;

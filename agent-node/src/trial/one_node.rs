@@ -6,7 +6,8 @@ use crate::link::{Change, Update};
 use crate::log::{Head, Position};
 use crate::refusal::Refusal;
 use crate::shard::{
-    Assignment, Body, Command, Effect, Event, Fetch, Message, Ownership, Place, Read, Room, Shard, messages,
+    Assignment, Attach, Body, Command, Effect, Event, Fetch, Message, Ownership, Place, Read, Room, Shard,
+    messages,
 };
 use hashbrown::{HashMap, HashSet};
 use proto::address::{Address, Slot};
@@ -81,7 +82,8 @@ impl OneNode {
         let watch = Arc::new((agent.clone(), lane.to_owned()));
         if self.watched.insert(watch.clone()) {
             let (agent, lane, slot) = (agent.clone(), lane.to_owned(), self.slot_of(agent));
-            self.shard.handle(Event::Attach { watch, agent, slot, lane, limit: None }, 0);
+            let attach = Attach { watch, agent, slot, lane, since: 0, limit: None };
+            self.shard.handle(Event::Attach(attach), 0);
             self.settle();
         }
     }

@@ -55,6 +55,11 @@ impl Start {
         }
     }
 
+    /// Whether what happened after a version is due to it.
+    pub fn has_token(self) -> bool {
+        matches!(self, Start::Token(_) | Start::Mirror(Since { changed: 1.., .. }))
+    }
+
     /// What a mirror that has nothing needs for such a watcher.
     pub fn needs(self) -> Since {
         match self {

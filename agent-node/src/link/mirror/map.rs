@@ -107,6 +107,20 @@ impl Entries {
         }
     }
 
+    /// Whether a change of the owner's is what is here.
+    pub fn has(&self, told: &Versioned) -> bool {
+        let version = match &told.change {
+            Change::Put(key, value) => {
+                let entry = self.all.get(key).filter(|entry| entry.value == *value);
+                entry.map(crate::map::Entry::version)
+            }
+            Change::Remove(key) => self.all.removed_at(key).map(|stamp| stamp.version),
+            Change::Clear => Some(self.cleared.version),
+            Change::Set(_) | Change::Event(_) => None,
+        };
+        version == Some(told.version)
+    }
+
     /// Whether everything that happened after a position is known here, for a watcher that was told the state.
     pub fn reaches(&self, at: Stamp) -> bool {
         at.max(self.cleared) >= self.horizon

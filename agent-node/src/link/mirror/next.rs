@@ -4,6 +4,7 @@ use super::map::{Entries, changes_after};
 use super::{BEHIND, Cell, Content, Latest, Mirror, follows};
 use crate::link::{Begin, Change, Versioned};
 use crate::map::{Map, Stamp};
+use proto::value::Value;
 
 #[derive(Debug)]
 pub struct Next {
@@ -53,11 +54,11 @@ impl Mirror {
     pub(super) fn replace(&mut self, version: u64, next: Next) {
         let begin = next.begin;
         if self.continues(version, &next) {
-            self.base = self.base.min(begin.changed);
+            self.base = if self.keeps_items() { 0 } else { self.base.min(begin.changed) };
             self.horizon = self.horizon.max(begin.horizon);
             self.join(version, next);
         } else {
-            self.restart(next);
+            self.restart(version, next);
         }
         self.version = version;
         self.head = self.head.max(Stamp { version, index: BEHIND });
@@ -69,22 +70,29 @@ impl Mirror {
     fn continues(&self, version: u64, next: &Next) -> bool {
         let (begin, before) = (next.begin, self.version);
         let is_told = begin.changed <= before && next.map.known_from() <= before;
-        let is_compared = begin.changed == 0 && self.base == 0;
+        // Of items there may be a gap.
+        let is_compared = begin.changed == 0 && self.base == 0 || self.keeps_items();
         self.whole && follows(before, version) && before <= version && (is_told || is_compared)
     }
 
-    fn restart(&mut self, next: Next) {
+    fn restart(&mut self, version: u64, next: Next) {
         self.era += u32::from(self.whole);
         self.head = Stamp::default();
         (self.base, self.horizon) = (next.begin.changed, next.begin.horizon);
         match &mut self.state {
             Content::Value(latest) => *latest = None,
             Content::Map(entries) => **entries = Entries::begin(next.map),
-            Content::Items(items) => items.forget(),
+            Content::Items(items) => {
+                let at = Stamp { version, index: BEHIND };
+                items.forget(at);
+                self.base = 0;
+                let from = next.begin.items_from(version);
+                return if from < version {
+                    items.set_older(from, events(next.changes))
+                };
+            }
         }
-        for Versioned { change, version } in next.changes {
-            self.follow_one(change, version);
-        }
+        self.follow_all(next.changes);
     }
 
     fn join(&mut self, version: u64, next: Next) {
@@ -97,7 +105,10 @@ impl Mirror {
             }
             Content::Map(entries) if next.map.known_from() <= before => {
                 let since = entries.all().known_from();
-                self.follow_all(changes_after(&next.map, before));
+                let changes = changes_after(&next.map, before);
+                // Of a flush that came in part, some are here.
+                let news = changes.into_iter().filter(|versioned| !entries.has(versioned)).collect();
+                self.follow_all(news);
                 let Content::Map(entries) = &mut self.state else { return };
                 entries.join(next.map, next.begin.changed == 0, since);
             }
@@ -112,12 +123,38 @@ impl Mirror {
                 let Content::Map(entries) = &mut self.state else { return };
                 entries.replace(next.map, removed, version);
             }
-            Content::Items(_) => {
-                if version > before {
-                    self.head = self.position(version);
-                    let Content::Items(items) = &mut self.state else { return };
-                    items.gap(before + 1, self.head);
-                }
+            Content::Items(_) => self.join_items(next.begin.items_from(version), next.changes),
+        }
+    }
+
+    /// Items after the version `from` have come. Those that nobody here was told are new; the others are for who comes back.
+    fn join_items(&mut self, from: u64, changes: Vec<Versioned>) {
+        let before = self.version;
+        let new = changes.partition_point(|versioned| versioned.version <= before);
+        let mut older = changes;
+        let new = older.split_off(new);
+        let is_gap = from > before;
+        if is_gap {
+            self.head = self.position(from);
+        }
+        let Content::Items(items) = &mut self.state else { return };
+        if from > before {
+            items.gap(before + 1, self.head);
+        } else if from < before {
+            items.set_older(from, events(older));
+        }
+        let mut at = Stamp::default();
+        for (version, value) in events(new) {
+            at = if version == at.version { at.next() } else { Stamp { version, index: 1 } };
+            // Of a flush that came in part, some are here.
+            if is_gap {
+                at = self.position(version);
+            }
+            if at > self.head
+                && let Content::Items(items) = &mut self.state
+            {
+                items.push_missed(value, at);
+                self.head = at;
             }
         }
     }
@@ -127,6 +164,13 @@ impl Mirror {
             self.follow_one(change, version);
         }
     }
+}
+
+fn events(changes: Vec<Versioned>) -> impl Iterator<Item = (u64, Value)> {
+    changes.into_iter().filter_map(|Versioned { change, version }| match change {
+        Change::Event(value) => Some((version, value)),
+        _ => None,
+    })
 }
 
 /// Whether watchers are to be told of a value. Where it is older than what they have, it is what a mirror that had only

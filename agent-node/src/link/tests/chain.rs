@@ -76,8 +76,10 @@ struct Client {
     synced: bool,
     /// All up to this version was acknowledged when it came.
     came: u64,
-    /// And this when it was told `synced`.
+    /// And this when it was told `synced`, in this watch or in those that it goes on from.
     synced_at: Option<u64>,
+    /// It goes on from a token.
+    is_back: bool,
     items: Vec<u64>,
     gaps: Vec<(u64, u64)>,
 }
@@ -87,12 +89,16 @@ struct Client {
 struct Left {
     state: BTreeMap<String, String>,
     token: Option<u64>,
+    items: Vec<u64>,
+    gaps: Vec<(u64, u64)>,
+    /// What was emitted after this version, it has or lies in a gap.
+    since: Option<u64>,
 }
 
 impl Client {
     fn new(serving: &Serving, world: &World, from: Left, credit: Option<u32>) -> Client {
         let links = Links::new(serving);
-        let Left { state, token } = from;
+        let Left { state, token, items, gaps, since } = from;
         links.open(1, "/a", world.lane, token, credit);
         Client {
             links,
@@ -101,15 +107,18 @@ impl Client {
             id: token,
             synced: false,
             came: world.version,
-            synced_at: None,
-            items: Vec::new(),
-            gaps: Vec::new(),
+            synced_at: since.filter(|_| token != Some(0)),
+            is_back: since.is_some() && token != Some(0),
+            items,
+            gaps,
         }
     }
 
     fn leave(self) -> Left {
         let token = Some(self.at_id.as_ref().map_or(0, |(id, _)| *id));
-        Left { state: self.at_id.map(|(_, state)| state).unwrap_or_default(), token }
+        let items = self.items.into_iter().filter(|item| token.is_some_and(|token| item / ITEMS <= token));
+        let (items, gaps, since) = (items.collect(), self.gaps, self.synced_at);
+        Left { state: self.at_id.map(|(_, state)| state).unwrap_or_default(), token, items, gaps, since }
     }
 
     /// Each key is what it was at this version, or what it became later.
@@ -139,7 +148,7 @@ impl Client {
                 EventKind::Clear => self.state.clear(),
                 EventKind::Reset => {
                     (self.state, self.id, self.synced) = (BTreeMap::new(), None, false);
-                    self.at_id = None;
+                    (self.at_id, self.is_back) = (None, false);
                     (self.synced_at, self.items, self.gaps) = (None, Vec::new(), Vec::new());
                 }
                 EventKind::Synced => {
@@ -149,7 +158,8 @@ impl Client {
                 }
                 EventKind::Event => {
                     let item: u64 = text(value).parse().unwrap();
-                    assert!(self.synced && item / ITEMS > self.came, "{item} for who came at {}", self.came);
+                    let is_due = self.is_back || self.synced && item / ITEMS > self.came;
+                    assert!(is_due, "{item} for who came at {}", self.came);
                     self.items.push(item);
                 }
                 EventKind::Gap => self.gaps.push(gap),
@@ -171,6 +181,8 @@ impl Client {
 
 /// More than one record has.
 const ITEMS: u64 = 10;
+/// So many items an owner keeps for those who come back.
+const KEPT: usize = 12;
 
 struct World {
     lane: &'static str,
@@ -232,17 +244,36 @@ impl World {
     }
 
     fn shard(&mut self) {
+        let mut since = self.near.0.since().into_iter();
         for (attach, attachment, _) in self.near.0.asked() {
             self.told.retain(|told| *told != attachment);
             if attach {
                 self.told.push(attachment);
-                let (entries, version) = (Some(self.entries.clone()), self.version);
-                let known_from = self.entries.known_from();
-                let begin = Some(Begin { removed: known_from, horizon: known_from, ..Begin::WHOLE });
-                let update = Update { version, begin, synced: true, changes: vec![], entries, answered: 1 };
+                let since = since.next().expect("each attachment asks for something").changed;
+                let update = if self.lane == "supply" { self.items_after(since) } else { self.whole() };
                 self.near.1.update(&mut vec![(attachment, Ok(update))]);
             }
         }
+    }
+
+    fn whole(&self) -> Update {
+        let (entries, version) = (Some(self.entries.clone()), self.version);
+        let known_from = self.entries.known_from();
+        let begin = Some(Begin { removed: known_from, horizon: known_from, ..Begin::WHOLE });
+        Update { version, begin, synced: true, changes: vec![], entries, answered: 1 }
+    }
+
+    /// The owner keeps the last few.
+    fn items_after(&self, since: u64) -> Update {
+        let gone = self.items.len().checked_sub(KEPT + 1);
+        let horizon = gone.map_or(0, |gone| self.items[gone] / ITEMS);
+        let is_of_this =
+            since > 0 && since <= self.version && ring::history(since) == ring::history(self.version);
+        let changed = if is_of_this { since.max(horizon) } else { 0 };
+        let items = self.items.iter().filter(|item| is_of_this && **item / ITEMS > changed);
+        let changes = items.map(|item| event(item / ITEMS, item.cast_signed())).collect();
+        let begin = Some(Begin { changed, removed: u64::MAX, horizon });
+        Update { version: self.version, begin, synced: true, changes, entries: None, answered: 1 }
     }
 
     fn tell(&self, changes: &[Versioned]) {
@@ -452,7 +483,7 @@ proptest! {
             let synced_at = client.synced_at.expect("it is synced");
             for item in world.items.iter().filter(|item| *item / ITEMS > synced_at) {
                 let in_gap = |(from, to): &(u64, u64)| (*from..=*to).contains(&(item / ITEMS));
-                prop_assert!(client.items.contains(item) || client.gaps.iter().any(in_gap), "{item}");
+                prop_assert!(client.items.contains(item) || client.gaps.iter().any(in_gap), "{item} of {:?}: {:?}, {:?}, synced at {synced_at}, id {:?}", world.items, client.items, client.gaps, client.id);
             }
         }
     }

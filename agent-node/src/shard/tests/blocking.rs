@@ -5,7 +5,14 @@ use super::*;
 fn attach(rig: &mut Rig, agent: &str, lane: &str, limit: u64) {
     let slot = Rig::slot_of(agent);
     let agent = Address::parse(agent).unwrap();
-    rig.handle(Event::Attach { watch: 1, agent, slot, lane: lane.into(), limit: Some(limit) });
+    rig.handle(Event::Attach(Attach {
+        watch: 1,
+        agent,
+        slot,
+        lane: lane.into(),
+        since: 0,
+        limit: Some(limit),
+    }));
     rig.settle();
 }
 

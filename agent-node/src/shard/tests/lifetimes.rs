@@ -49,7 +49,7 @@ fn whoever_watches_is_told_of_the_end() {
     rig.visit("hit", "5");
     for (watch, lane) in [(1, "hits"), (2, "recent")] {
         let (agent, slot) = (Address::parse(VISIT).unwrap(), Rig::slot_of(VISIT));
-        rig.handle(Event::Attach { watch, agent, slot, lane: lane.into(), limit: None });
+        rig.handle(Event::Attach(Attach { watch, agent, slot, lane: lane.into(), since: 0, limit: None }));
     }
     rig.settle();
     let bye = rig.event(VISIT, "bye", "\"again\"", None, 0);
