@@ -60,6 +60,8 @@ pub enum Broken {
     IgnoredCancel,
     /// A timer fires before its time.
     EarlyTimer,
+    /// Slot time falls when the clock is set back.
+    FallingTime,
     /// Each change that is told has the version of its record as token.
     EntryToken,
     /// Who goes on from a token is not told of removals that the mirror does not know.
@@ -92,7 +94,7 @@ pub mod simulated {
         BROKEN.set(broken);
     }
 
-    pub const ALL: [Broken; 30] = [
+    pub const ALL: [Broken; 31] = [
         Broken::OpenGate,
         Broken::EarlyRead,
         Broken::EarlyRetry,
@@ -120,6 +122,7 @@ pub mod simulated {
         Broken::ForgottenFired,
         Broken::IgnoredCancel,
         Broken::EarlyTimer,
+        Broken::FallingTime,
         Broken::EarlyTombstone,
         Broken::EntryToken,
         Broken::UnknownRemovals,

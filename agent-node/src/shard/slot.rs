@@ -6,6 +6,7 @@ use super::gate::GATHERED;
 use super::outbox::Outbox;
 use super::recent::Recent;
 use super::timers::Timers;
+use crate::broken::{self, Broken};
 use crate::log::{Head, Position};
 use crate::snapshot::{TERMS_MAX, Term};
 use proto::address;
@@ -64,12 +65,18 @@ impl Numbers {
     /// The time in this slot: the wall clock, unless that was set back. Then time goes on at half the speed until the clock
     /// has come up with it. `since_ms` is a clock that nobody sets.
     pub fn now_ms(&self, now_ms: u64, since_ms: u64) -> u64 {
+        if broken::is(Broken::FallingTime) {
+            return now_ms;
+        }
         now_ms.max(self.time_ms + since_ms.saturating_sub(self.time_since_ms) / 2)
     }
 
     /// The same, for a record.
     pub fn time(&mut self, now_ms: u64, since_ms: u64) -> u64 {
         let time_ms = self.now_ms(now_ms, since_ms);
+        if broken::is(Broken::FallingTime) {
+            self.time_ms = time_ms;
+        }
         if time_ms > self.time_ms {
             let slowly = self.time_since_ms + 2 * (time_ms - self.time_ms);
             self.time_since_ms = if time_ms == now_ms { since_ms } else { slowly };

@@ -18,7 +18,8 @@ const TURNS: u64 = 3;
 const TURN_MS: u64 = 700;
 
 /// `note` counts each event by its id, so that one with two effects shows, and sends it on to be counted again. A timer
-/// of `ring` does the same when it fires, and says -1 when it fires early and -2 when it was cancelled. One of `again`
+/// of `ring` does the same when it fires, and says -1 when it fires early, -2 when it was cancelled, and -3 when time has
+/// fallen since the last one was scheduled. One of `again`
 /// counts its turns, and says -1 when one is left out or comes twice.
 pub fn spec(generation: u64) -> String {
     json!({
@@ -42,6 +43,7 @@ pub fn spec(generation: u64) -> String {
                     {"name": "turns", "type": "Map"},
                     {"name": "dues", "type": "Map", "access": "Internal"},
                     {"name": "hushed", "type": "Map", "access": "Internal"},
+                    {"name": "clock", "type": "Value", "initial": "1970-01-01T00:00:00Z", "access": "Internal"},
                     {"name": format!("unused{generation}"), "type": "Value", "initial": generation},
                 ],
                 "timers": [{"name": "ring"}, {"name": "again", "afterOutage": "Each"}],
@@ -65,7 +67,7 @@ pub fn spec(generation: u64) -> String {
 /// The rules of a cell.
 fn rules() -> serde_json::Value {
     let saw = json!({"put": {"lane": "seen", "key": "event.id", "to": "seen[?event.id].orValue(0) + 1"}});
-    let rang = "now < timestamp(event.due) ? -1 : key in hushed ? -2 : rang[?key].orValue(0) + 1";
+    let rang = "now < timestamp(event.due) ? -1 : key in hushed ? -2 : now < timestamp(clock) ? -3 : rang[?key].orValue(0) + 1";
     let turned = format!(
         "!(key in dues) ? 1 : timestamp(event.due) - timestamp(dues[key]) != duration('{TURN_MS}ms') ? -1 : turns[key] + 1"
     );
@@ -79,6 +81,7 @@ fn rules() -> serde_json::Value {
         {"command": "wait", "do": [
             saw,
             {"remove": {"lane": "hushed", "key": "event.id"}},
+            {"set": {"lane": "clock", "to": "now"}},
             {"schedule": {"timer": "ring", "key": "event.id", "after": "event.after"}},
         ]},
         {"command": "hush", "do": [
