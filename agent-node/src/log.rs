@@ -288,7 +288,7 @@ impl Log {
 
     /// Lets the segments before this one go, but none that is being written, nor the one before while that is not on the
     /// disk yet. Their files are used again for those to
-    /// come, as long as they have no more than `spare` bytes together. Nobody may read them any more.
+    /// come, as long as they have no more than `spare` bytes together, or there are two. Nobody may read them any more.
     pub fn drop_before(&self, segment: u64, spare: u64) -> Result<(), Error> {
         loop {
             let first = lock(&self.contents).first();

@@ -38,7 +38,8 @@ pub fn found(folder: &Path) -> Result<VecDeque<Spare>, Error> {
 }
 
 impl Pool {
-    /// The file of a segment goes: it becomes a spare, where those have no more than `most` bytes then, or is removed.
+    /// The file of a segment goes: it becomes a spare, where those have no more than `most` bytes then, or two
+    /// of the largest, or is removed.
     pub fn let_go(&self, segment: u64, most: u64) -> Result<(), Error> {
         let from = path(&self.folder, segment);
         let bytes = match disk::length(&from) {
@@ -49,7 +50,8 @@ impl Pool {
         let bytes = bytes - bytes % BLOCK as u64;
         let state = self.lock();
         let has: u64 = state.spares.iter().map(|spare| spare.bytes).sum();
-        let is_wanted = bytes >= state.ledger.sizes().smallest && has + bytes <= most;
+        let sizes = state.ledger.sizes();
+        let is_wanted = bytes >= sizes.smallest && has + bytes <= most.max(2 * sizes.largest);
         drop(state);
         if !is_wanted {
             remove(&from)?;
