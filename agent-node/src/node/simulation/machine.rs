@@ -5,6 +5,7 @@ use crate::log::Loops;
 use crate::node::backlog::Backlog;
 use crate::node::core::{Core, Reply, Watch};
 use crate::node::handle::Node;
+use crate::node::look;
 use crate::node::start::{self, Parts};
 use crate::node::threads::{Thread, Turns};
 use crate::node::{Config, configure, turn};
@@ -74,7 +75,12 @@ impl Machine {
             snapshots: LIMITS,
             reading: Arc::default(),
         };
+        // What `check` would say of the folder is what the start then says.
+        let looked = look::look(&config.data).refusals.into_iter().next().map(|why| format!("{why:#}"));
         let loaded = match start::load(&config) {
+            Ok(_) if let Some(why) = looked => {
+                return Start::Refused(format!("it starts, though a look says: {why}"));
+            }
             Ok(loaded) => loaded,
             Err(_) if self.disk.has_failed() => return Start::Ended,
             Err(why) => return Start::Refused(format!("{why:#}")),
