@@ -21,6 +21,10 @@ pub const RECORD: usize = 40;
 pub const BODY_MAX: usize = 3 << 20;
 /// Bytes of one slot in a list.
 pub const LAST: usize = 10;
+/// Numbers of batches and records stay below that power of two.
+const NUMBER_BITS: u32 = 62;
+/// And LSNs, of which a version holds no more bits.
+const LSN_BITS: u32 = 40;
 const MAGIC: u32 = u32::from_le_bytes(*b"SHLB");
 /// The kind of a record that holds the effects of a command, the only one that is written yet. 1 to 9 are kept for
 /// the control records Adopt, Joining, Promise, Sealed, Cut, Installed, Dropped, History, Damaged.
@@ -164,7 +168,7 @@ impl BatchHead {
             3 => Kind::Closing,
             _ => return Err(NotABatch::Broken),
         };
-        Ok(BatchHead {
+        let head = BatchHead {
             kind,
             ident,
             number: u64_at(bytes, 48),
@@ -176,7 +180,13 @@ impl BatchHead {
             records: u32_at(bytes, 96),
             bytes: u32_at(bytes, 100),
             list_crc: u32_at(bytes, 12),
-        })
+        };
+        let numbers = [head.number, head.first, head.synced, head.ident.begins];
+        // No log counts so far, whatever the sum says, and what reads adds to them.
+        if numbers.iter().any(|number| number >> NUMBER_BITS != 0) {
+            return Err(NotABatch::Broken);
+        }
+        Ok(head)
     }
 
     /// The lists of the batch before and of the one before that, if they are whole.
@@ -276,6 +286,9 @@ pub fn record(bytes: &[u8], seed: u32) -> Result<(Head, &[u8], usize), NotARecor
         incarnation: u64_at(fixed, 24),
         lsn: u64_at(fixed, 32),
     };
+    if head.lsn >> LSN_BITS != 0 {
+        return Err(NotARecord::BrokenHead);
+    }
     let length = framed_length(fixed);
     let Some(body) = bytes.get(RECORD..length) else { return Err(NotARecord::BrokenBody(head, length)) };
     if checks && u32_at(fixed, 4) != crc32c::crc32c_append(seed, body) {
@@ -295,7 +308,8 @@ pub fn push_last(slot: u16, lsn: u64, out: &mut Vec<u8>) {
 
 /// The slots and last LSNs of a list.
 pub fn lasts(list: &[u8]) -> impl Iterator<Item = (u16, u64)> + '_ {
-    list.chunks_exact(LAST).map(|last| (u16_at(last, 0), u64_at(last, 2)))
+    let all = list.chunks_exact(LAST).map(|last| (u16_at(last, 0), u64_at(last, 2)));
+    all.filter(|(_, lsn)| lsn >> LSN_BITS == 0)
 }
 
 pub fn lasts_length(list: &[u8]) -> u32 {
@@ -353,6 +367,29 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         assert_eq!(BatchHead::decode(&bytes[..HEADER - 1]), Err(NotABatch::Short));
+    }
+
+    #[test]
+    fn numbers_that_no_log_reaches_are_broken_whatever_their_sums_say() {
+        let changes: [fn(&mut BatchHead); 4] = [
+            |head| head.number = u64::MAX,
+            |head| head.first = 1 << 62,
+            |head| head.synced = u64::MAX - 1,
+            |head| head.ident.begins = 1 << 63,
+        ];
+        for change in changes {
+            let (mut bytes, mut head) = (vec![0; HEADER], head());
+            change(&mut head);
+            head.encode(&[], &mut bytes);
+            assert_eq!(BatchHead::decode(&bytes), Err(NotABatch::Broken));
+        }
+        let (mut bytes, mut list) = (Vec::new(), Vec::new());
+        frame(&Head { lsn: 1 << 40, ..Head::default() }, b"body", &mut bytes);
+        seal(&mut bytes, 6, |_, _| ());
+        assert_eq!(record(&bytes, 6), Err(NotARecord::BrokenHead));
+        push_last(1, 1 << 40, &mut list);
+        push_last(2, (1 << 40) - 1, &mut list);
+        assert_eq!(lasts(&list).collect::<Vec<_>>(), [(2, (1 << 40) - 1)]);
     }
 
     #[test]

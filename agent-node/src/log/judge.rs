@@ -228,7 +228,7 @@ impl Judge {
         each: &mut Each,
     ) -> Result<bool, Stop> {
         self.ident = None;
-        Segment { store: self.store, index, bytes, until }.read(&mut |found| match found {
+        let read = Segment { store: self.store, index, bytes, until }.read(&mut |found| match found {
             Found::Batch { head, at, lists } => {
                 self.header(&head, at, lists);
                 let given = each(Seen::Batch(&head, at));
@@ -239,7 +239,12 @@ impl Judge {
                 self.broken(index, part, at, record);
                 Ok(())
             }
-        })
+        });
+        // A header may promise more than the file has, and a start never makes a file longer by that.
+        if let Some((_, at)) = self.content.as_mut().filter(|(segment, _)| *segment == index) {
+            *at = bytes.len().min(*at);
+        }
+        read
     }
 
     fn header(&mut self, head: &BatchHead, at: usize, lists: Option<(&[u8], &[u8])>) {

@@ -193,6 +193,17 @@ fn a_tail_that_was_written_anew_counts_once_and_what_was_cut_does_not_come_back(
 }
 
 #[test]
+fn a_log_ends_within_its_file_whatever_a_header_promises() {
+    let mut written = three();
+    written.roll();
+    for length in [BLOCK, HEADER + 5, HEADER] {
+        written.segments[1].bytes.truncate(length);
+        let end = written.read().1;
+        assert!(end.content.is_some_and(|(segment, at)| segment == 2 && at <= length), "{end:?}");
+    }
+}
+
+#[test]
 fn a_segment_that_was_made_and_never_begun_is_none() {
     let older = three().segments[0].bytes.clone();
     for content in [vec![0; 3 * BLOCK], vec![7; BLOCK], older] {
