@@ -31,6 +31,8 @@ pub mod clock;
 pub mod connections;
 pub mod disk;
 pub mod done;
+#[doc(hidden)]
+pub mod fuzzed;
 pub mod holds;
 pub mod link;
 pub mod lock;

@@ -11,6 +11,8 @@ mod contents;
 mod counts;
 mod covered;
 mod format;
+#[doc(hidden)]
+pub mod fuzzed;
 mod judge;
 mod look;
 mod places;

@@ -229,7 +229,7 @@ const CONFIGURATION_HEAD: usize = 8;
 const ROOM: usize = 16 << 10;
 
 /// What is saved in a file that keeps room behind it, if it is whole.
-fn decode_configuration(content: &[u8]) -> Option<&[u8]> {
+pub(crate) fn decode_configuration(content: &[u8]) -> Option<&[u8]> {
     let (sum, rest) = content.split_first_chunk()?;
     let (length, bytes) = rest.split_first_chunk()?;
     let bytes = bytes.get(..u32::from_le_bytes(*length) as usize)?;
@@ -249,7 +249,7 @@ pub fn configuration_in(folder: &Path) -> Option<Vec<u8>> {
     decode_configuration(&content).map(<[u8]>::to_vec)
 }
 
-struct Identity {
+pub(crate) struct Identity {
     format: u32,
     id: u128,
     plan_uid: String,
@@ -257,7 +257,7 @@ struct Identity {
 }
 
 impl Identity {
-    fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         let Identity { format, id, plan_uid, ordinal } = self;
         let mut text =
             format!("shoal store\nformat {format}\nid {id:032x}\nordinal {ordinal}\nplan {plan_uid}\n");
@@ -267,7 +267,7 @@ impl Identity {
     }
 
     /// The format is read before the sum, since a newer one may sum otherwise.
-    fn parse(text: &str) -> Result<Identity, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Identity, &'static str> {
         let field = |name: &str| {
             text.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
@@ -286,8 +286,12 @@ impl Identity {
         Ok(identity)
     }
 
+    pub(crate) fn is_of_this_version(&self) -> bool {
+        self.format == FORMAT
+    }
+
     fn is_readable(&self, folder: &Path) -> Result<(), Error> {
-        if self.format == FORMAT {
+        if self.is_of_this_version() {
             return Ok(());
         }
         Err(Error::OtherFormat { folder: folder.to_path_buf(), has: self.format })

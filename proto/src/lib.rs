@@ -23,6 +23,8 @@ pub mod binary;
 pub mod cel;
 #[cfg(test)]
 mod committed;
+#[doc(hidden)]
+pub mod fuzzed;
 pub mod json;
 pub mod origin;
 pub mod plan;
