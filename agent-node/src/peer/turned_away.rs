@@ -5,7 +5,7 @@ use crate::shard::{Message, Place, Taken, Verdict};
 use hashbrown::HashSet;
 use proto::address::Slot;
 
-/// Of more pairs the senders try again by themselves, about once a second.
+/// So many pairs are remembered: the senders of more try again by themselves, about once a second.
 const MOST: usize = 65_536;
 
 /// By sender's and receiver's slot.

@@ -114,7 +114,7 @@ impl Index<usize> for States<'_> {
     }
 }
 
-/// Of lanes that have a state.
+/// Only for lanes that have a state.
 impl IndexMut<usize> for States<'_> {
     fn index_mut(&mut self, lane: usize) -> &mut LaneState {
         let place = self.lanes.places[lane].expect("only lanes with a state are changed");

@@ -26,7 +26,7 @@ pub mod tag {
     pub const AGENTS: Tag = Tag(4);
     /// A map that is too large to stand with its agent: the agent's address, the lane's id, and what a map begins with.
     pub const MAP: Tag = Tag(5);
-    /// Of the map before it.
+    /// Entries of the map before it.
     pub const ENTRIES: Tag = Tag(6);
     /// Tombstones of the map before it.
     pub const REMOVED: Tag = Tag(7);
