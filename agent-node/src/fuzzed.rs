@@ -13,14 +13,14 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
 use prost::Message as _;
 use proto::address::Address;
+use proto::fuzzed::Fuzzed;
 use proto::json;
 use proto::plan::AgentPlanSpec;
 use proto::ring::StoreId;
 use proto::wire::{peer, v1};
 use serde_json::json;
 
-/// Each takes any bytes, and panics when a law is broken.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Fuzzed] = &[
     ("cases", cases),
     ("configuration", configuration),
     ("expression", expression),

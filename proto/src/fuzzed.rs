@@ -7,8 +7,10 @@ use crate::shown::{self, Target};
 use crate::value::Value;
 use crate::{binary, json, origin};
 
-/// Each takes any bytes, and panics when a law is broken.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
+/// A name, and what takes any bytes and panics when a law is broken.
+pub type Fuzzed = (&'static str, fn(&[u8]));
+
+pub const TARGETS: &[Fuzzed] =
     &[("address", address), ("json", json), ("plan", plan), ("ring", ring), ("value", value)];
 
 /// The most memory that any of them may take at once for an input of so many bytes.
