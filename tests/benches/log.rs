@@ -3,7 +3,7 @@
 //! Each round measures `pwrite` + `fdatasync` of the same bytes and then the log, so that both see the same disk. Without
 //! `--bench` among the arguments it runs once and shortly, which only shows that it works.
 
-use agent_node::log::{Appender, Head, Log, Position, Progress, Room, SIZES};
+use agent_node::log::{Appender, Covered, Head, Log, Position, Progress, Room, SIZES};
 use agent_node::store::{Store, StoreOptions};
 use std::fs;
 use std::path::Path;
@@ -105,8 +105,15 @@ impl Logged {
             *told.0.lock().unwrap() = position;
             told.1.notify_one();
         });
-        let (log, _) =
-            Log::open(&store, SIZES, &mut |_, _, _| Ok(()), &Progress::default(), on_durable).unwrap();
+        let (log, _) = Log::open(
+            &store,
+            SIZES,
+            &Covered::default(),
+            &mut |_, _, _| Ok(()),
+            &Progress::default(),
+            on_durable,
+        )
+        .unwrap();
         let bytes_before = log.counts().bytes.load(Relaxed);
         let (room, rooms) = mpsc::sync_channel(1);
         let appender = log.appender(move || room.try_send(()).unwrap_or_default());

@@ -80,7 +80,7 @@ impl Scene {
     }
 
     /// What `check` gives as the reason is what a start then says last.
-    fn agrees(&self, lines: &[Value], said: &str) {
+    fn agrees(lines: &[Value], said: &str) {
         let errors: Vec<String> =
             refusals(lines).iter().map(|refusal| refusal["error"].as_str().unwrap().to_owned()).collect();
         let agrees =
@@ -215,7 +215,7 @@ async fn each_error_names_its_file_and_its_way_out_leads_back() {
         befall(&path, happens);
         let checked = scene.checked();
         let said = scene.refusal();
-        scene.agrees(&checked, &said);
+        Scene::agrees(&checked, &said);
         assert!(
             said.contains(text) && said.contains(&scene.data().display().to_string()),
             "{file} {happens:?}: {said}"
@@ -262,7 +262,7 @@ async fn a_plan_that_this_version_does_not_take_is_told_and_given_again_once_it_
     Store::open(scene.node(), &options).unwrap().save_configuration(b"of another version").unwrap();
     let checked = scene.checked();
     let said = scene.refusal();
-    scene.agrees(&checked, &said);
+    Scene::agrees(&checked, &said);
     assert!(said.contains("the saved plan and ring can't be used"), "{said}");
     fs::remove_file(scene.node().join("configuration")).unwrap();
     assert_eq!(scene.total().await, json!(7));
@@ -303,7 +303,7 @@ async fn other_folders_are_refused_and_left_as_they_are() {
     let checked = scene.checked();
     let said = scene.refusal();
     assert!(said.contains("is not a data folder of a node"));
-    scene.agrees(&checked, &said);
+    Scene::agrees(&checked, &said);
     fs::remove_dir_all(scene.node()).unwrap();
     fs::rename(scene.data().join("away"), scene.node()).unwrap();
     assert_eq!(scene.total().await, json!(7));

@@ -67,6 +67,7 @@ async fn a_million_timers_take_no_time_at_rest_and_fire_after_a_kill() {
     assert_eq!(Dev::metric(&dev.metrics(0), "shoal_timers").unwrap(), TIMERS);
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a call reads like `assert_eq`")]
 fn is<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> anyhow::Result<()> {
     anyhow::ensure!(got == expected, "{got:?} is not {expected:?}");
     Ok(())

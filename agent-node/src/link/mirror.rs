@@ -489,7 +489,7 @@ impl Mirror {
     ) -> Told {
         if self.keeps_items() && matches!(cursor.phase, Phase::Syncing(_)) && cursor.at >= cursor.began {
             // What is told later comes after it.
-            if !self.awaits(cursor) && !self.sync(cursor.from - 1, cursor, budget, out) {
+            if !self.awaits(cursor) && !Mirror::sync(cursor.from - 1, cursor, budget, out) {
                 return Told::Part;
             }
         }
@@ -517,7 +517,7 @@ impl Mirror {
             if self.awaits(cursor) {
                 return Told::All;
             }
-            if !self.sync(self.version, cursor, budget, out) {
+            if !Mirror::sync(self.version, cursor, budget, out) {
                 return Told::Part;
             }
         }
@@ -526,7 +526,7 @@ impl Mirror {
     }
 
     /// All up to this version has been told. False: there is no room to say so.
-    fn sync(&self, id: u64, cursor: &mut Cursor, budget: &mut Budget, out: &mut impl Listener) -> bool {
+    fn sync(id: u64, cursor: &mut Cursor, budget: &mut Budget, out: &mut impl Listener) -> bool {
         if budget.is_spent() {
             return false;
         }

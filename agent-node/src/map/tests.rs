@@ -62,7 +62,9 @@ fn perform(map: &mut Map, act: &Act, version: u64) -> Vec<Change> {
         Act::Remove(key) => remove(map, &Value::Int((*key).into()), &mut stamp, &mut undo),
         Act::RemoveMany(count) => {
             let keys: Vec<Value> = map.entries().take((*count).into()).map(|(key, _)| key.clone()).collect();
-            keys.iter().for_each(|key| remove(map, key, &mut stamp, &mut undo));
+            for key in &keys {
+                remove(map, key, &mut stamp, &mut undo);
+            }
         }
         Act::Clear => undo.push(Change::Whole(map.clear(stamp))),
     }

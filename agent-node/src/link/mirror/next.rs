@@ -88,7 +88,7 @@ impl Mirror {
                 self.base = 0;
                 let from = next.begin.items_from(version);
                 return if from < version {
-                    items.set_older(from, events(next.changes))
+                    items.set_older(from, events(next.changes));
                 };
             }
         }

@@ -66,13 +66,16 @@ struct Held {
     version: u64,
     names: Vec<u8>,
     seen: BTreeMap<SlotId, Place>,
-    /// Lanes and timers.
-    agents: BTreeMap<String, (Vec<(LaneId, LaneState)>, Vec<String>)>,
+    agents: BTreeMap<String, HeldAgent>,
 }
 
+/// Lanes and timers.
+type HeldAgent = (Vec<(LaneId, LaneState)>, Vec<String>);
+
 fn held(shard: &Shard<u32, u32>) -> Vec<Held> {
-    let slots = shard.slots.iter().enumerate().filter_map(|(id, slot)| Some((id as SlotId, slot.as_ref()?)));
-    let of_slot = |(id, slot): (SlotId, &Box<slot::Slot>)| -> Held {
+    let slots = shard.slots.iter().enumerate();
+    let slots = slots.filter_map(|(id, slot)| Some((id as SlotId, slot.as_deref()?)));
+    let of_slot = |(id, slot): (SlotId, &slot::Slot)| -> Held {
         let mut names = Vec::new();
         shard.names.encode(id, |item| item(&mut names));
         let seen = slot.seen.iter().map(|(from, place)| (*from, *place)).collect();

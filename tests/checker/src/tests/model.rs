@@ -94,6 +94,9 @@ struct Watcher {
     left: bool,
 }
 
+/// Its slot, what it does, and the write that scheduled it.
+type Timer = (usize, Vec<(Lane, Change)>, Op);
+
 type Outbox = VecDeque<Vec<(Lane, Change)>>;
 
 pub struct Model {
@@ -104,8 +107,8 @@ pub struct Model {
     slots: Vec<Vec<Committed>>,
     /// By sender's and receiver's slot: messages that have left.
     outboxes: BTreeMap<(usize, usize), Outbox>,
-    /// Timers that have not fired: their slot, what they do, and the write that scheduled them.
-    timers: Vec<(usize, Vec<(Lane, Change)>, Op)>,
+    /// Timers that have not fired.
+    timers: Vec<Timer>,
     pending: Vec<Pending>,
     asked: Vec<Asked>,
     watchers: Vec<Watcher>,
