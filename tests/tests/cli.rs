@@ -471,7 +471,11 @@ fn a_watch_shows_so_many_events_and_goes_on_over_a_kill() {
     assert_eq!(events[1]["event"], "synced");
     let token = events[1]["id"].to_string();
     let seen = run(&at, &["watch", "/counter/1", "total", "--from", &token, "--count", "1"]);
-    assert_eq!((seen.out.as_str(), seen.code), ("reset", Some(0)), "{seen:?}");
+    assert_eq!((seen.out.clone(), seen.code), (format!("synced  @{token}"), Some(0)), "it has all: {seen:?}");
+    run(&at, &["send", "/counter/1", "add", r#"{"n": 0}"#]);
+    let seen =
+        run(&at, &["watch", "/counter/1", "total", "--from", &token, "--count", "1", "--output", "json"]);
+    assert_eq!(json_of(&seen.out)["event"], "set", "it is told what came since, and no reset: {seen:?}");
 
     let mut watching = Watching::begin(&at, &["watch", "/counter/1", "total", "--output", "json"]);
     watching.until(&json!(2));

@@ -65,7 +65,7 @@ async fn an_event_source_ends_with_the_owners_state_whatever_is_killed() {
         let heard = hears(source, &format!("the state of {agent} {lane}"), 20, is_it).await;
         assert!(heard.wrong.is_empty(), "{:?}", heard.wrong);
         assert!(heard.connections > 1, "no connection was lost");
-        assert!(heard.resets > 0 && heard.resets < heard.connections, "{heard:?}");
+        assert_eq!(heard.resets, 0, "no history was lost, so that each goes on from what it has: {heard:?}");
     }
 }
 

@@ -18,7 +18,7 @@ const ENTRY_BYTES: usize = 10_000;
 /// What unread answers may cost beside what the budget counts: connections, and what the allocator keeps.
 const BESIDE: u64 = 64 << 20;
 /// What one link to an agent without state may cost, with the client's end in another process.
-const LINK_BYTES: u64 = 1_300;
+const LINK_BYTES: u64 = 1_500;
 const LINKS: u32 = 60_000;
 
 fn start() -> (tempfile::TempDir, Dev) {
