@@ -94,6 +94,8 @@ pub struct Taker {
     rests: Option<Instant>,
     /// The newest segment when nothing was due.
     looked_at: Option<u64>,
+    /// The names of the files that a start has found are on the disk, too, and not only in the page cache.
+    is_synced: bool,
 }
 
 /// A round that goes on.
@@ -140,6 +142,7 @@ impl Taker {
             taking: None,
             rests: None,
             looked_at: None,
+            is_synced: false,
         };
         taker.count();
         taker
@@ -267,8 +270,12 @@ impl Taker {
         let log = self.log.held();
         let seen = Seen { log: &log, index: &self.index, limits: self.limits };
         let (Gone { before, files }, bounds) = (decide::gone(&seen), decide::bounds(&seen));
-        self.log.drop_before(before, bounds.period / 2)?;
         let folder = self.data.join(FOLDER);
+        if !self.is_synced && disk::is_folder(&folder) {
+            disk::sync_folder(&folder)?;
+            self.is_synced = true;
+        }
+        self.log.drop_before(before, bounds.period / 2)?;
         let unread = std::mem::take(&mut self.unread);
         for file in files.into_iter().chain(unread) {
             let path = path(&folder, file);
