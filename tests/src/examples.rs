@@ -116,6 +116,11 @@ impl Running {
         }
     }
 
+    /// All that it has said and was waited for.
+    pub fn said(&self) -> &[String] {
+        &self.said
+    }
+
     /// Waits for its end: its exit code and all that it said.
     pub fn ended(mut self) -> Result<(Option<i32>, String)> {
         let deadline = Instant::now() + PATIENCE;

@@ -59,13 +59,10 @@ fn plays(case: &Case, refusing: &str) {
     assert_ne!(client.says("the watch ended after "), "0");
     client.says("again soon");
     let dev = start();
-    // Nodes answer a token by `reset` today.
-    client.says("reset");
-    shows(&mut client, &json!({"JFK": 1}));
     departs(&dev.at(1), "EWR");
-    let both = json!({"EWR": 1, "JFK": 1});
-    let state: Value = serde_json::from_str(&client.says("from: ")).unwrap();
-    assert_eq!(state, both, "what was seen before is not shown again");
+    shows(&mut client, &json!({"EWR": 1, "JFK": 1}));
+    let resets = client.said().iter().filter(|line| *line == "reset").count();
+    assert!(resets <= 1, "one that begins may be told so, and one that comes back goes on from its token");
 
     for (sequence, late) in [(1, "1"), (2, "2"), (1, "2")] {
         let mut again = example.start(&dev.at(1), sequence).unwrap();
