@@ -79,11 +79,11 @@ struct Place {
 pub trait Teller<K> {
     /// Why links of this kind to the lane can't go on.
     fn ends(&self, lane: &WatchState) -> Option<Refusal>;
-    /// Tells the link what is due. Gives how far it came, and how many events its credit pays for.
     /// Whether what the link is told now is paid for by its credit.
     fn pays(&self, _cursor: &Cursor) -> bool {
         true
     }
+    /// Tells the link what is due. Gives how far it came, and how many events its credit pays for.
     fn tell_link(
         &mut self,
         link: K,

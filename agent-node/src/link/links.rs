@@ -177,7 +177,10 @@ impl Teller<u32> for Client<'_> {
     }
 
     fn ended(&mut self, link: u32, refusal: Refusal) {
-        self.closed.push((link, Some(refusal)));
+        // A flush may meet more than one reason.
+        if self.closed.iter().all(|(other, _)| *other != link) {
+            self.closed.push((link, Some(refusal)));
+        }
     }
 }
 
