@@ -19,6 +19,7 @@ mod install;
 mod kept;
 mod lane;
 mod marks;
+mod messages;
 mod names;
 mod outbox;
 mod perform;

@@ -1,13 +1,13 @@
-//! Commands and messages: what they do to a slot, and the record of it.
+//! What commands, messages and timers do to a slot, and the record of it.
 
 use super::agent::Agent;
 use super::codec::SECTION;
 use super::due;
-use super::event::{Assignment, Command, Effect, Message, Place, RouteCounts, Taken, Verdict};
+use super::event::{Assignment, Command, Effect, Place, RouteCounts};
 use super::marks::Marks;
 use super::names::{self, Look, Piece};
-use super::outbox::{Again, Outbox, RecordAt, TRIM_BYTES};
-use super::record::{self, Begin, Change, Fired, Parts, Sent, Set, TimerChange};
+use super::outbox::{Outbox, TRIM_BYTES};
+use super::record::{Begin, Change, Fired, Parts, Set, TimerChange};
 use super::records::{Full, RECORD_MAX, Records};
 use super::rules::{Given, Run, fits, is_key};
 use super::slot::{Numbers, Slot};
@@ -18,7 +18,7 @@ use crate::done::{Done, End, Said};
 use crate::link::{Update, Versioned};
 use crate::log::{Head, Position, RECORD_HEAD};
 use crate::map::Stamp;
-use crate::refusal::{BODY, Fate, Refusal};
+use crate::refusal::{Fate, Refusal};
 use proto::address::{self, Address};
 use proto::json;
 use proto::plan::{Access, Kind, LaneKind, On, TimerId};
@@ -29,8 +29,6 @@ use std::sync::Arc;
 const EFFECTS_MAX: usize = 1 << 20;
 /// So many bytes of names one tick forgets at most.
 const NAMES_PIECE: usize = 256 << 10;
-/// A message at the end of a longer chain is a fault.
-const HOPS_MAX: u8 = 64;
 
 /// Where an effect comes from: a client, with or without a key, another slot, or a timer.
 pub(super) enum Origin<'a> {
@@ -79,12 +77,12 @@ pub(super) enum Source<'a> {
 
 /// What a slot writes of itself, beside its trims.
 #[derive(Clone, Copy, Default)]
-struct OwnRecord<'a> {
-    origin: Option<(address::Slot, Place)>,
+pub(super) struct OwnRecord<'a> {
+    pub origin: Option<(address::Slot, Place)>,
     /// The key of a command that was refused.
-    refused: Option<&'a (Arc<str>, u64)>,
-    idle: &'a [Arc<str>],
-    gone: &'a [Arc<str>],
+    pub refused: Option<&'a (Arc<str>, u64)>,
+    pub idle: &'a [Arc<str>],
+    pub gone: &'a [Arc<str>],
 }
 
 /// One command to one agent, whoever it comes from.
@@ -99,14 +97,6 @@ pub(super) struct Call<'a> {
     pub sender: &'a str,
     pub hops: u8,
     pub origin: Origin<'a>,
-}
-
-impl<'a> Call<'a> {
-    fn sent(message: &'a Message, ask: Ask<'a>, event: &'a Value, hops: u8) -> Call<'a> {
-        let Message { from, to, place, sender, agent, .. } = message;
-        let origin = Origin::Slot(*from, *place);
-        Call { agent, slot: *to, ask, event, key: &Value::Null, sender: sender.as_str(), hops, origin }
-    }
 }
 
 impl<R: Clone, W: Clone + Eq> Shard<R, W> {
@@ -218,68 +208,6 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         self.perform(&configuration, kind, &call, now_ms)
     }
 
-    /// A command from another agent.
-    pub(super) fn message(&mut self, message: &Message, now_ms: u64) {
-        let Ok(configuration) = self.owns(message.to) else {
-            return self.hear(message.from, message.to, Verdict::Refused);
-        };
-        let seen = self.slot(message.to).seen.get(&message.from).copied().unwrap_or_default();
-        if message.place <= seen {
-            return self.hear(message.from, message.to, Verdict::Done);
-        }
-        if message.previous > seen && !broken::is(Broken::IgnoredPrevious) {
-            return self.hear(message.from, message.to, Verdict::Behind);
-        }
-        let verdict = if self.take(&configuration, message, now_ms) {
-            self.messages += 1;
-            Verdict::Done
-        } else {
-            Verdict::Refused
-        };
-        self.hear(message.from, message.to, verdict);
-    }
-
-    /// Runs it, or lets the agent show why not. False: not now.
-    fn take(&mut self, configuration: &Assignment, message: &Message, now_ms: u64) -> bool {
-        let (sender, to, from) = (message.sender.as_str(), message.to, (message.from, message.place));
-        let found = configuration.plan.find(&message.agent).filter(|found| found.slot == to);
-        let Some(kind) = found.map(|found| found.kind) else {
-            self.faults += 1;
-            return self.consumed(to, from, now_ms);
-        };
-        let done = match configuration.plan.kinds[kind].lane(&message.lane) {
-            _ if message.hops > HOPS_MAX => Err(Refusal::new(
-                422,
-                format!("it was sent by a chain of more than {HOPS_MAX} messages"),
-                message.agent.as_str(),
-            )),
-            Some((index, lane)) if lane.kind == LaneKind::Command => {
-                match lane.schema.admit(message.body.clone()) {
-                    Ok(event) => {
-                        let call = Call::sent(message, Ask::Command(index), &event, message.hops + 1);
-                        self.perform(configuration, kind, &call, now_ms)
-                    }
-                    Err(error) => Err(Refusal::new(422, error, BODY)),
-                }
-            }
-            _ => Err(Refusal::not_found("no such Command lane", &*message.lane)),
-        };
-        if let Err(refusal) = done {
-            // Nothing that was sent behind it would come if it were tried again until a rule takes it.
-            if refusal.fate() != Fate::Final && !refusal.by_rule {
-                return false;
-            }
-            self.faults += 1;
-            let of = Source::Message { sender, lane: &message.lane };
-            let ask = Ask::Fault { of, error: &refusal.with_place() };
-            let kept = self.perform(configuration, kind, &Call::sent(message, ask, &Value::Null, 1), now_ms);
-            if kept.is_err() {
-                return self.consumed(to, from, now_ms);
-            }
-        }
-        true
-    }
-
     /// Runs what is asked of an agent of the kind with this index, writes its record, and holds back what it sends and
     /// shows.
     pub(super) fn perform(
@@ -389,107 +317,6 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         }
     }
 
-    /// Puts sends into the outbox, and lets leave what may.
-    fn post(&mut self, sender: &Address, from: address::Slot, sends: Vec<Sent>) {
-        if sends.is_empty() {
-            return;
-        }
-        let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) else { return };
-        let Numbers { history, lsn, .. } = slot.numbers;
-        let (gate, record) = (&mut self.gate, self.records.heads().len() - 1);
-        let cost = record::cost(self.records.heads()[record].1.len(), sends.len());
-        let record = RecordAt::Gathered(record as u64);
-        for (sent, index) in sends.into_iter().zip(1..) {
-            let to = sent.to;
-            let message = sent.message(from, Place { history, lsn, index }, sender.clone());
-            if slot.outbox.push(message, cost, record, &mut self.outboxes) {
-                slot.outbox.pump(to, |message| gate.hold(super::gate::GATHERED, Effect::Send(message)));
-            } else {
-                self.in_log.push((from, to));
-            }
-        }
-    }
-
-    /// The gathered records have their places: `first` is that of the first one.
-    pub(super) fn placed(&mut self, first: Position) {
-        for (from, to) in std::mem::take(&mut self.in_log) {
-            self.slot(from).outbox.appended(to, first);
-            self.pump(from, to);
-        }
-    }
-
-    /// Messages have been read from the log.
-    pub(super) fn fetched(
-        &mut self,
-        from: address::Slot,
-        to: address::Slot,
-        messages: Vec<(Message, usize)>,
-    ) {
-        if let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) {
-            slot.outbox.fetched(to, messages, &mut self.outboxes);
-        }
-        self.pump(from, to);
-    }
-
-    /// The receiver's slot said something.
-    pub(super) fn taken(&mut self, taken: Taken) {
-        let Some(Some(slot)) = self.slots.get_mut(usize::from(taken.from)) else { return };
-        if slot.outbox.taken(taken, &mut self.outboxes) || taken.verdict == Verdict::Behind {
-            self.pump(taken.from, taken.to);
-        }
-    }
-
-    /// What waits for its receivers goes again.
-    pub(super) fn resend(&mut self, which: Again) {
-        let Some(configuration) = self.configuration.clone() else { return };
-        for id in 0..self.slots.len() {
-            let Some(slot) = &mut self.slots[id] else { continue };
-            if slot.outbox.waiting() == 0 || configuration.owned.get(id).is_none_or(Option::is_none) {
-                continue;
-            }
-            for to in slot.outbox.again(which) {
-                self.pump(id as address::Slot, to);
-            }
-        }
-    }
-
-    fn pump(&mut self, from: address::Slot, to: address::Slot) {
-        let Some(Some(slot)) = self.slots.get_mut(usize::from(from)) else { return };
-        let (end, gate) = (slot.numbers.end, &mut self.gate);
-        slot.outbox.pump(to, |message| gate.hold(end, Effect::Send(message)));
-        if let Some(fetch) = slot.outbox.fetch(to, &self.outboxes) {
-            gate.hold(end, Effect::Fetch(from, fetch));
-        }
-    }
-
-    /// The sender will be told how far its messages came: once for all of them.
-    pub(super) fn hear(&mut self, from: address::Slot, to: address::Slot, verdict: Verdict) {
-        let heard = self.heard.entry((from, to)).or_insert(verdict);
-        if *heard == Verdict::Done {
-            *heard = verdict;
-        }
-    }
-
-    pub(super) fn tell_heard(&mut self) {
-        if self.heard.is_empty() {
-            return;
-        }
-        for ((from, to), verdict) in std::mem::take(&mut self.heard) {
-            let seen = self.slot(to).seen.get(&from).copied().unwrap_or_default();
-            self.hold(to, Effect::Taken(Taken { from, to, seen, verdict }));
-        }
-    }
-
-    /// Says in a record of the slot's own that a message has come that had no effect.
-    fn consumed(&mut self, to: address::Slot, from: (address::Slot, Place), now_ms: u64) -> bool {
-        let written =
-            self.control(to, now_ms, RECORD_MAX, &OwnRecord { origin: Some(from), ..OwnRecord::default() });
-        if written.is_some() {
-            self.slot(to).seen.insert(from.0, from.1);
-        }
-        written.is_some()
-    }
-
     /// Writes, in no more than `granted` bytes of the log, what can be forgotten. What does not fit waits.
     pub(super) fn tidy(&mut self, now_ms: u64, granted: usize) {
         let mut left = granted;
@@ -512,7 +339,13 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 
     /// A record of the slot itself, of at most `most` bytes. The answer is how many it has; `None`: there is none.
-    fn control(&mut self, id: address::Slot, now_ms: u64, most: usize, said: &OwnRecord) -> Option<usize> {
+    pub(super) fn control(
+        &mut self,
+        id: address::Slot,
+        now_ms: u64,
+        most: usize,
+        said: &OwnRecord,
+    ) -> Option<usize> {
         let configuration = self.owns(id).ok()?;
         let (incarnation, since_ms) = (self.incarnation, self.due.since_ms);
         self.slot(id);
