@@ -94,8 +94,8 @@ pub mod simulated {
         BROKEN.set(broken);
     }
 
-    /// Those that the simulation shows. `EarlyTombstone`, `EntryToken` and `UnknownRemovals` are shown by a law of links.
-    pub const ALL: [Broken; 28] = [
+    /// Those that the simulation shows.
+    pub const OF_NODES: [Broken; 28] = [
         Broken::OpenGate,
         Broken::EarlyRead,
         Broken::EarlyRetry,
@@ -125,4 +125,7 @@ pub mod simulated {
         Broken::EarlyTimer,
         Broken::FallingTime,
     ];
+
+    /// Those of watches that come back, which a law of links shows.
+    pub const OF_LINKS: [Broken; 3] = [Broken::EarlyTombstone, Broken::EntryToken, Broken::UnknownRemovals];
 }

@@ -95,7 +95,7 @@ fn whatever_is_broken_is_noticed() {
     let mut unnoticed = Vec::new();
     let only = std::env::var("SHOAL_BROKEN").ok();
     let is_wanted = |broken: &Broken| only.as_ref().is_none_or(|only| *only == format!("{broken:?}"));
-    for broken in broken::simulated::ALL.into_iter().filter(is_wanted) {
+    for broken in broken::simulated::OF_NODES.into_iter().filter(is_wanted) {
         let noticed = seeds().find_map(|seed| Some((seed, run(seed, &Size::of(seed), Some(broken)).err()?)));
         match noticed {
             Some((seed, why)) => {

@@ -5,8 +5,10 @@
 //! `synced` is told once or lies in a gap.
 
 use super::*;
+use crate::broken;
 use crate::map::{Map, Stamp, keep_few};
 use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use proto::ring;
 
 #[derive(Clone, Debug)]
@@ -459,20 +461,36 @@ fn json_of(value: &Value) -> String {
     String::from_utf8(text).unwrap()
 }
 
+fn ends_with_the_owners_state(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let (world, clients) = run("map", steps);
+    let state: BTreeMap<String, String> =
+        world.entries.values().map(|(key, value)| (int(key).to_string(), json_of(value))).collect();
+    for client in clients {
+        prop_assert!(client.synced);
+        prop_assert_eq!(&client.state, &state);
+        prop_assert!(client.id.is_some_and(|id| id <= world.version));
+    }
+    Ok(())
+}
+
+/// What the simulation's watchers, whose lanes lose few entries, seldom meet.
+#[test]
+fn whatever_is_broken_of_watches_that_come_back_is_noticed() {
+    for broken in broken::simulated::OF_LINKS {
+        let config =
+            Config { cases: 3_000, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+        let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+        broken::simulated::set(Some(broken));
+        let done = runner.run(&steps(), ends_with_the_owners_state);
+        broken::simulated::set(None);
+        assert!(matches!(done, Err(TestError::Fail(..))), "{broken:?}: {done:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn every_client_ends_with_the_owners_state(steps in steps()) {
-        let (world, clients) = run("map", steps);
-        let state: BTreeMap<String, String> = world
-            .entries
-            .values()
-            .map(|(key, value)| (int(key).to_string(), json_of(value)))
-            .collect();
-        for client in clients {
-            prop_assert!(client.synced);
-            prop_assert_eq!(&client.state, &state);
-            prop_assert!(client.id.is_some_and(|id| id <= world.version));
-        }
+        ends_with_the_owners_state(steps)?;
     }
 
     #[test]
