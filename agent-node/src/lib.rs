@@ -35,6 +35,7 @@ pub mod done;
 pub mod fuzzed;
 pub mod holds;
 pub mod link;
+mod little_endian;
 pub mod lock;
 pub mod log;
 pub mod logging;

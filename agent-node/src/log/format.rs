@@ -7,6 +7,8 @@
 //! each header, and the records' sums begin with salt and number of their batch. So a segment may be written over
 //! an older one: what is left of that behind the last batch has another segment in its headers.
 
+use crate::little_endian::{u16_at, u32_at, u64_at};
+
 /// Batches begin at multiples of this.
 pub const BLOCK: usize = 4096;
 /// The format that this version writes and reads; all others are refused.
@@ -314,18 +316,6 @@ pub fn lasts(list: &[u8]) -> impl Iterator<Item = (u16, u64)> + '_ {
 
 pub fn lasts_length(list: &[u8]) -> u32 {
     (list.len() / LAST) as u32
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use super::piece::{BYTES_MAX, Begin, TERMS_MAX, Tag, Term};
 use crate::broken::{self, Broken};
+use crate::little_endian::{u16_at, u32_at, u64_at};
 use crate::log::Position;
 use proto::address::Slot;
 
@@ -267,18 +268,6 @@ impl Ending {
         }
         bytes.is_empty().then_some(all)
     }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
 #[cfg(test)]
