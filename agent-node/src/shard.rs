@@ -250,11 +250,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     }
 
     fn slot(&mut self, id: address::Slot) -> &mut Slot {
-        let place = usize::from(id);
-        if place >= self.slots.len() {
-            self.slots.resize_with(place + 1, || None);
-        }
-        self.slots[place].get_or_insert_default()
+        slot_of(&mut self.slots, id)
     }
 
     /// Lets an effect leave when all that the slot has written is on the disk.
@@ -352,6 +348,15 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
             self.hold(slot, Effect::Closed { to: watch, refusal });
         }
     }
+}
+
+/// A slot, which is made if it is not there, beside all else that a shard has.
+fn slot_of(slots: &mut Vec<Option<Box<Slot>>>, id: address::Slot) -> &mut Slot {
+    let place = usize::from(id);
+    if place >= slots.len() {
+        slots.resize_with(place + 1, || None);
+    }
+    slots[place].get_or_insert_default()
 }
 
 /// A lane that clients may know of: the index of its kind in the plan, and its own in the kind.

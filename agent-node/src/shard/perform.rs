@@ -12,7 +12,7 @@ use super::records::{Full, RECORD_MAX, Records};
 use super::rules::{Given, Run, fits, is_key};
 use super::slot::{Numbers, Slot};
 use super::window::Known;
-use super::{Shard, lane_of};
+use super::{Shard, lane_of, slot_of};
 use crate::broken::{self, Broken};
 use crate::done::{Done, End, Said};
 use crate::link::{Update, Versioned};
@@ -180,9 +180,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
                 }
             }
         }
-        self.slot(command.slot);
-        let outbox = self.slots[usize::from(command.slot)].as_ref().map(|slot| &slot.outbox);
-        if outbox.is_some_and(|outbox| outbox.is_full(&self.outboxes)) {
+        if slot_of(&mut self.slots, command.slot).outbox.is_full(&self.outboxes) {
             return Err(Refusal::full(
                 "too many messages of this slot wait for their receivers",
                 command.agent.as_str(),
@@ -220,11 +218,8 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
         let (index, since_ms) = (kind, self.due.since_ms);
         let (layout, kind) = (self.layouts.of(kind).clone(), &configuration.plan.kinds[kind]);
         let Call { agent: address, slot: id, ref ask, event, key, sender, hops, ref origin } = *call;
-        self.slot(id);
-        let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
-            unreachable!("it has just been made")
-        };
-        let Slot { numbers, agents, outbox, timers: scheduled, seen, recent: _ } = &mut **slot;
+        let slot = slot_of(&mut self.slots, id);
+        let Slot { numbers, agents, outbox, timers: scheduled, seen, recent: _ } = slot;
         let (version, now_ms) = (numbers.next_version(), numbers.time(clock_ms, since_ms));
         let plan = &configuration.plan;
         let given = Given { plan, kind, address, event, key, sender, now_ms, version, hops };
@@ -348,8 +343,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     ) -> Option<usize> {
         let configuration = self.owns(id).ok()?;
         let (incarnation, since_ms) = (self.incarnation, self.due.since_ms);
-        self.slot(id);
-        let slot = self.slots.get_mut(usize::from(id))?.as_mut()?;
+        let slot = slot_of(&mut self.slots, id);
         let time_ms = slot.numbers.time(now_ms, since_ms);
         let begin =
             Begin { history: slot.numbers.history, time_ms, generation: configuration.generation, agent: "" };

@@ -1,9 +1,9 @@
 //! Taking records back: effects are made again, no rule is run, and no plan is needed.
 
-use super::Shard;
 use super::due::Said;
 use super::outbox::RecordAt;
 use super::record::{self, Change, Record};
+use super::{Shard, slot_of};
 use crate::broken::{self, Broken};
 use crate::log::{Head, Position};
 use crate::map::Stamp;
@@ -14,10 +14,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     /// Takes a record of one of its slots back, before anything else happens. It needs no plan.
     pub fn replay(&mut self, at: Position, head: Head, body: &[u8]) -> Result<(), String> {
         let mut record = Record::decode(body)?;
-        self.slot(head.slot);
-        let Some(Some(slot)) = self.slots.get_mut(usize::from(head.slot)) else {
-            unreachable!("it has just been made")
-        };
+        let slot = slot_of(&mut self.slots, head.slot);
         if head.lsn != slot.numbers.lsn + 1 {
             return Err(format!("it follows record {} of its slot", slot.numbers.lsn));
         }
@@ -64,9 +61,7 @@ impl<R: Clone, W: Clone + Eq> Shard<R, W> {
     fn replay_agent(&mut self, id: address::Slot, record: Record, version: u64) {
         let address = Address::trusted(&record.agent);
         let first = record.changes.first().map(|(lane, _)| *lane);
-        let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
-            unreachable!("it has just been made")
-        };
+        let slot = slot_of(&mut self.slots, id);
         let agent = slot.agents.get_or_add(address.clone(), || self.layouts.begin(first));
         if record.is_ended {
             agent.end_hidden(Stamp { version, index: 0 }, &record.changes);

@@ -77,10 +77,7 @@ fn what_is_taken_of_many_slots_is_said_in_pieces_and_refuses_no_command() {
             body: Value::Null,
             hops: 1,
         };
-        rig.shard.slot(slot);
-        let (Some(slot), total) = (&mut rig.shard.slots[usize::from(slot)], &mut rig.shard.outboxes) else {
-            panic!("a slot")
-        };
+        let (slot, total) = (slot_of(&mut rig.shard.slots, slot), &mut rig.shard.outboxes);
         slot.outbox.push(message, 100, outbox::RecordAt::Log(Position(0)), total);
         slot.outbox.taken(Taken { from: 0, to, seen: place, verdict: Verdict::Done }, total);
     }
