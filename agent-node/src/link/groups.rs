@@ -238,17 +238,18 @@ impl<K: Copy + Eq + Hash> Groups<K> {
         }
     }
 
-    /// Tells what is due, as far as there is room, and gives back the links that have ended. `now` where links have a rate.
+    /// Tells what is due, as far as there is room. Gives the links that have ended, which are closed, each with its lane if
+    /// the stream has no other link to it. `now` where links have a rate.
     pub fn tell_due(
         &mut self,
         now: Option<Instant>,
         room: &mut Budget,
         teller: &mut impl Teller<K>,
-    ) -> Vec<K> {
+    ) -> Vec<(K, Option<Arc<WatchedLane>>)> {
         if let Some(now) = now {
             self.take_turns(now);
         }
-        let mut ended = Vec::new();
+        let (mut ended, mut closed) = (Vec::new(), Vec::new());
         while !room.is_spent()
             && let Some(place) = self.due.pop()
         {
@@ -264,8 +265,10 @@ impl<K: Copy + Eq + Hash> Groups<K> {
                 }
                 self.turns.extend(group.next_turn.map(|at| (at, place)));
             }
+            // At once: the lane may be due again before this ends, and nobody ends twice.
+            closed.extend(ended.drain(..).map(|link| (link, self.close(link))));
         }
-        ended
+        closed
     }
 
     /// Lanes are looked at in which somebody has waited for this time.

@@ -72,7 +72,8 @@ impl Links {
     pub fn close(&self, link: u32) {
         let mut state = self.lock();
         if state.groups.has(link) {
-            self.end(&mut state.groups, link);
+            let lane = state.groups.close(link);
+            self.end(lane);
             state.closed.push((link, None));
             self.due.wake();
         }
@@ -119,8 +120,8 @@ impl Links {
         let (now, mut room) = (groups.has_rates().then(clock), FLUSH);
         let ended = groups.tell_due(now, &mut room, &mut Client { out, closed });
         self.serving.count_delivered(out.len() - before);
-        for link in ended {
-            self.end(groups, link);
+        for (_, lane) in ended {
+            self.end(lane);
         }
         self.serving.grant(&mut groups.grants);
         self.serving.ask_for_more(&mut groups.wanting);
@@ -128,9 +129,10 @@ impl Links {
         groups.next_turn()
     }
 
-    fn end(&self, groups: &mut Groups<u32>, link: u32) {
+    /// A link has ended. `lane`: where the stream has no other one to it.
+    fn end(&self, lane: Option<Arc<super::lane::WatchedLane>>) {
         self.serving.count_ended(1);
-        if let Some(lane) = groups.close(link) {
+        if let Some(lane) = lane {
             self.serving.leave(&lane);
         }
     }
@@ -177,10 +179,7 @@ impl Teller<u32> for Client<'_> {
     }
 
     fn ended(&mut self, link: u32, refusal: Refusal) {
-        // A flush may meet more than one reason.
-        if self.closed.iter().all(|(other, _)| *other != link) {
-            self.closed.push((link, Some(refusal)));
-        }
+        self.closed.push((link, Some(refusal)));
     }
 }
 

@@ -103,9 +103,9 @@ impl PeerLinks {
         let mut state = self.lock();
         let PeerLinksState { groups, refused, questions } = &mut *state;
         let mut room = Budget { events: EVENTS_MAX, bytes: bytes_max };
-        for attachment in groups.tell_due(None, &mut room, &mut Peer { out, refused, questions }) {
+        for (attachment, lane) in groups.tell_due(None, &mut room, &mut Peer { out, refused, questions }) {
             questions.remove(&attachment);
-            if let Some(lane) = groups.close(attachment) {
+            if let Some(lane) = lane {
                 self.serving.leave(&lane);
             }
         }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 mod chain;
+mod ended;
 mod rates;
 mod resumes;
 mod threads;
