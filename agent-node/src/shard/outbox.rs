@@ -65,7 +65,8 @@ struct Pair {
     sent: usize,
     /// It can't go on before `again`.
     held: bool,
-    fetching: bool,
+    /// The first record that is being read, if any is.
+    fetching: Option<Position>,
 }
 
 #[derive(Debug)]
@@ -186,7 +187,7 @@ impl Outbox {
         let pressure = self.pressure(total);
         let pair = self.pairs.get_mut(&to)?;
         let room = pair.room(pressure);
-        if pair.held || pair.fetching || room <= pair.queue.len() {
+        if pair.held || pair.fetching.is_some() || room <= pair.queue.len() {
             return None;
         }
         let places = pair.rest.iter().take(room.min(FETCH)).map_while(|waiting| match waiting.record {
@@ -194,15 +195,15 @@ impl Outbox {
             RecordAt::Gathered(_) => None,
         });
         let places: Vec<_> = places.collect();
-        pair.fetching = !places.is_empty();
+        pair.fetching = places.first().map(|(position, _)| *position);
         let bytes = if pressure < BYTES { BYTES } else { LARGE };
-        pair.fetching.then_some(Fetch { to, places, bytes })
+        pair.fetching.is_some().then_some(Fetch { to, places, bytes })
     }
 
     /// They were read. Fewer may come than were asked for.
     pub fn fetched(&mut self, to: Slot, messages: Vec<(Message, usize)>, total: &mut Total) {
         let Some(pair) = self.pairs.get_mut(&to) else { return };
-        pair.fetching = false;
+        pair.fetching = None;
         for (message, bytes) in messages {
             // Those before it have been taken meanwhile.
             if pair.rest.pop_front_if(|waiting| waiting.place == message.place).is_some() {
@@ -215,7 +216,7 @@ impl Outbox {
     }
 
     fn forget_empty(&mut self, to: Slot) {
-        if self.pairs.get(&to).is_some_and(|pair| pair.is_empty() && !pair.fetching) {
+        if self.pairs.get(&to).is_some_and(|pair| pair.is_empty() && pair.fetching.is_none()) {
             self.pairs.remove(&to);
         }
     }

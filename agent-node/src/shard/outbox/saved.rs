@@ -3,7 +3,7 @@
 
 use super::super::codec::{Broken, Reader, place, text, varint};
 use super::super::event::Message;
-use super::{InLog, InMemory, Outbox, RecordAt, Total};
+use super::{InLog, InMemory, Outbox, Pair, RecordAt, Total};
 use crate::log::Position;
 use proto::address::{Address, Slot};
 use proto::binary;
@@ -40,13 +40,15 @@ impl Outbox {
         }
     }
 
-    /// The first record of the log that has a message which is nowhere else.
+    /// The first record of the log that has a message which is nowhere else, or that is being read: it may be read after its
+    /// message was taken.
     pub fn first_in_log(&self) -> Option<Position> {
-        let first = |waiting: &InLog| match waiting.record {
+        let waits = |waiting: &InLog| match waiting.record {
             RecordAt::Log(position) => Some(position),
             RecordAt::Gathered(_) => None,
         };
-        self.pairs.values().filter_map(|pair| pair.rest.front().and_then(first)).min()
+        let of_pair = |pair: &Pair| pair.fetching.into_iter().chain(pair.rest.front().and_then(waits)).min();
+        self.pairs.values().filter_map(|pair| of_pair(pair)).min()
     }
 
     /// Takes back one item of the slot `from`. `to`: the slot of the last pair that was read.

@@ -143,6 +143,20 @@ fn a_slot_that_can_not_be_reached_leaves_room_for_others() {
 }
 
 #[test]
+fn a_record_that_is_being_read_is_needed_though_its_message_was_taken() {
+    let mut rig = Rig::default();
+    (0..HEAD + 10).for_each(|_| rig.push(7));
+    rig.append();
+    assert_eq!(rig.outbox.first_in_log(), Some(Position(HEAD as u64)));
+    rig.taken(7, HEAD as u64, Verdict::Done);
+    assert_eq!(rig.asked.len(), 1);
+    rig.taken(7, HEAD as u64 + 10, Verdict::Done);
+    assert_eq!((rig.outbox.waiting(), rig.outbox.first_in_log()), (0, Some(Position(HEAD as u64))));
+    rig.read(usize::MAX);
+    assert_eq!((rig.outbox.first_in_log(), rig.outbox.pairs.len()), (None, 0));
+}
+
+#[test]
 fn all_slots_of_a_node_have_one_bound() {
     let (mut many, mut total) = (Vec::new(), Total::new(10, 4 * COST));
     let at = RecordAt::Log(Position(0));
