@@ -1,5 +1,6 @@
 //! What every look at a plan needs: the ways to the API server and to nodes, and what is told of all plans.
 
+use crate::act;
 use crate::metrics::Metrics;
 use crate::news::Teller;
 use crate::nodes::Nodes;
@@ -27,9 +28,9 @@ pub struct Context {
 
 impl Context {
     /// Says that the CRD lacks these fields of a status: once each in the log, and as an event of the plan.
-    pub async fn tell_left_out(&self, plan: &Plan, fields: &[String]) {
+    pub async fn tell_left_out(&self, plan: &Plan, fields: &[String]) -> Result<(), act::Error> {
         if fields.is_empty() {
-            return;
+            return Ok(());
         }
         let new: Vec<&String> = {
             let mut told = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,7 +39,7 @@ impl Context {
         if !new.is_empty() {
             warn!(fields = ?new, "{}", Reason::CrdOlder.note());
         }
-        self.teller.publish(plan, &[News { condition: "Accepted", reason: Reason::CrdOlder }]).await;
+        self.teller.publish(plan, &[News { condition: "Accepted", reason: Reason::CrdOlder }]).await
     }
 }
 

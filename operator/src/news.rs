@@ -1,5 +1,6 @@
 //! Tells what has changed as Kubernetes' events. They may be lost; what counts stands in the conditions.
 
+use crate::act;
 use crate::names;
 use crate::plan::Plan;
 use crate::reason::Weight;
@@ -18,12 +19,16 @@ impl Teller {
         Teller(Recorder::new(client, reporter))
     }
 
-    pub async fn publish(&self, plan: &Plan, news: &[News]) {
+    /// The one error is that the plan's namespace is being deleted.
+    pub async fn publish(&self, plan: &Plan, news: &[News]) -> Result<(), act::Error> {
         for news in news {
-            if let Err(error) = self.0.publish(&event(news), &reference(plan)).await {
-                warn!(plan = %plan.key, %error, "an event could not be published");
+            match self.0.publish(&event(news), &reference(plan)).await.map_err(act::Error::from) {
+                Err(act::Error::NamespaceGoing) => return Err(act::Error::NamespaceGoing),
+                Err(error) => warn!(plan = %plan.key, %error, "an event could not be published"),
+                Ok(()) => {}
             }
         }
+        Ok(())
     }
 }
 

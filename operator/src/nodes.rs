@@ -74,7 +74,7 @@ impl Pass {
 }
 
 impl Nodes {
-    /// What every node says that has an address. Each is told where the others are, if it has heard otherwise. `ring`:
+    /// What every node says that can be asked. Each is told where the others are, if it has heard otherwise. `ring`:
     /// the one that its ConfigMap has.
     pub async fn ask(
         &self,
@@ -88,8 +88,8 @@ impl Nodes {
         let ring = ring
             .map_or_else(RingName::default, |ring| RingName { revision: ring.revision, nonce: ring.nonce });
         let (hints, mut calls) = (&hints::of(pods), Vec::new());
-        for (ordinal, pod) in pods.iter().filter(|(_, pod)| pod.has_certificates) {
-            if let Some(ip) = &pod.ip {
+        for (ordinal, pod) in pods {
+            if let Some(ip) = pod.asked_at() {
                 let pass = &pass;
                 calls.push(async move {
                     (*ordinal, of_node(*ordinal, self.report(plan, ip, pass, ring, hints).await))

@@ -200,6 +200,12 @@ impl Pod {
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         Pod { uid, ip, revision, has_certificates, life: life(pod) }
     }
+
+    /// Where its node can be asked how it stands. One whose pod is being deleted is not: nothing that it says counts, and
+    /// its address, which may be gone by now, would keep the plan's status waiting.
+    pub fn asked_at(&self) -> Option<&str> {
+        self.ip.as_deref().filter(|_| self.has_certificates && self.life != Life::Going)
+    }
 }
 
 fn life(pod: &Manifest) -> Life {

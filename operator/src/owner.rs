@@ -66,7 +66,7 @@ pub async fn settle(
         Owner::Nobody => {}
     }
     let left_out = act::name_owner(&context.client, plan, &context.operator, undeclared).await?;
-    context.tell_left_out(plan, &left_out).await;
+    context.tell_left_out(plan, &left_out).await?;
     if !undeclared.has(FIELD) {
         owning.naming.written(since);
     }

@@ -81,6 +81,11 @@ pub async fn reconcile(
     let looked = Box::pin(rounds(context, key, known, &mut past, since));
     let (known, outcome) = match tokio::time::timeout(LIMIT, looked).await {
         Ok(Ok(end)) => end,
+        Ok(Err(act::Error::NamespaceGoing)) => {
+            info!("the namespace is being deleted: nothing more is made for the plan");
+            past.leaving = Some(past.plan_uid.clone());
+            (None, Outcome::Obstructed)
+        }
         Ok(Err(act::Error::Overtaken(what))) => {
             info!(%what, "the object was changed by someone else meanwhile; reading it again");
             (None, Outcome::Overtaken)
@@ -135,14 +140,7 @@ async fn rounds(
         }
         let Next { steps, given, report: news, .. } = next;
         let is_done = steps.is_empty() && given.is_empty();
-        let all_made = match take_steps(context, &plan, steps, past, since).await {
-            Err(act::Error::NamespaceGoing) => {
-                info!("the namespace is being deleted: nothing more is made for the plan");
-                past.leaving = Some(plan.uid);
-                return Ok((None, Outcome::Obstructed));
-            }
-            made => made?,
-        };
+        let all_made = take_steps(context, &plan, steps, past, since).await?;
         let all_taken = give(context, &plan, &seen, &given, past, &mut heard).await;
         if all_made && all_taken && round < ROUNDS {
             // What was done shows when all is seen again: a change of a rule does not turn conditions over and back.
@@ -289,7 +287,7 @@ async fn take_steps(
                 let made = act::write_ring(client, plan, written).await;
                 if made.is_ok() {
                     past.answers.note_changes(object.clone(), wished, Vec::new(), since);
-                    context.teller.publish(plan, news.as_slice()).await;
+                    context.teller.publish(plan, news.as_slice()).await?;
                 }
                 made
             }
@@ -369,9 +367,8 @@ async fn report(
     context.metrics.reported();
     let left_out = act::report(&context.client, plan, &status, undeclared).await?;
     context.metrics.show(&plan.key, &status);
-    context.teller.publish(plan, &news).await;
-    context.tell_left_out(plan, &left_out).await;
-    Ok(())
+    context.teller.publish(plan, &news).await?;
+    context.tell_left_out(plan, &left_out).await
 }
 
 fn outcome(pace: Pace) -> Outcome {

@@ -146,6 +146,18 @@ async fn each_node_is_heard_and_one_that_says_nothing_holds_up_no_other() {
 }
 
 #[tokio::test]
+async fn a_node_whose_pod_is_being_deleted_is_not_waited_for() {
+    let (mut tasks, authority, plan) = (JoinSet::new(), authority(), world::plan(&world::flights()));
+    start_node(&mut tasks, "127.0.7.31", &pems(&authority), 0).await;
+    let _silent = listener("127.0.7.32").await;
+    let (nodes, mut pods) = (Nodes::default(), pods(&["127.0.7.31", "127.0.7.32"]));
+    pods.get_mut(&1).unwrap().life = Life::Going;
+    let asked = nodes.ask(&plan, &pods, &authority, None);
+    let answers = tokio::time::timeout(CONNECT, asked).await.expect("the silent one is not asked");
+    assert!(answers.len() == 1 && answers[&0].is_ok(), "{answers:?}");
+}
+
+#[tokio::test]
 async fn a_node_that_takes_nothing_says_why() {
     let mut tasks = JoinSet::new();
     let authority = authority();

@@ -109,6 +109,9 @@ impl Api {
                 None => failure(StatusCode::NOT_FOUND, "not found"),
             },
             Method::POST if path.ends_with("events") => {
+                if let Some(refusal) = self.refusal(path) {
+                    return refusal;
+                }
                 self.events.extend(body["reason"].as_str().map(str::to_owned));
                 (StatusCode::CREATED, body.clone())
             }

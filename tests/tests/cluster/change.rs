@@ -87,7 +87,13 @@ async fn a_plan_is_ready_again_only_when_the_pod_that_was_deleted_is_back() {
     let scene = Scene::with_plan("ready", &plan("counters", 1)).await;
     for ordinal in 0..3 {
         let before = scene.pod(ordinal).unwrap();
-        scene.kubectl(&["delete", "pod", &before.name]).unwrap();
+        // The operator may say so after the pod is gone, since it has to hear of it first.
+        std::thread::scope(|both| {
+            let wait = ["wait", "--for=condition=Ready=False", "aplan/counters", "--timeout=30s"];
+            let said = both.spawn(|| scene.kubectl(&wait));
+            scene.kubectl(&["delete", "pod", &before.name]).unwrap();
+            said.join().unwrap().unwrap();
+        });
         scene.kubectl(&["wait", "--for=condition=Ready", "aplan/counters", "--timeout=60s"]).unwrap();
         let pods = scene.pods().unwrap();
         assert!(pods.len() == 3 && pods.iter().all(|pod| pod.ready), "{pods:?}");

@@ -114,6 +114,21 @@ async fn in_a_namespace_that_is_going_nothing_is_made() {
     assert_eq!((asked, scene.api().refusals), (1, 1));
 }
 
+/// An event cannot be made either: the first that is refused says enough.
+#[tokio::test]
+async fn in_a_namespace_that_is_going_nothing_is_told() {
+    let scene = Scene::new();
+    let (memory, _) = scene.look_anew().await;
+    scene.api().namespace_is_going = true;
+    scene.edit(|plan| plan["spec"]["agents"][0]["rules"][0]["do"][0]["set"]["to"] = "flights +".into());
+    let (memory, outcome) = scene.look(Look::All, memory).await;
+    assert_eq!((outcome, scene.api().refusals), (Outcome::Obstructed, 1));
+    assert!(scene.api().condition("Accepted").starts_with("False InvalidPlan"));
+    scene.wait(5);
+    assert_eq!(scene.look(Look::All, memory).await.1, Outcome::Obstructed);
+    assert_eq!(scene.api().refusals, 1);
+}
+
 #[tokio::test]
 async fn a_secret_that_the_api_server_will_not_have_is_said_too() {
     let scene = Scene::new();
