@@ -5,6 +5,7 @@
 //! running out of file descriptors never makes it spin or end; when `accept` returns, no connection of it is left.
 
 mod idle;
+mod listen;
 mod messages;
 mod pace;
 mod requests;
@@ -14,6 +15,7 @@ mod streams;
 mod unread;
 mod untaken;
 
+pub use listen::{hold, listen};
 pub use requests::{BodyError, RequestBody, held as request_bytes};
 pub use room::{Port, peers_max, raise_files};
 pub use unread::{bytes as unread_bytes, room as unread_room};

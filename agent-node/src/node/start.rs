@@ -1,5 +1,6 @@
 //! How a node comes up and goes down.
 
+use crate::connections;
 use crate::lock::lock;
 use crate::log::{self, Head, Log, Loops, OnDurable, Opened, Position};
 use crate::node::backlog::Backlog;
@@ -58,7 +59,7 @@ pub(super) enum Kept {
 }
 
 pub async fn start(config: Config) -> anyhow::Result<(Arc<Core>, Arc<Hold>, SocketAddr)> {
-    let listener = TcpListener::bind(config.peer_listen).await;
+    let listener = connections::hold(config.peer_listen).and_then(connections::listen);
     let listener = listener.with_context(|| format!("cannot answer peers on {}", config.peer_listen))?;
     let at = listener.local_addr()?;
     let certificates = Arc::new(Certificates::open(&config.certificates, &config.plan_uid)?);

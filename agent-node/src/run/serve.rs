@@ -1,5 +1,6 @@
 //! `serve`: one node of a plan, in a pod. Its operator gives it plan and ring.
 
+use crate::connections;
 use crate::logging::{self, LogArgs};
 use crate::node::{self, Node};
 use crate::run::running::{MetricsPort, Running};
@@ -159,7 +160,7 @@ async fn begin(config: Config) -> anyhow::Result<Running> {
         threads: _,
         log: _,
     } = config;
-    let (client, metrics) = (bind(listen, "clients").await?, bind(metrics_listen, "metrics").await?);
+    let (client, metrics) = (bind(listen, "clients")?, bind(metrics_listen, "metrics")?);
     // A long log may be read for longer than a probe waits.
     let metrics = MetricsPort::begin(metrics, Hosts::Any)?;
     let reading = metrics.reading();
@@ -179,8 +180,9 @@ async fn begin(config: Config) -> anyhow::Result<Running> {
     Ok(Running::begin(node, peer, client, metrics)?)
 }
 
-async fn bind(at: SocketAddr, whom: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(at).await.with_context(|| format!("{at}, for {whom}, can't be listened on"))
+fn bind(at: SocketAddr, whom: &str) -> anyhow::Result<TcpListener> {
+    let listener = connections::hold(at).and_then(connections::listen);
+    listener.with_context(|| format!("{at}, for {whom}, can't be listened on"))
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! The public ports of a plan on this machine: held from the start, answered when all nodes serve.
 
+use crate::connections;
 use crate::ways::grpc::Addresses;
 use anyhow::Context as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::{TcpListener, TcpSocket};
-
-const WAITING: u32 = 1024;
 
 /// Nobody can connect to them yet.
 pub struct Ports(Vec<(SocketAddr, TcpSocket)>);
@@ -16,21 +15,14 @@ impl Ports {
     pub fn hold(first: u16, nodes: u16) -> anyhow::Result<Ports> {
         let held = (0..nodes).map(|node| {
             let at = SocketAddr::from((Ipv4Addr::LOCALHOST, first + node));
-            let hold = || -> io::Result<TcpSocket> {
-                let socket = TcpSocket::new_v4()?;
-                // Connections of a process that was killed do not stand in the way of the next one.
-                socket.set_reuseaddr(true)?;
-                socket.bind(at)?;
-                Ok(socket)
-            };
-            hold().with_context(|| taken(node, at)).map(|socket| (at, socket))
+            connections::hold(at).with_context(|| taken(node, at)).map(|socket| (at, socket))
         });
         Ok(Ports(held.collect::<Result<_, _>>()?))
     }
 
     pub fn listen(self) -> anyhow::Result<Vec<TcpListener>> {
         let listen = |(node, (at, socket)): (usize, (SocketAddr, TcpSocket))| {
-            socket.listen(WAITING).with_context(|| taken(node as u16, at))
+            connections::listen(socket).with_context(|| taken(node as u16, at))
         };
         self.0.into_iter().enumerate().map(listen).collect()
     }
