@@ -88,8 +88,8 @@ async fn a_plan_is_ready_again_only_when_the_pod_that_was_deleted_is_back() {
     for ordinal in 0..3 {
         let before = scene.pod(ordinal).unwrap();
         // The operator may say so after the pod is gone, since it has to hear of it first.
+        let wait = ["wait", "--for=condition=Ready=False", "aplan/counters", "--timeout=30s"];
         std::thread::scope(|both| {
-            let wait = ["wait", "--for=condition=Ready=False", "aplan/counters", "--timeout=30s"];
             let said = both.spawn(|| scene.kubectl(&wait));
             scene.kubectl(&["delete", "pod", &before.name]).unwrap();
             said.join().unwrap().unwrap();
