@@ -2,11 +2,13 @@
 //! come back, and the history that they make of it for the `checker`. What they run on is a list of addresses.
 
 mod http;
+mod judged;
 mod observer;
 mod reader;
 mod watcher;
 mod writer;
 
+pub use judged::is_right;
 pub use observer::Observer;
 
 use anyhow::{Context as _, Result};
@@ -19,10 +21,19 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+/// How much happens between two things that are done to nodes, at most.
+const BETWEEN: usize = 600;
+/// What that takes at most.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What everything takes at most that has to end once all nodes are back.
 const HEALS: Duration = Duration::from_secs(45);
 const READERS: u64 = 3;
 const WATCHERS: u64 = 6;
+
+/// `SHOAL_SEED`, or another one each time.
+pub fn seed() -> u64 {
+    std::env::var("SHOAL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random)
+}
 
 /// All clients of one run.
 pub struct Clients {
@@ -58,8 +69,11 @@ impl Clients {
         Clients { observer, addresses: addresses.to_vec(), writers, watchers }
     }
 
-    pub fn observer(&self) -> &Observer {
-        &self.observer
+    /// Until some more has happened.
+    pub async fn go_on(&self, random: &mut StdRng) {
+        let more = random.random_range(1..BETWEEN);
+        let happens = self.observer.goes_on(more);
+        assert!(timeout(PATIENCE, happens).await.is_ok(), "nothing happens any more");
     }
 
     /// All nodes are back: lets everything come to its end, reads the final state from each node, and gives the history.

@@ -2,7 +2,7 @@
 
 use crate::plan;
 use anyhow::ensure;
-use tests::cluster::{OPERATOR, OPERATOR_NAMESPACE, Scene, eventually};
+use tests::cluster::{OPERATOR, OPERATOR_NAMESPACE, Pod, Scene, eventually};
 use tests::lanes::{Feed, nothing_is_missing};
 use tests::times;
 
@@ -13,10 +13,21 @@ fn feed(scene: &Scene) -> Feed {
     Feed::begin(&addresses)
 }
 
-/// SIGKILL to the processes of a pod, and back.
-async fn kill(scene: &Scene, ordinal: usize) {
+/// SIGKILL to the processes of a pod. As it was before.
+pub fn end(scene: &Scene, ordinal: usize) -> Pod {
     let before = scene.pod(ordinal).unwrap();
     scene.cluster.run(&["kill-pod", &scene.namespace, &before.name], None).unwrap();
+    before
+}
+
+/// The same, and back.
+async fn kill(scene: &Scene, ordinal: usize) {
+    let before = end(scene, ordinal);
+    back_again(scene, ordinal, &before).await;
+}
+
+/// Its containers have been started again.
+pub async fn back_again(scene: &Scene, ordinal: usize, before: &Pod) {
     back(scene, ordinal, |pod| pod.uid == before.uid && pod.restarts > before.restarts).await;
 }
 
@@ -26,7 +37,7 @@ async fn delete(scene: &Scene, ordinal: usize) {
     back(scene, ordinal, |pod| pod.uid != before.uid).await;
 }
 
-async fn back(scene: &Scene, ordinal: usize, is_new: impl Fn(&tests::cluster::Pod) -> bool) {
+async fn back(scene: &Scene, ordinal: usize, is_new: impl Fn(&Pod) -> bool) {
     eventually("the pod to be back", 60, async || {
         let pod = scene.pod(ordinal)?;
         ensure!(is_new(&pod) && pod.ready, "{pod:?}");

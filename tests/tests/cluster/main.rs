@@ -4,6 +4,7 @@
 mod certificates;
 mod change;
 mod hindered;
+mod history;
 mod lifecycle;
 mod loss;
 mod operator;
